@@ -1,0 +1,176 @@
+//! The contract between the bridge and a connector.
+
+use crate::http::HttpSettings;
+use crate::settings::Fault;
+use crate::{Delivery, DeliveryError, Event, Receipt, Steps};
+use async_trait::async_trait;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::path::PathBuf;
+
+/// The code that talks to one kind of destination.
+///
+/// # Contract
+/// - [`deliver`](Self::deliver) is called **at least once** for each delivery: again after every [`Verdict::Retry`](crate::Verdict),
+///   and after a crash of the bridge at any moment. Repeats must be harmless: write with the destination's own key (an upsert, an
+///   idempotency key), or inside [`Steps::once`], and after an ambiguous answer read back before writing again.
+/// - Deliveries of one person to one destination never run at the same time, and come in the order they were received.
+///   Deliveries of different people do run at the same time, up to the destination's concurrency.
+/// - `Ok` means that the destination *has* the event: a 2xx whose body says otherwise is an error.
+/// - No method blocks the thread, panics on what the other side says, or puts a secret into an error.
+/// - Dropping the future (at shutdown) is like a crash: safe at every `await`.
+#[async_trait]
+pub trait Connector: Send + Sync {
+    /// One attempt.
+    ///
+    /// # Errors
+    /// What failed and the [`Verdict`](crate::Verdict): `Retry` costs this delivery a backoff, `Reject` makes it a dead letter,
+    /// `Hold` parks the whole destination and costs nothing.
+    async fn deliver(&self, delivery: &Delivery, steps: &mut Steps<'_>) -> Result<Receipt, DeliveryError>;
+
+    /// Proves credentials, scopes and required fields without changing anything at the destination.
+    async fn check(&self) -> Report;
+
+    /// What [`deliver`](Self::deliver) would send for this event, nothing sent. Secrets are masked.
+    ///
+    /// # Errors
+    /// What `deliver` would say before sending anything.
+    fn preview(&self, event: &Event) -> Result<Vec<PreviewRequest>, DeliveryError>;
+}
+
+/// A request that would be sent, or a file that would be written.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PreviewRequest {
+    /// `POST`, `PATCH`, …; `APPEND` for a file.
+    pub method: String,
+    /// Where to.
+    pub url: String,
+    /// In the order they are sent; secrets are masked.
+    pub headers: Vec<(String, String)>,
+    /// JSON when it is JSON, else text.
+    pub body: Value,
+}
+
+/// One thing that [`Connector::check`] looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Whether it is as it should be.
+    pub good: bool,
+    /// What was looked at: `credentials`, `scopes`, …
+    pub subject: String,
+    /// What was found, and the remedy if it is not good.
+    pub message: String,
+}
+
+/// What [`Connector::check`] found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// In the order they were looked at.
+    pub findings: Vec<Finding>,
+}
+
+impl Report {
+    /// Adds something that is as it should be.
+    #[must_use]
+    pub fn good(mut self, subject: &str, message: impl Into<String>) -> Self {
+        self.findings.push(Finding { good: true, subject: subject.to_owned(), message: message.into() });
+        self
+    }
+
+    /// Adds something that keeps deliveries from succeeding.
+    #[must_use]
+    pub fn bad(mut self, subject: &str, message: impl Into<String>) -> Self {
+        self.findings.push(Finding { good: false, subject: subject.to_owned(), message: message.into() });
+        self
+    }
+
+    /// Whether every finding is good.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.findings.iter().all(|finding| finding.good)
+    }
+}
+
+/// How hard a destination of this kind may be driven unless its owner says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// Attempts under way at once.
+    pub concurrency: u32,
+    /// Attempts started per second; `None` is no limit.
+    pub per_second: Option<f64>,
+    /// How many may start at once after a quiet time.
+    pub burst: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { concurrency: 16, per_second: None, burst: 1 }
+    }
+}
+
+/// What a connector may use of the world around it.
+#[derive(Debug, Clone)]
+pub struct BuildContext {
+    /// The destination's name in the configuration.
+    pub destination: String,
+    /// Relative paths in the configuration are relative to this.
+    pub base_directory: PathBuf,
+    /// For [`http::Client::new`](crate::http::Client::new).
+    pub http: HttpSettings,
+}
+
+/// Valid settings of one destination: everything that can be known without touching the world.
+pub trait Build: Send + Sync + std::fmt::Debug {
+    /// Makes the connector. May open files and connections.
+    ///
+    /// # Errors
+    /// What is in the way, in a sentence for a person.
+    fn build(&self, context: &BuildContext) -> Result<Box<dyn Connector>, String>;
+
+    /// The limits of this destination.
+    fn limits(&self) -> Limits {
+        Limits::default()
+    }
+
+    /// What is legal but probably not meant, a sentence each.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// Reads the settings of one destination; every fault at once.
+pub type ParseSettings = fn(Map<String, Value>, &dyn crate::settings::Origin) -> Result<Box<dyn Build>, Vec<Fault>>;
+
+/// A kind of destination, as the bridge's registry lists it.
+#[derive(Clone, Copy)]
+pub struct ConnectorKind {
+    /// The `type` in the configuration.
+    pub name: &'static str,
+    /// One line for lists.
+    pub about: &'static str,
+    /// The configuration reference, in Markdown.
+    pub reference: &'static str,
+    /// Reads the keys of `[destinations.NAME]` that the bridge itself does not know. Pure: no network, nothing written.
+    /// Implementations call [`settings::parse`](crate::settings::parse).
+    pub parse: ParseSettings,
+    /// A simulated service of this kind, if it comes with one.
+    #[cfg(feature = "simulator")]
+    pub simulator: Option<Simulation>,
+}
+
+/// A simulated service that comes with a connector.
+#[cfg(feature = "simulator")]
+#[derive(Debug, Clone, Copy)]
+pub struct Simulation {
+    /// Makes one, empty.
+    pub service: fn() -> Box<dyn crate::simulator::Service>,
+    /// The lines of `[destinations.NAME]` for a destination that talks to one at this address: `type`, the address, and made-up
+    /// credentials where it wants some. TOML, each line with its line break.
+    pub settings: fn(&url::Url) -> String,
+}
+
+impl std::fmt::Debug for ConnectorKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ConnectorKind").field("name", &self.name).finish_non_exhaustive()
+    }
+}

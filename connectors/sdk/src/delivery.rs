@@ -1,0 +1,65 @@
+//! A delivery, and what comes of it when it goes well.
+
+use crate::Event;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// One event on its way to one destination, as a connector sees it.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// The same for every attempt of this delivery and for no other: the idempotency key for systems that take one.
+    pub id: String,
+    /// The destination's name in the configuration.
+    pub destination: String,
+    /// What to deliver.
+    pub event: Arc<Event>,
+    /// 1 for the first attempt.
+    pub attempt: u32,
+}
+
+/// The record that a delivery ended in, on the other side.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The CRM's id of the record.
+    pub id: String,
+    /// Where a person can look at it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
+/// How a delivery ended well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Receipt {
+    /// The destination has it.
+    Delivered {
+        /// Where it is there, if the destination said so.
+        record: Option<Record>,
+        /// What a person should know, such as a field that was left out. No personal data.
+        remark: Option<String>,
+    },
+    /// The destination does not take such an event. The delivery ends, with the reason, and can be replayed.
+    Skipped {
+        /// In a sentence, without personal data.
+        reason: String,
+    },
+}
+
+impl Receipt {
+    /// Delivered, and nothing more is known.
+    #[must_use]
+    pub fn delivered() -> Self {
+        Self::Delivered { record: None, remark: None }
+    }
+
+    /// Delivered as the record `id`.
+    #[must_use]
+    pub fn record(id: impl Into<String>) -> Self {
+        Self::Delivered { record: Some(Record { id: id.into(), url: None }), remark: None }
+    }
+
+    /// Not taken, and why.
+    #[must_use]
+    pub fn skipped(reason: impl Into<String>) -> Self {
+        Self::Skipped { reason: reason.into() }
+    }
+}

@@ -1,0 +1,99 @@
+//! Simulated services over real sockets, with faults to order: for staging, demonstrations and tests.
+//!
+//! A [`Service`] is a pure state machine from request to answer; the [`Server`] puts it on a socket and adds the [`Faults`].
+//!
+//! While a server runs, people look at it and order faults under `/_simulator/`:
+//!
+//! | request | does |
+//! | --- | --- |
+//! | `GET /_simulator/state` | everything the service holds |
+//! | `GET /_simulator/requests` | how many requests there were, and the last 100 |
+//! | `GET /_simulator/faults` | the rules in force |
+//! | `POST /_simulator/faults` `{"rule":"503x3"}` | adds a [`FaultRule`] |
+//! | `DELETE /_simulator/faults` | ends all faults and the added latency |
+
+mod connection;
+mod control;
+mod faults;
+mod server;
+mod wire;
+
+pub use faults::{FaultKind, FaultRule, Faults};
+pub use server::{Logged, Server};
+
+use bytes::Bytes;
+use serde_json::Value;
+
+/// A request as a service sees it.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// In capitals.
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    /// As sent, in order.
+    pub headers: Vec<(String, String)>,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+impl Request {
+    /// The path without the query.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.target.split_once('?').map_or(self.target.as_str(), |(path, _)| path)
+    }
+
+    /// The first header of that name, in any case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// The body as JSON; `null` when it is none.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or(Value::Null)
+    }
+}
+
+/// A service's answer.
+#[derive(Debug, Clone)]
+pub struct Response {
+    /// The HTTP status.
+    pub status: u16,
+    /// Without `Content-Length`, which the server adds.
+    pub headers: Vec<(String, String)>,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+impl Response {
+    /// A JSON answer.
+    #[must_use]
+    pub fn json(status: u16, body: &Value) -> Self {
+        Self { status, headers: vec![("Content-Type".to_owned(), "application/json".to_owned())], body: body.to_string().into() }
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+}
+
+/// A simulated service: its whole state, and how it answers.
+pub trait Service: Send {
+    /// Answers one request, as the real service would.
+    fn answer(&mut self, request: &Request) -> Response;
+
+    /// A 2xx answer of the shape of this service that nevertheless reports an error inside, for [`FaultKind::ErrorInside`].
+    fn error_inside(&self) -> Response;
+
+    /// A 429 answer of the shape of this service, without `Retry-After`, which the server adds when ordered.
+    fn rate_limited(&self) -> Response;
+
+    /// Everything it holds, for people and tests to look at.
+    fn state(&self) -> Value;
+}

@@ -1,0 +1,112 @@
+//! The durable memory of a delivery: which remote writes are done.
+
+use crate::{DeliveryError, ErrorKind};
+use async_trait::async_trait;
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+/// Where finished steps are kept. The bridge brings its store; tests bring [`MemorySteps`].
+#[async_trait]
+pub trait StepStore: Send + Sync {
+    /// Durable when it returns `Ok`. The error is a sentence for a person.
+    async fn save(&self, name: &str, remote_id: &str) -> Result<(), String>;
+}
+
+/// The steps of one delivery that are done, with the remote ids they made. Survives restarts of the bridge.
+///
+/// ```
+/// # use leadwire_connector::{MemorySteps, Steps};
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let store = MemorySteps::default();
+/// let mut steps = Steps::new(&store, []);
+/// let contact = steps.once("contact", async { Ok("101".to_owned()) }).await.unwrap();
+/// let again = steps.once("contact", async { unreachable!("a finished step is not run again") }).await.unwrap();
+/// assert_eq!(contact, again);
+/// # });
+/// ```
+pub struct Steps<'a> {
+    store: &'a dyn StepStore,
+    done: HashMap<String, String>,
+}
+
+impl std::fmt::Debug for Steps<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Steps").field("done", &self.done).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Steps<'a> {
+    /// The steps that earlier attempts finished, as (name, remote id).
+    pub fn new(store: &'a dyn StepStore, done: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self { store, done: done.into_iter().collect() }
+    }
+
+    /// Runs `step` unless an earlier attempt finished it, and keeps its remote id before returning it.
+    ///
+    /// # Errors
+    /// The step's own error; or one to be retried when the remote id could not be kept, in which case the step may run again.
+    pub async fn once(&mut self, name: &str, step: impl Future<Output = Result<String, DeliveryError>>) -> Result<String, DeliveryError> {
+        if let Some(remote_id) = self.done.get(name) {
+            return Ok(remote_id.clone());
+        }
+        let remote_id = step.await?;
+        self.keep(name, &remote_id).await?;
+        Ok(remote_id)
+    }
+
+    /// The remote id of a finished step.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.done.get(name).map(String::as_str)
+    }
+
+    /// Marks that a write which must not be repeated blindly is about to be sent. True when an earlier attempt
+    /// already marked it: the connector then reads back before it writes.
+    ///
+    /// # Errors
+    /// One to be retried when the mark could not be kept; nothing has been sent then.
+    pub async fn announce(&mut self, name: &str) -> Result<bool, DeliveryError> {
+        let mark = format!("{name}.sent");
+        if self.done.contains_key(&mark) {
+            return Ok(true);
+        }
+        self.keep(&mark, "").await?;
+        Ok(false)
+    }
+
+    /// Keeps a remote id, replacing an older one of the same name (a record that was merged into another).
+    ///
+    /// # Errors
+    /// One to be retried when the store refuses.
+    pub async fn keep(&mut self, name: &str, remote_id: &str) -> Result<(), DeliveryError> {
+        self.store
+            .save(name, remote_id)
+            .await
+            .map_err(|error| DeliveryError::retry(ErrorKind::Internal, format!("the finished step `{name}` could not be kept: {error}")))?;
+        self.done.insert(name.to_owned(), remote_id.to_owned());
+        Ok(())
+    }
+}
+
+/// Keeps steps in memory, for tests and previews.
+#[derive(Debug, Default)]
+pub struct MemorySteps {
+    saved: Mutex<HashMap<String, String>>,
+}
+
+impl MemorySteps {
+    /// Everything saved so far, to start the next attempt with.
+    #[must_use]
+    pub fn saved(&self) -> HashMap<String, String> {
+        self.saved.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+}
+
+#[async_trait]
+impl StepStore for MemorySteps {
+    async fn save(&self, name: &str, remote_id: &str) -> Result<(), String> {
+        let mut saved = self.saved.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        saved.insert(name.to_owned(), remote_id.to_owned());
+        Ok(())
+    }
+}
