@@ -1,0 +1,129 @@
+//! Signatures by Standard Webhooks
+//! (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>): symmetric, version 1.
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+/// Keys are pasted with and without the padding.
+const BASE64: GeneralPurpose =
+    GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent));
+
+/// The recommended least length of a key.
+const LEAST_BYTES: usize = 24;
+
+/// A signing key, ready for use.
+#[derive(Clone)]
+pub(crate) struct Key {
+    keyed: Hmac<Sha256>,
+    bytes: usize,
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("••••")
+    }
+}
+
+impl Key {
+    /// Reads `whsec_` and base64. The error is what is wrong and what would be right, and nothing of the key.
+    pub(crate) fn parse(text: &str) -> Result<Self, (&'static str, &'static str)> {
+        const MAKE: &str = "make a key with: echo \"whsec_$(openssl rand -base64 32)\"";
+        let Some(encoded) = text.trim().strip_prefix("whsec_") else {
+            return Err(("a signing key starts with `whsec_`, and this does not", MAKE));
+        };
+        let key = BASE64
+            .decode(encoded)
+            .map_err(|_| ("what follows `whsec_` is not base64", "copy the key again, from its first to its last character"))?;
+        if key.is_empty() {
+            return Err(("nothing follows `whsec_`", MAKE));
+        }
+        // HMAC takes keys of any length; the error cannot happen.
+        let keyed = Hmac::new_from_slice(&key).map_err(|_| ("this key cannot be used", MAKE))?;
+        Ok(Self { keyed, bytes: key.len() })
+    }
+
+    /// Whether it is shorter than the specification recommends.
+    pub(crate) fn is_short(&self) -> bool {
+        self.bytes < LEAST_BYTES
+    }
+
+    fn over(&self, id: &str, seconds: &str, body: &[u8]) -> Hmac<Sha256> {
+        let mut hmac = self.keyed.clone();
+        for part in [id.as_bytes(), b".", seconds.as_bytes(), b".", body] {
+            hmac.update(part);
+        }
+        hmac
+    }
+
+    /// The value of `webhook-signature`.
+    pub(crate) fn sign(&self, id: &str, seconds: &str, body: &[u8]) -> String {
+        format!("v1,{}", BASE64.encode(self.over(id, seconds, body).finalize().into_bytes()))
+    }
+
+    /// Whether any of the space-separated signatures is right, compared in constant time.
+    pub(crate) fn verifies(&self, signatures: &str, id: &str, seconds: &str, body: &[u8]) -> bool {
+        signatures
+            .split(' ')
+            .filter_map(|one| one.strip_prefix("v1,"))
+            .filter_map(|one| BASE64.decode(one).ok())
+            .any(|one| self.over(id, seconds, body).verify_slice(&one).is_ok())
+    }
+}
+
+/// Base64 as in `Authorization: Basic`.
+pub(crate) fn base64(text: &str) -> String {
+    BASE64.encode(text)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::allow_attributes)]
+    use super::*;
+    use proptest::prelude::*;
+
+    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+    /// The vector that the specification's own libraries are tested with; `openssl dgst -sha256 -mac HMAC` agrees.
+    #[test]
+    fn the_reference_vector_is_met() {
+        let key = Key::parse(SECRET).unwrap();
+        let signature = key.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", b"{\"test\": 2432232314}");
+        assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+
+    #[test]
+    fn any_of_several_signatures_is_enough_and_others_are_ignored() {
+        let key = Key::parse(SECRET).unwrap();
+        let right = key.sign("id", "1", b"body");
+        assert!(key.verifies(&format!("v1a,x v1,AAAA v1,*** {right}"), "id", "1", b"body"));
+        assert!(!key.verifies(&right, "id", "2", b"body"));
+        assert!(!key.verifies(&right, "other", "1", b"body"));
+        assert!(!key.verifies("", "id", "1", b"body"));
+    }
+
+    #[test]
+    fn a_key_that_is_none_is_refused_without_showing_it() {
+        for (text, told) in [("hunter2", "starts with"), ("whsec_hunter2!", "not base64"), ("whsec_", "nothing follows")] {
+            let (message, help) = Key::parse(text).unwrap_err();
+            assert!(message.contains(told), "{message}");
+            assert!(!help.contains("hunter2"));
+        }
+        assert!(Key::parse("whsec_c2hvcnQ").unwrap().is_short());
+        assert!(!Key::parse(SECRET).unwrap().is_short());
+        assert_eq!(format!("{:?}", Key::parse(SECRET).unwrap()), "••••");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_signed_verifies_and_no_other_body_does(body in prop::collection::vec(any::<u8>(), 0..200), id in "[a-z0-9-]{1,40}") {
+            let key = Key::parse(SECRET).unwrap();
+            let signature = key.sign(&id, "1614265330", &body);
+            prop_assert!(key.verifies(&signature, &id, "1614265330", &body));
+            let longer = [&body[..], b"x"].concat();
+            prop_assert!(!key.verifies(&signature, &id, "1614265330", &longer));
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! From an answer to a receipt, or to what failed and the verdict.
+
+use crate::config::Success;
+use leadwire_connector::http::Answer;
+use leadwire_connector::{DeliveryError, ErrorKind, Person, Receipt, Verdict, text};
+use serde_json::Value;
+use std::time::Duration;
+
+const MAX_MESSAGE: usize = 300;
+const MAX_ID: usize = 200;
+/// A shorter name would be found inside unrelated words.
+const LEAST_MASKED: usize = 3;
+/// Longer waits are a mistake, and could leave the range of a moment in time.
+const MAX_AFTER: f64 = 366.0 * 86_400.0;
+
+/// What the answer means. `what` names the other side in messages, which get into logs and therefore do not name the person.
+pub(crate) fn read(answer: &Answer, success: &Success, what: &str, person: &Person) -> Result<Receipt, DeliveryError> {
+    let body = answer.json();
+    if let Some(said) = body.as_ref().and_then(Said::find) {
+        return Err(said.error(answer, what, person));
+    }
+    let counts = success.statuses.as_ref().map_or(answer.is_2xx(), |statuses| statuses.contains(&answer.status));
+    if !counts && !answer.is_2xx() {
+        return Err(answer.error(what));
+    }
+    match shortfall(answer, body.as_ref(), success, counts) {
+        Some(shortfall) => {
+            let message = format!("{what} answered {}, but {shortfall}, so the event counts as not delivered", answer.status);
+            Err(DeliveryError::retry_after(ErrorKind::Unexpected, message, answer.retry_after())
+                .with_status(answer.status)
+                .with_excerpt(&answer.body))
+        }
+        None => Ok(body.as_ref().and_then(record_id).map_or_else(Receipt::delivered, Receipt::record)),
+    }
+}
+
+/// The first condition of `success` that does not hold.
+fn shortfall(answer: &Answer, body: Option<&Value>, success: &Success, counts: bool) -> Option<String> {
+    if !counts {
+        return Some("`success.statuses` does not list it".to_owned());
+    }
+    if success.body_contains.as_ref().is_some_and(|text| !contains(&answer.body, text.as_bytes())) {
+        return Some("the body does not contain the text of `success.body_contains`".to_owned());
+    }
+    let unmet = success
+        .json
+        .iter()
+        .find(|(pointer, expected)| !body.and_then(|body| body.pointer(pointer)).is_some_and(|found| same(found, expected)));
+    unmet.map(|(pointer, _)| format!("the body does not have the value of `success.json` at `{pointer}`"))
+}
+
+fn contains(body: &[u8], text: &[u8]) -> bool {
+    text.is_empty() || body.windows(text.len()).any(|window| window == text)
+}
+
+/// `1` in the configuration also means the `1.0` of an answer.
+fn same(found: &Value, expected: &Value) -> bool {
+    match (found, expected) {
+        (Value::Number(found), Value::Number(expected)) => found == expected || found.as_f64() == expected.as_f64(),
+        _ => found == expected,
+    }
+}
+
+fn record_id(body: &Value) -> Option<String> {
+    let id = match body.get("id")? {
+        Value::String(id) => id.clone(),
+        Value::Number(id) => id.to_string(),
+        _ => return None,
+    };
+    let is_id = !id.is_empty() && id.len() <= MAX_ID && !id.contains(char::is_control);
+    is_id.then_some(id)
+}
+
+/// The verdict that the other side gave in the body.
+struct Said<'a> {
+    verdict: &'static str,
+    after: Option<Duration>,
+    message: Option<&'a str>,
+}
+
+impl<'a> Said<'a> {
+    fn find(body: &'a Value) -> Option<Self> {
+        let word = body.get("verdict")?.as_str()?;
+        let verdict = ["retry", "reject", "hold"].into_iter().find(|known| word.eq_ignore_ascii_case(known))?;
+        let after = body.get("after").and_then(Value::as_f64).map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, MAX_AFTER)));
+        Some(Self { verdict, after, message: body.get("message").and_then(Value::as_str) })
+    }
+
+    fn error(&self, answer: &Answer, what: &str, person: &Person) -> DeliveryError {
+        let after = self.after.or_else(|| answer.retry_after());
+        let (verdict, kind) = match self.verdict {
+            "reject" => (Verdict::Reject, ErrorKind::Data),
+            "hold" => (Verdict::Hold { until: after.and_then(|after| answer.at.checked_add(after).ok()) }, ErrorKind::Configuration),
+            _ => (Verdict::Retry { after }, ErrorKind::Unexpected),
+        };
+        let by_status = answer.error(what);
+        let message = self.message.map(|message| clean(&without_person(message, person))).filter(|message| !message.is_empty());
+        DeliveryError {
+            // An answer that is an error by its status is of that kind; a 2xx tells by its verdict alone.
+            kind: if answer.is_2xx() { kind } else { by_status.kind },
+            message: match message {
+                Some(message) => format!("{what} asked to {} ({}): {message}", self.verdict, answer.status),
+                None => format!("{what} asked to {} ({})", self.verdict, answer.status),
+            },
+            verdict,
+            ..by_status
+        }
+    }
+}
+
+fn without_person(message: &str, person: &Person) -> String {
+    let Person { first_name, last_name, email, phone } = person;
+    let given = [email, phone, first_name, last_name].into_iter().filter_map(|text| text.as_deref());
+    given.filter(|text| text.chars().count() >= LEAST_MASKED).fold(message.to_owned(), |message, text| message.replace(text, "••••"))
+}
+
+/// One line of bounded length, whatever was sent.
+fn clean(message: &str) -> String {
+    let start: String = message.chars().take(4 * MAX_MESSAGE).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    text::truncate(&start.split_whitespace().collect::<Vec<_>>().join(" "), MAX_MESSAGE).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::allow_attributes)]
+    use super::*;
+    use leadwire_connector::Record;
+    use leadwire_connector::reexport::Timestamp;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn answer(status: u16, body: &str) -> Answer {
+        let at: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
+        Answer { status, headers: Vec::new(), body: body.to_owned().into(), truncated: false, at }
+    }
+
+    fn success(rules: &Value) -> Success {
+        serde_json::from_value(rules.clone()).unwrap()
+    }
+
+    fn error(status: u16, body: &str, rules: &Value) -> DeliveryError {
+        read(&answer(status, body), &success(rules), "example.com", &Person::default()).unwrap_err()
+    }
+
+    #[test]
+    fn any_2xx_is_a_delivery_and_names_its_record() {
+        let receipt = |body| read(&answer(202, body), &Success::default(), "example.com", &Person::default()).unwrap();
+        assert_eq!(receipt(""), Receipt::delivered());
+        assert_eq!(receipt("<html>"), Receipt::delivered());
+        assert_eq!(receipt("{\"id\":\"c-1\"}"), Receipt::record("c-1"));
+        assert_eq!(receipt("{\"id\":17}"), Receipt::Delivered { record: Some(Record { id: "17".to_owned(), url: None }), remark: None });
+        assert_eq!(receipt("{\"id\":{}}"), Receipt::delivered());
+        assert_eq!(receipt("{\"id\":\"a\\nb\"}"), Receipt::delivered());
+    }
+
+    #[test]
+    fn a_verdict_in_the_body_decides_whatever_the_status() {
+        let none = json!({});
+        for status in [200, 400, 503] {
+            assert_eq!(
+                error(status, r#"{"verdict":"retry","after":30}"#, &none).verdict,
+                Verdict::Retry { after: Some(Duration::from_secs(30)) }
+            );
+            assert_eq!(error(status, r#"{"verdict":"Reject","message":"no such list"}"#, &none).verdict, Verdict::Reject);
+            let until = "2026-11-22T10:01:00Z".parse().ok();
+            assert_eq!(error(status, r#"{"verdict":"hold","after":60}"#, &none).verdict, Verdict::Hold { until });
+            assert_eq!(error(status, r#"{"verdict":"hold"}"#, &none).verdict, Verdict::Hold { until: None });
+        }
+        assert_eq!(
+            error(422, r#"{"verdict":"reject","message":"no such list"}"#, &none).message,
+            "example.com asked to reject (422): no such list"
+        );
+        assert_eq!(error(200, r#"{"verdict":"reject"}"#, &none).kind, ErrorKind::Data);
+        assert_eq!(error(503, r#"{"verdict":"reject"}"#, &none).kind, ErrorKind::Server);
+    }
+
+    #[test]
+    fn a_verdict_without_after_takes_retry_after() {
+        let mut answer = answer(503, r#"{"verdict":"retry"}"#);
+        answer.headers.push(("retry-after".to_owned(), "Sun, 22 Nov 2026 10:00:30 GMT".to_owned()));
+        let error = read(&answer, &Success::default(), "example.com", &Person::default()).unwrap_err();
+        assert_eq!(error.verdict, Verdict::Retry { after: Some(Duration::from_secs(30)) });
+    }
+
+    #[test]
+    fn another_word_is_no_verdict() {
+        assert!(read(&answer(200, r#"{"verdict":"ham"}"#), &Success::default(), "x", &Person::default()).is_ok());
+        assert_eq!(error(400, r#"{"verdict":{"retry":1}}"#, &json!({})).verdict, Verdict::Reject);
+    }
+
+    #[test]
+    fn a_message_does_not_name_the_person() {
+        let person = Person { first_name: Some("Al".to_owned()), email: Some("al@example.org".to_owned()), ..Person::default() };
+        let answer = answer(409, r#"{"verdict":"reject","message":"Also al@example.org is known"}"#);
+        let error = read(&answer, &Success::default(), "x", &person).unwrap_err();
+        assert_eq!(error.message, "x asked to reject (409): Also •••• is known");
+    }
+
+    #[test]
+    fn a_message_is_one_line_of_bounded_length() {
+        let body = json!({"verdict": "reject", "message": format!("a\r\n\u{1b}[31mb {}", "x".repeat(10_000))}).to_string();
+        let message = error(400, &body, &json!({})).message;
+        assert!(message.starts_with("example.com asked to reject (400): a [31mb xxx"), "{message}");
+        assert!(message.chars().count() < 400 && !message.contains(char::is_control));
+    }
+
+    #[test]
+    fn success_rules_are_all_to_be_met() {
+        let rules = json!({"statuses": [200, 409], "body_contains": "ok", "json": {"/ok": true, "/n": 1}});
+        for status in [200, 409] {
+            assert!(read(&answer(status, r#"{"ok":true,"n":1.0}"#), &success(&rules), "x", &Person::default()).is_ok());
+        }
+        for (status, body, told) in [
+            (201, r#"{"ok":true,"n":1}"#, "`success.statuses` does not list it"),
+            (200, r#"{"n":1}"#, "`success.body_contains`"),
+            (200, r#"{"ok":false,"n":1}"#, "at `/ok`"),
+            (200, "ok", "at `/n`"),
+        ] {
+            let error = error(status, body, &rules);
+            assert!(error.message.contains(told), "{}", error.message);
+            assert_eq!((error.kind, error.verdict), (ErrorKind::Unexpected, Verdict::Retry { after: None }));
+        }
+        assert_eq!(error(500, "ok", &rules).kind, ErrorKind::Server);
+    }
+
+    #[test]
+    fn statuses_decide_what_no_body_does() {
+        let verdict = |status| error(status, "", &json!({})).verdict;
+        assert_eq!(verdict(401), Verdict::Hold { until: None });
+        assert_eq!(verdict(302), Verdict::Hold { until: None });
+        assert_eq!(verdict(429), Verdict::Retry { after: None });
+        assert_eq!(verdict(422), Verdict::Reject);
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_makes_the_reader_panic(status in 100_u16..1000, body in "\\PC{0,100}", word in "retry|reject|hold", after in any::<f64>(), message in ".{0,400}") {
+            let _ = read(&answer(status, &body), &Success::default(), "x", &Person::default());
+            let body = json!({"verdict": word, "after": after, "message": message}).to_string();
+            let error = read(&answer(status, &body), &Success::default(), "x", &Person::default()).unwrap_err();
+            prop_assert!(error.message.chars().count() < 400);
+        }
+    }
+}
