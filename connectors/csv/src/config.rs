@@ -1,0 +1,204 @@
+//! `[destinations.NAME]` of `type = "csv"`: read, checked as a whole, ready to be built.
+
+use crate::Csv;
+use crate::files::Rotation;
+use crate::map::{self, Column, Table};
+use leadwire_connector::settings::{self, Fault, Origin, did_you_mean};
+use leadwire_connector::{Build, BuildContext, Connector, Limits};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const ROWS_MOST: u64 = 1_000_000;
+const AGES: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30 * 86_400);
+
+/// The keys as they are written. The README is their reference.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Keys {
+    directory: PathBuf,
+    #[serde(default)]
+    mode: Mode,
+    max_rows: Option<u64>,
+    #[serde(default, deserialize_with = "settings::duration::option::deserialize")]
+    max_age: Option<Duration>,
+    columns: Option<Vec<Column>>,
+    #[serde(default = "comma")]
+    delimiter: String,
+    #[serde(default)]
+    byte_order_mark: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Mode {
+    #[default]
+    Files,
+    Daily,
+}
+
+fn comma() -> String {
+    ",".to_owned()
+}
+
+/// Valid settings.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) directory: PathBuf,
+    pub(crate) rotation: Rotation,
+    pub(crate) table: Table,
+    warnings: Vec<String>,
+}
+
+/// Reads the keys; every fault at once.
+pub(crate) fn parse(keys: Map<String, Value>, origin: &dyn Origin) -> Result<Box<dyn Build>, Vec<Fault>> {
+    Ok(Box::new(Settings::new(settings::parse(keys, origin)?)?))
+}
+
+impl Settings {
+    fn new(keys: Keys) -> Result<Self, Vec<Fault>> {
+        let mut faults = keys.faults();
+        let warnings = keys.warnings();
+        let rotation = keys.rotation();
+        let delimiter = keys.delimiter.bytes().next().unwrap_or(b',');
+        match Table::new(keys.columns.unwrap_or_else(map::default_columns), delimiter, keys.byte_order_mark) {
+            Ok(table) if faults.is_empty() => Ok(Self { directory: keys.directory, rotation, table, warnings }),
+            Ok(_) => Err(faults),
+            Err(more) => {
+                faults.extend(more);
+                Err(faults)
+            }
+        }
+    }
+}
+
+impl Keys {
+    fn faults(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        if self.directory.as_os_str().is_empty() {
+            faults.push(Fault::new(["directory"], "the directory is empty").with_help("name a folder, such as \"drop\""));
+        }
+        if self.max_rows.is_some_and(|rows| !(1..=ROWS_MOST).contains(&rows)) {
+            faults.push(Fault::new(["max_rows"], format!("a file has 1 to {ROWS_MOST} rows")));
+        }
+        if self.max_age.is_some_and(|age| !AGES.contains(&age)) {
+            faults.push(Fault::new(["max_age"], "a file is finished after \"1s\" to \"30d\""));
+        }
+        if !matches!(self.delimiter.as_str(), "," | ";" | "|" | "\t") {
+            faults.push(Fault::new(["delimiter"], "this is no delimiter").with_help("write \",\", \";\", \"|\" or \"\\t\""));
+        }
+        faults
+    }
+
+    fn rotation(&self) -> Rotation {
+        match self.mode {
+            Mode::Daily => Rotation::Daily,
+            Mode::Files => Rotation::Files { rows: self.max_rows.unwrap_or(1_000), age: self.max_age.unwrap_or(Duration::from_secs(60)) },
+        }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let given = [("max_rows", self.max_rows.is_some()), ("max_age", self.max_age.is_some())];
+        let idle = given.into_iter().filter(|(_, is_given)| *is_given && self.mode == Mode::Daily);
+        idle.map(|(key, _)| format!("`{key}` does nothing in mode \"daily\": a daily file is finished at midnight UTC")).collect()
+    }
+}
+
+impl Build for Settings {
+    fn build(&self, context: &BuildContext) -> Result<Box<dyn Connector>, String> {
+        Ok(Box::new(Csv::open(self, context)?))
+    }
+
+    /// Deliveries that wait together share one fsync, so many at once are fast.
+    fn limits(&self) -> Limits {
+        Limits { concurrency: 64, per_second: None, burst: 64 }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
+    }
+}
+
+impl<'de> Deserialize<'de> for Column {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ColumnVisitor)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OwnColumn {
+    name: String,
+    value: String,
+}
+
+struct ColumnVisitor;
+
+impl<'de> Visitor<'de> for ColumnVisitor {
+    type Value = Column;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a column, or { name = \"Company\", value = \"{{ extra.Company }}\" }")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<Column, E> {
+        map::standard(name).ok_or_else(|| E::custom(format!("there is no column `{name}`: {}", did_you_mean(name, &map::standard_names()))))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Column, A::Error> {
+        let own = OwnColumn::deserialize(MapAccessDeserializer::new(table))?;
+        Ok(Column::Own { name: own.name, template: own.value })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::allow_attributes)]
+    use super::*;
+    use leadwire_connector::settings::Typed;
+    use serde_json::json;
+
+    fn read(keys: &Value) -> Result<Settings, Vec<Fault>> {
+        Settings::new(settings::parse(keys.as_object().unwrap().clone(), &Typed)?)
+    }
+
+    fn told(keys: &Value) -> Vec<String> {
+        let faults = read(keys).unwrap_err();
+        faults
+            .iter()
+            .map(|fault| format!("{}: {} {}", fault.path.join("."), fault.message, fault.help.clone().unwrap_or_default()))
+            .collect()
+    }
+
+    #[test]
+    fn a_directory_is_all_that_is_needed() {
+        let settings = read(&json!({"directory": "drop"})).unwrap();
+        assert_eq!(settings.rotation, Rotation::Files { rows: 1_000, age: Duration::from_secs(60) });
+        let header = String::from_utf8(settings.table.header().unwrap()).unwrap();
+        assert_eq!(
+            header,
+            "received_at,created_at,kind,first_name,last_name,email,phone,content,session_id,chatbot_id,page_url,source,event_id,delivery_id\n"
+        );
+    }
+
+    #[test]
+    fn every_fault_is_told_with_its_place() {
+        let faults = told(&json!({"directory": "", "max_rows": 0, "max_age": "100ms", "delimiter": "x"}));
+        let places: Vec<&str> = faults.iter().filter_map(|fault| fault.split(':').next()).collect();
+        assert_eq!(places, ["directory", "max_rows", "max_age", "delimiter"]);
+        assert!(told(&json!({"directory": "d", "dilimiter": ";"}))[0].contains("did you mean `delimiter`?"));
+        assert!(told(&json!({"directory": "d", "columns": ["emial"]}))[0].contains("did you mean `email`?"));
+        assert!(told(&json!({"directory": "d", "columns": [{"name": "A", "value": "{{ person. }}"}]}))[0].starts_with("columns.0: "));
+    }
+
+    #[test]
+    fn rows_and_age_say_nothing_of_a_daily_file() {
+        let settings = read(&json!({"directory": "d", "mode": "daily", "max_rows": 5})).unwrap();
+        assert_eq!(settings.rotation, Rotation::Daily);
+        assert_eq!(settings.warnings.len(), 1);
+    }
+}

@@ -1,0 +1,291 @@
+#![allow(clippy::unwrap_used, clippy::allow_attributes)]
+use super::*;
+use crate::map::{Table, standard};
+use leadwire_connector::Event;
+use serde_json::json;
+use std::fs::OpenOptions;
+use std::io::Write;
+use tempfile::TempDir;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// 2026-11-22T10:15:00Z and so many seconds.
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_795_342_500 + seconds).unwrap()
+}
+
+fn row(id: &str, content: &str) -> Row {
+    let event: Event = serde_json::from_value(json!({
+        "id": "0199f3c2-0000-7000-8000-000000000001", "kind": "lead", "source": "acme", "chatbot_id": null,
+        "person": {"first_name": null, "last_name": null, "email": null, "phone": null}, "content": content,
+        "session_id": null, "page_url": null, "created_at": null, "received_at": "2026-11-22T05:17:00Z", "extra": {}, "raw": {}
+    }))
+    .unwrap();
+    table().row(&event, id).unwrap()
+}
+
+fn table() -> Table {
+    Table::new(vec![standard("content").unwrap()], b',', false).unwrap()
+}
+
+fn plan(directory: &TempDir, rotation: Rotation) -> Plan {
+    Plan { directory: directory.path().to_owned(), header: table().header().unwrap(), rotation }
+}
+
+fn files(rows: u64) -> Rotation {
+    Rotation::Files { rows, age: MINUTE }
+}
+
+fn open(directory: &TempDir, rotation: Rotation, seconds: i64) -> Folder {
+    Folder::open(plan(directory, rotation), at(seconds)).unwrap()
+}
+
+/// Name and text of every file in sight.
+fn seen(directory: &Path) -> Vec<(String, String)> {
+    let paths = listed(directory, |_| true).unwrap();
+    paths.iter().map(|path| (file_name(path), fs::read_to_string(path).unwrap())).collect()
+}
+
+fn texts(directory: &TempDir) -> Vec<String> {
+    seen(directory.path()).into_iter().map(|(_, text)| text).collect()
+}
+
+#[test]
+fn a_file_appears_when_it_has_its_rows_and_not_before() {
+    let directory = TempDir::new().unwrap();
+    let mut folder = open(&directory, files(2), 0);
+    let first = folder.append(&[row("1", "a")], at(0)).unwrap();
+    folder.tidy(at(1)).unwrap();
+    assert!(seen(directory.path()).is_empty());
+    folder.append(&[row("2", "b")], at(1)).unwrap();
+    folder.tidy(at(1)).unwrap();
+    let expected = ("leads-2026-11-22T101500Z-000001.csv".to_owned(), "content,delivery_id\na,1\nb,2\n".to_owned());
+    assert_eq!(first, [Some(expected.0.clone())]);
+    assert_eq!(seen(directory.path()), [expected]);
+    assert_eq!(folder.due_in(at(1)), None);
+}
+
+#[test]
+fn a_file_appears_when_its_first_row_is_old_enough() {
+    let directory = TempDir::new().unwrap();
+    let mut folder = open(&directory, files(10), 0);
+    folder.append(&[row("1", "a")], at(0)).unwrap();
+    assert_eq!(folder.due_in(at(20)), Some(Duration::from_secs(40)));
+    folder.tidy(at(59)).unwrap();
+    assert!(seen(directory.path()).is_empty());
+    folder.tidy(at(60)).unwrap();
+    assert_eq!(texts(&directory), ["content,delivery_id\na,1\n"]);
+}
+
+#[test]
+fn an_unfinished_file_is_gone_on_with_after_a_restart_until_its_age() {
+    let directory = TempDir::new().unwrap();
+    open(&directory, files(10), 0).append(&[row("1", "a")], at(0)).unwrap();
+    let mut folder = open(&directory, files(10), 30);
+    folder.append(&[row("2", "b"), row("1", "a")], at(30)).unwrap();
+    assert_eq!(folder.due_in(at(30)), Some(Duration::from_secs(30)));
+    drop(folder);
+    open(&directory, files(10), 61);
+    assert_eq!(texts(&directory), ["content,delivery_id\na,1\nb,2\n"]);
+}
+
+#[test]
+fn a_delivery_has_one_row_however_often_it_comes() {
+    let directory = TempDir::new().unwrap();
+    let mut folder = open(&directory, files(2), 0);
+    let answered = folder.append(&[row("1", "a"), row("1", "a")], at(0)).unwrap();
+    assert!(answered.iter().all(Option::is_some));
+    folder.append(&[row("2", "b")], at(0)).unwrap();
+    folder.tidy(at(0)).unwrap();
+    assert_eq!(folder.append(&[row("1", "a")], at(1)).unwrap(), [None]);
+    drop(folder);
+    for (name, _) in seen(directory.path()) {
+        fs::remove_file(directory.path().join(name)).unwrap();
+    }
+    let mut folder = open(&directory, files(2), 2);
+    assert_eq!(folder.append(&[row("2", "b"), row("1", "a")], at(2)).unwrap(), [None, None]);
+    folder.tidy(at(120)).unwrap();
+    assert!(seen(directory.path()).is_empty());
+}
+
+/// Every way a power failure can leave the end of the file: cut at any byte, or with zeros from there on.
+fn crash_everywhere(rotation: Rotation, hidden: bool) {
+    let last = row("2", "she said \"no,\n\nreally\"\n");
+    let template = TempDir::new().unwrap();
+    let mut folder = open(&template, rotation, 0);
+    folder.append(&[row("1", "a")], at(0)).unwrap();
+    drop(folder);
+    let place = |directory: &TempDir| if hidden { directory.path().join(HIDDEN) } else { directory.path().to_owned() };
+    let path = listed(&place(&template), |_| true).unwrap().remove(0);
+    let before = fs::read(&path).unwrap();
+    for cut in 0..=last.csv.len() {
+        for zeros in [false, true] {
+            let directory = TempDir::new().unwrap();
+            fs::create_dir_all(place(&directory)).unwrap();
+            let mut bytes = [&before[..], &last.csv[..cut]].concat();
+            if zeros {
+                bytes.resize(before.len() + last.csv.len(), 0);
+            }
+            fs::write(place(&directory).join(path.file_name().unwrap()), bytes).unwrap();
+            let mut folder = open(&directory, rotation, 1);
+            folder.append(&[last.clone(), row("1", "a")], at(2)).unwrap();
+            folder.tidy(at(70)).unwrap();
+            let expected = String::from_utf8([&before[..], &last.csv].concat()).unwrap();
+            assert_eq!(texts(&directory), [expected], "cut at {cut}, zeros: {zeros}");
+        }
+    }
+}
+
+#[test]
+fn a_crash_at_any_byte_leaves_neither_half_a_row_nor_two() {
+    crash_everywhere(files(10), true);
+    crash_everywhere(Rotation::Daily, false);
+}
+
+#[test]
+fn a_crash_in_the_header_leaves_one_header() {
+    let header = table().header().unwrap();
+    for cut in 0..header.len() {
+        let directory = TempDir::new().unwrap();
+        fs::write(directory.path().join("leads-2026-11-22.csv"), &header[..cut]).unwrap();
+        open(&directory, Rotation::Daily, 0).append(&[row("1", "a")], at(0)).unwrap();
+        assert_eq!(texts(&directory), ["content,delivery_id\na,1\n"], "cut at {cut}");
+        let directory = TempDir::new().unwrap();
+        fs::create_dir(directory.path().join(HIDDEN)).unwrap();
+        fs::write(directory.path().join(HIDDEN).join("leads-2026-11-22T101500Z-000001.csv"), &header[..cut]).unwrap();
+        open(&directory, files(1), 0).append(&[row("1", "a")], at(0)).unwrap();
+        open(&directory, files(1), 0);
+        assert_eq!(texts(&directory), ["content,delivery_id\na,1\n"], "cut at {cut}");
+    }
+}
+
+#[test]
+fn a_crash_between_the_index_and_the_rename_makes_no_second_row() {
+    let directory = TempDir::new().unwrap();
+    let mut folder = open(&directory, files(10), 0);
+    folder.append(&[row("1", "a")], at(0)).unwrap();
+    let ids: Vec<_> = folder.part.as_ref().unwrap().ids.iter().copied().collect();
+    folder.index.add(at(0), ids).unwrap();
+    drop(folder);
+    let mut folder = open(&directory, files(10), 61);
+    folder.append(&[row("1", "a")], at(61)).unwrap();
+    assert_eq!(texts(&directory), ["content,delivery_id\na,1\n"]);
+}
+
+#[test]
+fn what_a_failed_write_left_is_gone_before_the_next_row_and_before_the_file_is_finished() {
+    let directory = TempDir::new().unwrap();
+    let mut folder = open(&directory, files(10), 0);
+    folder.append(&[row("1", "a")], at(0)).unwrap();
+    folder.part.as_mut().unwrap().tear(b"half a r");
+    folder.append(&[row("2", "b")], at(1)).unwrap();
+    folder.part.as_mut().unwrap().tear(b"\"and ano");
+    folder.tidy(at(61)).unwrap();
+    assert_eq!(texts(&directory), ["content,delivery_id\na,1\nb,2\n"]);
+}
+
+#[test]
+fn a_finished_file_is_never_written_over() {
+    let directory = TempDir::new().unwrap();
+    fs::write(directory.path().join("leads-2026-11-22T101500Z-000001.csv"), "mine").unwrap();
+    let mut folder = open(&directory, files(10), 0);
+    folder.append(&[row("1", "a")], at(0)).unwrap();
+    fs::write(directory.path().join("leads-2026-11-22T101500Z-000002.csv"), "mine too").unwrap();
+    folder.tidy(at(61)).unwrap();
+    let names: Vec<_> = seen(directory.path()).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names.len(), 3);
+    assert!(texts(&directory).contains(&"content,delivery_id\na,1\n".to_owned()));
+    assert!(texts(&directory).contains(&"mine".to_owned()) && texts(&directory).contains(&"mine too".to_owned()));
+}
+
+#[test]
+fn other_columns_begin_another_file() {
+    for rotation in [files(10), Rotation::Daily] {
+        let directory = TempDir::new().unwrap();
+        open(&directory, rotation, 0).append(&[row("1", "a")], at(0)).unwrap();
+        let header = b"text,delivery_id\n".to_vec();
+        let mut folder = Folder::open(Plan { header, ..plan(&directory, rotation) }, at(1)).unwrap();
+        folder.append(&[row("2", "b"), row("1", "a")], at(1)).unwrap();
+        folder.tidy(at(62)).unwrap();
+        assert_eq!(texts(&directory).len(), 2);
+        assert!(texts(&directory).contains(&"content,delivery_id\na,1\n".to_owned()));
+        assert!(texts(&directory).contains(&"text,delivery_id\nb,2\n".to_owned()));
+    }
+}
+
+#[test]
+fn a_daily_file_grows_all_day_and_the_next_day_has_its_own() {
+    const DAY: i64 = 86_400;
+    let directory = TempDir::new().unwrap();
+    let mut folder = open(&directory, Rotation::Daily, 0);
+    folder.append(&[row("1", "a")], at(0)).unwrap();
+    drop(folder);
+    let mut folder = open(&directory, Rotation::Daily, 10);
+    folder.append(&[row("1", "a"), row("2", "b")], at(10)).unwrap();
+    folder.append(&[row("3", "c"), row("2", "b")], at(DAY)).unwrap();
+    drop(folder);
+    let mut folder = open(&directory, Rotation::Daily, 2 * DAY);
+    folder.append(&[row("1", "a"), row("3", "c"), row("4", "d")], at(2 * DAY)).unwrap();
+    let names = ["leads-2026-11-22.csv", "leads-2026-11-23.csv", "leads-2026-11-24.csv"];
+    let texts = ["content,delivery_id\na,1\nb,2\n", "content,delivery_id\nc,3\n", "content,delivery_id\nd,4\n"];
+    let expected: Vec<_> = names.iter().zip(texts).map(|(name, text)| ((*name).to_owned(), text.to_owned())).collect();
+    assert_eq!(seen(directory.path()), expected);
+}
+
+#[test]
+fn a_daily_file_that_a_person_moved_or_edited_takes_no_row_with_it() {
+    let directory = TempDir::new().unwrap();
+    let elsewhere = TempDir::new().unwrap();
+    let today = directory.path().join("leads-2026-11-22.csv");
+    let mut folder = open(&directory, Rotation::Daily, 0);
+    folder.append(&[row("1", "a")], at(0)).unwrap();
+    fs::rename(&today, elsewhere.path().join("mine.csv")).unwrap();
+    folder.append(&[row("2", "b"), row("1", "a")], at(1)).unwrap();
+    assert_eq!(texts(&directory), ["content,delivery_id\nb,2\n"]);
+
+    fs::write(&today, "content,delivery_id\nmy note\nb,2\n").unwrap();
+    folder.append(&[row("3", "c"), row("2", "b")], at(2)).unwrap();
+    let expected = ["content,delivery_id\nc,3\n".to_owned(), "content,delivery_id\nmy note\nb,2\n".to_owned()];
+    let mut found = texts(&directory);
+    found.sort();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn the_mode_can_change_with_a_file_unfinished() {
+    let directory = TempDir::new().unwrap();
+    open(&directory, files(10), 0).append(&[row("1", "a")], at(0)).unwrap();
+    open(&directory, Rotation::Daily, 1).append(&[row("1", "a"), row("2", "b")], at(1)).unwrap();
+    let mut folder = open(&directory, files(1), 2);
+    folder.append(&[row("2", "b"), row("1", "a")], at(2)).unwrap();
+    assert_eq!(texts(&directory), ["content,delivery_id\nb,2\n", "content,delivery_id\na,1\n"]);
+}
+
+#[test]
+fn a_folder_has_one_owner() {
+    let directory = TempDir::new().unwrap();
+    let owner = open(&directory, files(10), 0);
+    let refused = Folder::open(plan(&directory, files(10)), at(0)).unwrap_err();
+    assert!(refused.contains("another destination or another running Leadwire writes into"), "{refused}");
+    drop(owner);
+    open(&directory, files(10), 0);
+}
+
+#[test]
+fn a_probe_leaves_nothing_behind() {
+    let directory = TempDir::new().unwrap();
+    let folder = open(&directory, files(10), 0);
+    let before = fs::read_dir(&folder.hidden).unwrap().count();
+    assert!(folder.probe().unwrap().contains("MiB are free"));
+    assert_eq!(fs::read_dir(&folder.hidden).unwrap().count(), before);
+    assert!(seen(directory.path()).is_empty());
+}
+
+#[test]
+fn an_obstacle_is_told_in_plain_words() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("drop");
+    OpenOptions::new().create(true).write(true).truncate(true).open(&file).unwrap().write_all(b"x").unwrap();
+    let told = Folder::open(Plan { directory: file, ..plan(&directory, files(10)) }, at(0)).unwrap_err();
+    assert!(told.contains("there is a file where the folder should be"), "{told}");
+}
