@@ -1,0 +1,237 @@
+//! From an event to a contact: pure.
+
+use crate::config::{Conversations, Settings};
+use leadwire_connector::{DeliveryError, Event, Kind};
+
+/// What to do with an event.
+#[derive(Debug)]
+pub(crate) enum Plan {
+    /// Nothing, for this reason.
+    Skip(&'static str),
+    /// A contact that is made or updated, and its notes.
+    Write(Contact),
+    /// Notes on a contact that must be there already.
+    Add(Contact),
+}
+
+/// The properties of a contact, as the templates filled them.
+#[derive(Debug, Clone)]
+pub(crate) struct Contact {
+    properties: Vec<(String, String)>,
+    create_only: Vec<String>,
+    left_out: Vec<LeftOut>,
+    /// The last name of a contact that has nothing else HubSpot would take as a name.
+    placeholder: String,
+}
+
+/// A property that HubSpot did not accept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LeftOut {
+    pub(crate) name: String,
+    pub(crate) value: String,
+}
+
+/// What a contact is found by.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Identity<'a> {
+    Email(&'a str),
+    Phone(&'a str),
+    Nothing,
+}
+
+impl Plan {
+    /// # Errors
+    /// When a template fails on this event.
+    pub(crate) fn of(event: &Event, settings: &Settings) -> Result<Self, DeliveryError> {
+        let config = &settings.config;
+        if event.kind == Kind::Conversation && config.conversations == Conversations::Skip {
+            return Ok(Self::Skip("this destination takes no conversations (`conversations = \"skip\"`)"));
+        }
+        if matches!(event.kind, Kind::Test | Kind::Unrecognized) {
+            return Ok(Self::Skip("HubSpot takes leads, appointments and conversations only"));
+        }
+        let contact = Contact::of(event, settings)?;
+        let is_unknown = contact.identity() == Identity::Nothing;
+        Ok(match event.kind {
+            Kind::Conversation if is_unknown => Self::Skip("the conversation gives neither an e-mail nor a phone to find a contact by"),
+            Kind::Conversation if event.conversation.as_ref().is_none_or(|chat| chat.messages.is_empty()) => {
+                Self::Skip("the conversation has no messages")
+            }
+            Kind::Conversation => Self::Add(contact),
+            _ if is_unknown && !config.anonymous => {
+                Self::Skip("there is neither an e-mail nor a phone; set `anonymous = true` to make a contact all the same")
+            }
+            _ => Self::Write(contact),
+        })
+    }
+}
+
+impl Contact {
+    fn of(event: &Event, settings: &Settings) -> Result<Self, DeliveryError> {
+        let properties = settings.fields.render(event)?;
+        let session = event.session_id.clone().unwrap_or_else(|| event.id.to_string());
+        let placeholder = value(&properties, "phone").map_or_else(|| format!("Chat visitor {session}"), str::to_owned);
+        Ok(Self { properties, create_only: settings.config.create_only.clone(), left_out: Vec::new(), placeholder })
+    }
+
+    /// E-mail first; an event whose phone belongs to somebody else is still this e-mail's.
+    pub(crate) fn identity(&self) -> Identity<'_> {
+        let phone = || value(&self.properties, "phone").or_else(|| value(&self.properties, "mobilephone"));
+        match value(&self.properties, "email") {
+            Some(email) => Identity::Email(email),
+            None => phone().map_or(Identity::Nothing, Identity::Phone),
+        }
+    }
+
+    /// Whether there is anything that says who this is.
+    pub(crate) fn is_somebody(&self) -> bool {
+        self.identity() != Identity::Nothing || self.has_name()
+    }
+
+    fn has_name(&self) -> bool {
+        value(&self.properties, "firstname").or_else(|| value(&self.properties, "lastname")).is_some()
+    }
+
+    /// HubSpot wants at least one of e-mail, first and last name.
+    pub(crate) fn for_create(&self) -> Vec<(&str, &str)> {
+        let mut properties = borrowed(&self.properties);
+        if !matches!(self.identity(), Identity::Email(_)) && !self.has_name() {
+            properties.push(("lastname", &self.placeholder));
+        }
+        properties
+    }
+
+    /// The name of a new contact, to recognise it by when nothing better is known.
+    pub(crate) fn name_for_create(&self) -> Vec<(&str, &str)> {
+        self.for_create().into_iter().filter(|(name, _)| matches!(*name, "firstname" | "lastname")).collect()
+    }
+
+    /// Never the e-mail: the contact may have been found by a secondary one, which must not replace the primary.
+    pub(crate) fn for_update(&self) -> Vec<(&str, &str)> {
+        let keeps = |name: &str| name == "email" || self.create_only.iter().any(|only| only == name);
+        borrowed(&self.properties).into_iter().filter(|(name, _)| !keeps(name)).collect()
+    }
+
+    /// Takes these properties away, for the note to carry. False when none of them is here.
+    pub(crate) fn leave_out<S: AsRef<str>>(&mut self, names: &[S]) -> bool {
+        let before = self.properties.len();
+        for name in names.iter().map(AsRef::as_ref) {
+            if let Some(index) = self.properties.iter().position(|(known, _)| known == name) {
+                let (name, value) = self.properties.remove(index);
+                self.left_out.push(LeftOut { name, value });
+            }
+        }
+        self.properties.len() < before
+    }
+
+    pub(crate) fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
+    }
+
+    pub(crate) fn left_out_names(&self) -> Vec<&str> {
+        self.left_out.iter().map(|field| field.name.as_str()).collect()
+    }
+}
+
+fn value<'a>(properties: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    properties.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+}
+
+fn borrowed(properties: &[(String, String)]) -> Vec<(&str, &str)> {
+    properties.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    #![allow(clippy::unwrap_used, clippy::allow_attributes)]
+    use super::*;
+    use crate::config::tests::settings;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    pub(crate) fn event(changes: &Value) -> Event {
+        let mut event = json!({
+            "id": "0199f3c2-0000-7000-8000-000000000001", "kind": "lead", "source": "acme", "chatbot_id": null,
+            "person": {"first_name": "David", "last_name": "Garcia", "email": "David@Acme.example", "phone": "+14155550100"},
+            "content": "I want a <b>quote</b>", "session_id": "31305", "page_url": "https://acme.example/",
+            "created_at": "2026-11-22T05:16:00Z", "received_at": "2026-11-22T05:17:00Z", "extra": {}, "raw": {},
+        });
+        event.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        serde_json::from_value(event).unwrap()
+    }
+
+    fn contact(changes: &Value, config: &Value) -> Contact {
+        match Plan::of(&event(changes), &settings(config)).unwrap() {
+            Plan::Write(contact) | Plan::Add(contact) => contact,
+            Plan::Skip(reason) => panic!("{reason}"),
+        }
+    }
+
+    fn skipped(changes: &Value, config: &Value) -> bool {
+        matches!(Plan::of(&event(changes), &settings(config)).unwrap(), Plan::Skip(_))
+    }
+
+    #[test]
+    fn a_new_contact_gets_everything_and_a_known_one_keeps_its_email_and_stage() {
+        let contact = contact(&json!({}), &json!({"fields": {"lifecyclestage": "lead", "company": "{{ extra.Company }}"}}));
+        let create = [
+            ("email", "david@acme.example"),
+            ("firstname", "David"),
+            ("lastname", "Garcia"),
+            ("lifecyclestage", "lead"),
+            ("phone", "+14155550100"),
+        ];
+        assert_eq!(contact.for_create(), create);
+        assert_eq!(contact.for_update(), [("firstname", "David"), ("lastname", "Garcia"), ("phone", "+14155550100")]);
+        assert_eq!(contact.identity(), Identity::Email("david@acme.example"));
+    }
+
+    #[test]
+    fn a_contact_with_a_phone_only_gets_a_name_that_hubspot_takes() {
+        let person = json!({"person": {"first_name": null, "last_name": null, "email": null, "phone": "+14155550100"}});
+        let contact = contact(&person, &json!({}));
+        assert_eq!(contact.identity(), Identity::Phone("+14155550100"));
+        assert_eq!(contact.for_create(), [("phone", "+14155550100"), ("lastname", "+14155550100")]);
+        assert_eq!(contact.for_update(), [("phone", "+14155550100")]);
+    }
+
+    #[test]
+    fn a_lead_of_nobody_is_skipped_unless_asked_for() {
+        let nobody = json!({"person": {"first_name": null, "last_name": null, "email": null, "phone": null}});
+        assert!(skipped(&nobody, &json!({})));
+        let contact = contact(&nobody, &json!({"anonymous": true}));
+        assert_eq!(contact.for_create(), [("lastname", "Chat visitor 31305")]);
+        assert!(!contact.is_somebody());
+    }
+
+    #[test]
+    fn kinds_without_a_place_in_hubspot_are_skipped() {
+        assert!(skipped(&json!({"kind": "test"}), &json!({})));
+        assert!(skipped(&json!({"kind": "unrecognized"}), &json!({})));
+        let chat = json!({"kind": "conversation", "messages": [{"author": "user", "text": "Hi"}]});
+        assert!(!skipped(&chat, &json!({})));
+        assert!(skipped(&chat, &json!({"conversations": "skip"})));
+        assert!(skipped(&json!({"kind": "conversation", "messages": []}), &json!({})));
+    }
+
+    #[test]
+    fn a_left_out_email_makes_the_phone_the_identity() {
+        let mut contact = contact(&json!({}), &json!({}));
+        assert!(contact.leave_out(&["email", "nonsense"]));
+        assert!(!contact.leave_out(&["email"]));
+        assert_eq!(contact.identity(), Identity::Phone("+14155550100"));
+        assert_eq!(contact.left_out_names(), ["email"]);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_empty_is_ever_sent(first in "[ a-z]{0,3}", last in "[ a-z]{0,3}", email in "[ a-z]{0,3}", phone in "[ 0-9]{0,3}") {
+            let person = json!({"person": {"first_name": first, "last_name": last, "email": email, "phone": phone}});
+            let contact = Contact::of(&event(&person), &settings(&json!({"fields": {"x": "{{ extra.No }}"}}))).unwrap();
+            for (_, value) in contact.for_create().into_iter().chain(contact.for_update()) {
+                prop_assert!(!value.trim().is_empty());
+            }
+            prop_assert!(contact.for_create().iter().any(|(name, _)| matches!(*name, "email" | "firstname" | "lastname")));
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! The records of the simulated account.
+
+use super::answers::{error, missing};
+use super::validated;
+use leadwire_connector::reexport::Timestamp;
+use leadwire_connector::simulator::Response;
+use leadwire_connector::timestamp;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+const FIRST_ID: u64 = 101;
+
+/// The kinds of records that are simulated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Object {
+    Contact,
+    Note,
+}
+
+impl Object {
+    pub(super) fn named(name: &str) -> Option<Self> {
+        match name {
+            "contacts" | "contact" | "0-1" => Some(Self::Contact),
+            "notes" | "note" | "0-46" => Some(Self::Note),
+            _ => None,
+        }
+    }
+}
+
+/// One contact or note.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) object: Object,
+    pub(super) properties: BTreeMap<String, String>,
+    pub(super) created: Timestamp,
+    updated: Timestamp,
+    pub(super) archived: bool,
+    /// Of a note: the contact it hangs on.
+    contact: Option<u64>,
+}
+
+impl Entry {
+    fn new(object: Object, contact: Option<u64>, now: Timestamp) -> Self {
+        Self { object, properties: BTreeMap::new(), created: now, updated: now, archived: false, contact }
+    }
+}
+
+/// All records, by id.
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    entries: BTreeMap<u64, Entry>,
+    /// Ids that were merged away, and where they went.
+    merged: BTreeMap<u64, u64>,
+}
+
+impl Records {
+    pub(super) fn live(&self, object: Object) -> impl Iterator<Item = (u64, &Entry)> {
+        self.entries.iter().filter(move |(_, entry)| entry.object == object && !entry.archived).map(|(id, entry)| (*id, entry))
+    }
+
+    fn next_id(&self) -> u64 {
+        self.entries.keys().next_back().map_or(FIRST_ID, |last| last + 1)
+    }
+
+    /// Follows merges; the record must be there and not archived.
+    fn find(&self, object: Object, id: &str, id_property: Option<&str>) -> Result<u64, Response> {
+        let found = match id_property {
+            Some("email") => self.owner_of_email(id),
+            Some(_) => None,
+            None => id.parse().ok().map(|id| self.merged.get(&id).copied().unwrap_or(id)),
+        };
+        let is_live = |id: &u64| self.entries.get(id).is_some_and(|entry| entry.object == object && !entry.archived);
+        found.filter(is_live).ok_or_else(|| missing(id))
+    }
+
+    fn owner_of_email(&self, email: &str) -> Option<u64> {
+        let email = email.to_lowercase();
+        let owns = |entry: &Entry| {
+            let primary = entry.properties.get("email").map(String::as_str);
+            let secondary = entry.properties.get("hs_additional_emails").map_or("", String::as_str).split(';');
+            primary.into_iter().chain(secondary).any(|known| known.trim().to_lowercase() == email)
+        };
+        self.live(Object::Contact).find(|(_, entry)| owns(entry)).map(|(id, _)| id)
+    }
+
+    pub(super) fn create(&mut self, object: Object, body: &Value, now: Timestamp) -> Result<Response, Response> {
+        let properties = validated(object, body)?;
+        let contact = match object {
+            Object::Contact => {
+                self.refuse_twin(&properties, None)?;
+                if !properties.iter().any(|(name, value)| matches!(name.as_str(), "email" | "firstname" | "lastname") && !value.is_empty())
+                {
+                    return Err(error(400, "VALIDATION_ERROR", "A contact needs an email, a first name or a last name"));
+                }
+                None
+            }
+            Object::Note => Some(self.contact_of_new_note(&properties, body)?),
+        };
+        let id = self.next_id();
+        let mut entry = Entry::new(object, contact, now);
+        set(&mut entry, properties);
+        self.entries.insert(id, entry);
+        Ok(Response::json(201, &self.shown(id)))
+    }
+
+    fn refuse_twin(&self, properties: &[(String, String)], own: Option<u64>) -> Result<(), Response> {
+        let email = properties.iter().find(|(name, value)| name == "email" && !value.is_empty());
+        match email.and_then(|(_, email)| self.owner_of_email(email)).filter(|owner| Some(*owner) != own) {
+            Some(owner) => Err(error(409, "CONFLICT", &format!("Contact already exists. Existing ID: {owner}"))),
+            None => Ok(()),
+        }
+    }
+
+    fn contact_of_new_note(&self, properties: &[(String, String)], body: &Value) -> Result<u64, Response> {
+        if !properties.iter().any(|(name, value)| name == "hs_timestamp" && !value.is_empty()) {
+            return Err(error(400, "VALIDATION_ERROR", "Error creating NOTE. Some required properties were not set."));
+        }
+        let association = &body["associations"][0];
+        if association["types"][0]["associationTypeId"] != 202 {
+            return Err(error(400, "VALIDATION_ERROR", "One or more associations are not valid"));
+        }
+        self.find(Object::Contact, association["to"]["id"].as_str().unwrap_or_default(), None)
+    }
+
+    pub(super) fn read(&self, object: Object, id: &str, id_property: Option<&str>) -> Result<Response, Response> {
+        Ok(Response::json(200, &self.shown(self.find(object, id, id_property)?)))
+    }
+
+    pub(super) fn update(
+        &mut self,
+        object: Object,
+        id: &str,
+        id_property: Option<&str>,
+        body: &Value,
+        now: Timestamp,
+    ) -> Result<Response, Response> {
+        let properties = validated(object, body)?;
+        let id = self.find(object, id, id_property)?;
+        self.refuse_twin(&properties, Some(id))?;
+        if let Some(entry) = self.entries.get_mut(&id) {
+            set(entry, properties);
+            entry.updated = now;
+        }
+        Ok(Response::json(200, &self.shown(id)))
+    }
+
+    pub(super) fn archive(&mut self, object: Object, id: &str) -> Result<Response, Response> {
+        let id = self.find(object, id, None)?;
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.archived = true;
+        }
+        Ok(Response { status: 204, headers: Vec::new(), body: Default::default() })
+    }
+
+    /// The survivor gets an id of its own; the values of the first one win, and the other's e-mail becomes a secondary one.
+    pub(super) fn merge(&mut self, body: &Value, now: Timestamp) -> Result<Response, Response> {
+        let named = |key: &str| self.find(Object::Contact, body[key].as_str().unwrap_or_default(), None);
+        let (primary, other) = (named("primaryObjectId")?, named("objectIdToMerge")?);
+        if primary == other {
+            return Err(error(400, "VALIDATION_ERROR", "Cannot merge a contact with itself"));
+        }
+        let survivor = self.next_id();
+        let (Some(first), Some(second)) = (self.entries.remove(&primary), self.entries.remove(&other)) else {
+            return Err(missing("merge"));
+        };
+        let mut properties = second.properties;
+        let secondary = properties.remove("email");
+        properties.extend(first.properties.clone());
+        properties.extend(secondary.map(|email| ("hs_additional_emails".to_owned(), email)));
+        self.entries.insert(survivor, Entry { properties, updated: now, ..first });
+        self.redirect([primary, other], survivor);
+        Ok(Response::json(200, &self.shown(survivor)))
+    }
+
+    fn redirect(&mut self, old: [u64; 2], survivor: u64) {
+        self.merged.values_mut().filter(|target| old.contains(target)).for_each(|target| *target = survivor);
+        self.merged.extend(old.map(|id| (id, survivor)));
+        for note in self.entries.values_mut().filter(|entry| entry.contact.is_some_and(|contact| old.contains(&contact))) {
+            note.contact = Some(survivor);
+        }
+    }
+
+    pub(super) fn list(&self, object: Object, limit: Option<String>) -> Response {
+        let limit = limit.and_then(|limit| limit.parse().ok()).unwrap_or(10);
+        let results: Vec<Value> = self.live(object).take(limit).map(|(id, _)| self.shown(id)).collect();
+        Response::json(200, &json!({"results": results}))
+    }
+
+    pub(super) fn read_batch(&self, object: Object, body: &Value) -> Result<Response, Response> {
+        let inputs = body["inputs"].as_array().filter(|inputs| inputs.len() <= 100);
+        let inputs = inputs.ok_or_else(|| error(400, "VALIDATION_ERROR", "inputs must be a list of at most 100"))?;
+        let ids = inputs.iter().map(|input| input["id"].as_str().unwrap_or_default());
+        let (found, lost): (Vec<_>, Vec<_>) = ids.map(|id| self.find(object, id, None)).partition(Result::is_ok);
+        let results: Vec<Value> = found.into_iter().flatten().map(|id| self.shown(id)).collect();
+        let mut answer = json!({"status": "COMPLETE", "results": results});
+        if !lost.is_empty() {
+            answer["numErrors"] = 1.into();
+            answer["errors"] = json!([{"status": "error", "category": "OBJECT_NOT_FOUND", "message": "Could not get some NOTE objects"}]);
+        }
+        Ok(Response::json(200, &answer))
+    }
+
+    pub(super) fn notes_of(&self, contact: &str, limit: Option<String>, after: Option<String>) -> Result<Response, Response> {
+        let contact = self.find(Object::Contact, contact, None)?;
+        let limit: usize = limit.and_then(|limit| limit.parse().ok()).unwrap_or(500).clamp(1, 500);
+        let after: u64 = after.and_then(|after| after.parse().ok()).unwrap_or(0);
+        let mut ids = self.live(Object::Note).filter(|(id, note)| *id > after && note.contact == Some(contact)).map(|(id, _)| id);
+        let page: Vec<u64> = ids.by_ref().take(limit).collect();
+        let kind = json!([{"category": "HUBSPOT_DEFINED", "typeId": 201, "label": null}]);
+        let results: Vec<Value> = page.iter().map(|id| json!({"toObjectId": id, "associationTypes": kind})).collect();
+        let mut answer = json!({"results": results});
+        if let (Some(last), true) = (page.last(), ids.next().is_some()) {
+            answer["paging"] = json!({"next": {"after": last.to_string()}});
+        }
+        Ok(Response::json(200, &answer))
+    }
+
+    pub(super) fn shown(&self, id: u64) -> Value {
+        let Some(entry) = self.entries.get(&id) else { return Value::Null };
+        let mut properties: Map<String, Value> =
+            entry.properties.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+        properties.insert("hs_object_id".to_owned(), id.to_string().into());
+        properties.insert("createdate".to_owned(), timestamp::format(entry.created).into());
+        json!({
+            "id": id.to_string(), "properties": properties, "createdAt": timestamp::format(entry.created),
+            "updatedAt": timestamp::format(entry.updated), "archived": entry.archived,
+        })
+    }
+
+    /// Contacts and notes, the archived ones marked.
+    pub(super) fn state(&self) -> Value {
+        let of = |object: Object| self.entries.iter().filter(move |(_, entry)| entry.object == object);
+        let contacts: Vec<Value> = of(Object::Contact)
+            .map(|(id, entry)| json!({"id": id.to_string(), "properties": entry.properties, "archived": entry.archived}))
+            .collect();
+        let notes: Vec<Value> = of(Object::Note)
+            .map(|(id, entry)| {
+                let property = |name: &str| entry.properties.get(name);
+                json!({
+                    "id": id.to_string(), "contact": entry.contact.map(|id| id.to_string()), "body": property("hs_note_body"),
+                    "timestamp": property("hs_timestamp"), "archived": entry.archived,
+                })
+            })
+            .collect();
+        json!({"contacts": contacts, "notes": notes})
+    }
+}
+
+/// An empty text clears the value.
+fn set(entry: &mut Entry, properties: Vec<(String, String)>) {
+    for (name, value) in properties {
+        if value.is_empty() {
+            entry.properties.remove(&name);
+        } else {
+            let value = if name == "email" { value.to_lowercase() } else { value };
+            entry.properties.insert(name, value);
+        }
+    }
+}

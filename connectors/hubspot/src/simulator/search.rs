@@ -1,0 +1,33 @@
+//! `POST …/search` over the simulated records: groups are alternatives, the filters of a group hold together.
+
+use super::answers::error;
+use super::records::{Entry, Object, Records};
+use leadwire_connector::simulator::Response;
+use serde_json::{Value, json};
+
+pub(super) fn answer(records: &Records, object: Object, body: &Value) -> Result<Response, Response> {
+    let invalid = |message: &str| error(400, "VALIDATION_ERROR", message);
+    let groups = body["filterGroups"].as_array().filter(|groups| groups.len() <= 6);
+    let groups = groups.ok_or_else(|| invalid("filterGroups must be a list of at most 6"))?;
+    let filters = || groups.iter().flat_map(|group| group["filters"].as_array().into_iter().flatten());
+    if filters().any(|filter| !matches!(filter["operator"].as_str(), Some("EQ" | "GTE"))) {
+        return Err(invalid("The simulated search knows the operators EQ and GTE"));
+    }
+    let limit = body["limit"].as_u64().and_then(|limit| usize::try_from(limit).ok()).unwrap_or(10).min(200);
+    let found: Vec<u64> =
+        records.live(object).filter(|(_, entry)| groups.iter().any(|group| holds(entry, group))).map(|(id, _)| id).collect();
+    let results: Vec<Value> = found.iter().take(limit).map(|id| records.shown(*id)).collect();
+    Ok(Response::json(200, &json!({"total": found.len(), "results": results})))
+}
+
+fn holds(entry: &Entry, group: &Value) -> bool {
+    group["filters"].as_array().into_iter().flatten().all(|filter| {
+        let wanted = filter["value"].as_str().unwrap_or_default();
+        let name = filter["propertyName"].as_str().unwrap_or_default();
+        match (name, filter["operator"].as_str()) {
+            ("createdate", Some("GTE")) => wanted.parse().is_ok_and(|since: i64| entry.created.as_millisecond() >= since),
+            (name, Some("EQ")) => entry.properties.get(name).is_some_and(|value| value.eq_ignore_ascii_case(wanted)),
+            _ => false,
+        }
+    })
+}

@@ -1,0 +1,355 @@
+//! What HubSpot's answers mean. Statuses and bodies follow <https://developers.hubspot.com/docs/api-reference/error-handling> and
+//! <https://developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines>; of a body, every field is optional.
+
+use leadwire_connector::http::Answer;
+use leadwire_connector::{DeliveryError, ErrorKind};
+use serde_json::Value;
+use std::time::Duration;
+
+/// The code of every error that says: there is no such record (any more).
+const GONE: &str = "OBJECT_NOT_FOUND";
+const HOUR: Duration = Duration::from_secs(3_600);
+/// HubSpot's longest wait, during a migration of the account.
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// An answer that the connector can go on from.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// A 2xx with a body that is no error.
+    Done(Value),
+    /// A contact with this e-mail is there already, with this id if HubSpot says so.
+    Conflict { existing: Option<String>, error: DeliveryError },
+    /// These properties are not accepted.
+    Invalid { properties: Vec<String>, error: DeliveryError },
+}
+
+impl Outcome {
+    /// For requests that nothing but success can be made of.
+    pub(crate) fn done(self) -> Result<Value, DeliveryError> {
+        match self {
+            Self::Done(body) => Ok(body),
+            Self::Conflict { error, .. } | Self::Invalid { error, .. } => Err(error),
+        }
+    }
+}
+
+/// Whether the record that the request was about does not exist (any more).
+pub(crate) fn is_gone(error: &DeliveryError) -> bool {
+    error.code.as_deref() == Some(GONE)
+}
+
+/// The id of the record that a write made or changed. A 2xx without one, or with errors inside, is no success.
+pub(crate) fn written(body: &Value) -> Result<String, DeliveryError> {
+    let errors = body["numErrors"].as_u64().unwrap_or(0) > 0 || body["errors"].as_array().is_some_and(|errors| !errors.is_empty());
+    let unexpected = |what: &str| DeliveryError::retry(ErrorKind::Unexpected, format!("HubSpot answered with success, but {what}"));
+    if errors {
+        return Err(unexpected("with errors inside").with_excerpt(body.to_string().as_bytes()));
+    }
+    id(&body["id"]).ok_or_else(|| unexpected("without the record's id").with_excerpt(body.to_string().as_bytes()))
+}
+
+/// An id as text, whether it came as text or as a number.
+pub(crate) fn id(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => word(text).map(str::to_owned),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// What an answer means.
+///
+/// # Errors
+/// Every answer that is not an [`Outcome`], with its verdict.
+pub(crate) fn read(answer: &Answer) -> Result<Outcome, DeliveryError> {
+    let body = answer.json().unwrap_or(Value::Null);
+    let says_error = body["status"] == "error" || body["category"] == "VALIDATION_ERROR";
+    match answer.status {
+        200..=299 if body.is_object() && !says_error => Ok(Outcome::Done(body)),
+        200..=299 if body["category"] == "VALIDATION_ERROR" => invalid(answer, &body),
+        400 if mentions_missing_object(&body) => Err(gone(answer)),
+        400 => invalid(answer, &body),
+        404 => Err(gone(answer)),
+        409 => Ok(conflict(answer, &body)),
+        _ => Err(failure(answer, &body)),
+    }
+}
+
+fn failure(answer: &Answer, body: &Value) -> DeliveryError {
+    let error = match answer.status {
+        401 => DeliveryError::hold(
+            ErrorKind::Credentials,
+            "HubSpot refused the token (401); set a valid service key as `token`, then resume the destination",
+            None,
+        ),
+        403 => forbidden(body),
+        423 => DeliveryError::retry_after(ErrorKind::RateLimited, "HubSpot has locked the record for a moment (423)", at_least(answer, 2)),
+        429 => return rate_limited(answer, body),
+        477 => {
+            let until = answer.at.checked_add(answer.retry_after().unwrap_or(HOUR).min(DAY)).ok();
+            DeliveryError::hold(ErrorKind::Server, "HubSpot is moving this account to another data centre (477)", until)
+        }
+        500.. => DeliveryError::retry_after(ErrorKind::Server, format!("HubSpot failed ({})", answer.status), at_least(answer, 3)),
+        _ => return answer.error("HubSpot").with_code_of(body),
+    };
+    error.with_status(answer.status).with_excerpt(&answer.body).with_code_of(body)
+}
+
+fn forbidden(body: &Value) -> DeliveryError {
+    let scopes = words(&[
+        &body["context"]["requiredGranularScopes"],
+        &body["context"]["missingScopes"],
+        &body["errors"][0]["context"]["requiredGranularScopes"],
+    ]);
+    let missing = if scopes.is_empty() { "a scope".to_owned() } else { scopes.join(", ") };
+    let message = format!("HubSpot says that the service key lacks {missing} (403); add it to the key, then resume the destination");
+    DeliveryError::hold(ErrorKind::Credentials, message, None)
+}
+
+fn rate_limited(answer: &Answer, body: &Value) -> DeliveryError {
+    let policy = body["policyName"].as_str().and_then(word).unwrap_or_default();
+    let is_daily =
+        policy == "DAILY" || policy.is_empty() && body["message"].as_str().is_some_and(|text| text.to_lowercase().contains("daily"));
+    let error = match policy {
+        // The quota is renewed at midnight in the account's time zone; asking once an hour finds out.
+        _ if is_daily => {
+            let until = answer.at.checked_add(answer.retry_after().unwrap_or(HOUR).clamp(HOUR, DAY)).ok();
+            DeliveryError::hold(ErrorKind::Quota, "the HubSpot account has spent its requests for today", until)
+        }
+        "SECONDLY" => DeliveryError::retry_after(ErrorKind::RateLimited, "HubSpot asks for fewer requests per second", at_least(answer, 1)),
+        _ => DeliveryError::retry_after(ErrorKind::RateLimited, "HubSpot asks for fewer requests per 10 seconds", at_least(answer, 10)),
+    };
+    error.with_status(answer.status).with_code(if policy.is_empty() { "RATE_LIMITS" } else { policy }).with_excerpt(&answer.body)
+}
+
+/// What the answer asks for, but no less than that.
+fn at_least(answer: &Answer, seconds: u64) -> Option<Duration> {
+    Some(answer.retry_after().unwrap_or_default().max(Duration::from_secs(seconds)))
+}
+
+fn gone(answer: &Answer) -> DeliveryError {
+    let message = format!("HubSpot has no such record ({}); it was archived or merged, or `base_url` is wrong", answer.status);
+    DeliveryError::retry(ErrorKind::Unexpected, message).with_status(answer.status).with_code(GONE).with_excerpt(&answer.body)
+}
+
+/// Some endpoints report a missing record as a 400.
+fn mentions_missing_object(body: &Value) -> bool {
+    let codes = [&body["category"], &body["errors"][0]["code"], &body["errors"][0]["subCategory"]];
+    codes.into_iter().any(|code| code == GONE)
+}
+
+fn conflict(answer: &Answer, body: &Value) -> Outcome {
+    let message = "HubSpot has another record with the same unique value (409)";
+    let error = DeliveryError::reject(ErrorKind::Data, message).with_status(answer.status).with_code_of(body).with_excerpt(&answer.body);
+    Outcome::Conflict { existing: existing_id(body), error }
+}
+
+/// `Contact already exists. Existing ID: 101`: the text is not documented, but all there is.
+fn existing_id(body: &Value) -> Option<String> {
+    let told = body["message"].as_str().and_then(|message| {
+        let after = message.split_once("Existing ID:")?.1.trim_start();
+        let end = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
+        word(&after[..end]).map(str::to_owned)
+    });
+    told.or_else(|| id(&body["identityProfile"]["vid"]))
+}
+
+fn invalid(answer: &Answer, body: &Value) -> Result<Outcome, DeliveryError> {
+    let problems = problems(body);
+    let told: Vec<String> =
+        problems.iter().map(|(name, code)| if code.is_empty() { name.clone() } else { format!("{name} ({code})") }).collect();
+    let message = if told.is_empty() {
+        format!("HubSpot refused the data ({}) without naming a property", answer.status)
+    } else {
+        format!("HubSpot refused the data ({}): {}", answer.status, told.join(", "))
+    };
+    let error = DeliveryError::reject(ErrorKind::Data, message).with_status(answer.status).with_code_of(body).with_excerpt(&answer.body);
+    Ok(Outcome::Invalid { properties: problems.into_iter().map(|(name, _)| name).collect(), error })
+}
+
+/// The properties that are not accepted, each with HubSpot's code: from the JSON inside `message`, from `errors`, from `context`.
+fn problems(body: &Value) -> Vec<(String, String)> {
+    let embedded = embedded_list(body["message"].as_str().unwrap_or_default());
+    let listed = body["errors"].as_array().into_iter().flatten();
+    let mut problems: Vec<(String, String)> = Vec::new();
+    for item in embedded.iter().chain(listed).chain([body]) {
+        let code = [&item["error"], &item["code"]].into_iter().find_map(|code| word(code.as_str()?)).unwrap_or_default();
+        let names = [&item["name"], &item["context"]["propertyName"], &item["context"]["properties"]];
+        for name in words(&names) {
+            if !problems.iter().any(|(known, _)| *known == name) {
+                problems.push((name, code.to_owned()));
+            }
+        }
+    }
+    problems
+}
+
+/// `Property values were not valid: [{"name": …}]`
+fn embedded_list(message: &str) -> Vec<Value> {
+    let Some(start) = message.find("[{") else { return Vec::new() };
+    let mut values = serde_json::Deserializer::from_str(&message[start..]).into_iter::<Vec<Value>>();
+    values.next().and_then(Result::ok).unwrap_or_default()
+}
+
+/// All words in these values, each a text or a list of texts.
+fn words(values: &[&Value]) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for value in values {
+        let texts = value.as_array().map_or(std::slice::from_ref(*value), Vec::as_slice);
+        let new = texts.iter().filter_map(|text| word(text.as_str()?));
+        for text in new.take(20) {
+            if !found.iter().any(|known| known == text) {
+                found.push(text.to_owned());
+            }
+        }
+    }
+    found
+}
+
+/// Names and codes only: whatever else HubSpot writes may be personal data, and has no place in a message.
+fn word(text: &str) -> Option<&str> {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    (!text.is_empty() && text.len() <= 100 && text.chars().all(is_word)).then_some(text)
+}
+
+trait WithCode {
+    fn with_code_of(self, body: &Value) -> Self;
+}
+
+impl WithCode for DeliveryError {
+    fn with_code_of(self, body: &Value) -> Self {
+        match body["category"].as_str().and_then(word) {
+            Some(category) => self.with_code(category),
+            None => self,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::allow_attributes)]
+    use super::*;
+    use leadwire_connector::Verdict;
+    use leadwire_connector::reexport::Timestamp;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn now() -> Timestamp {
+        "2026-11-22T10:00:00Z".parse().unwrap()
+    }
+
+    fn answer(status: u16, retry_after: Option<&str>, body: &Value) -> Answer {
+        let headers = retry_after.map(|value| ("retry-after".to_owned(), value.to_owned())).into_iter().collect();
+        Answer { status, headers, body: body.to_string().into(), truncated: false, at: now() }
+    }
+
+    fn error(status: u16, retry_after: Option<&str>, body: &Value) -> DeliveryError {
+        read(&answer(status, retry_after, body)).and_then(Outcome::done).unwrap_err()
+    }
+
+    fn retry(seconds: u64) -> Verdict {
+        Verdict::Retry { after: Some(Duration::from_secs(seconds)) }
+    }
+
+    fn hold(until: Option<&str>) -> Verdict {
+        Verdict::Hold { until: until.map(|text| text.parse().unwrap()) }
+    }
+
+    #[test]
+    fn every_status_has_its_verdict() {
+        let limit = |policy: &str| json!({"status": "error", "errorType": "RATE_LIMIT", "policyName": policy, "message": "limit"});
+        let daily = json!({"status": "error", "message": "You have reached your daily limit."});
+        let validation = json!({"status": "error", "category": "VALIDATION_ERROR", "message": "no"});
+        let table = [
+            (400, None, validation, ErrorKind::Data, Verdict::Reject),
+            (401, None, json!({"category": "INVALID_AUTHENTICATION"}), ErrorKind::Credentials, hold(None)),
+            (403, None, json!({"category": "MISSING_SCOPES"}), ErrorKind::Credentials, hold(None)),
+            (404, None, json!({}), ErrorKind::Unexpected, Verdict::Retry { after: None }),
+            (409, None, json!({"category": "CONFLICT"}), ErrorKind::Data, Verdict::Reject),
+            (414, None, json!({}), ErrorKind::Data, Verdict::Reject),
+            (423, None, json!({}), ErrorKind::RateLimited, retry(2)),
+            (423, Some("7"), json!({}), ErrorKind::RateLimited, retry(7)),
+            (429, None, limit("SECONDLY"), ErrorKind::RateLimited, retry(1)),
+            (429, None, limit("TEN_SECONDLY_ROLLING"), ErrorKind::RateLimited, retry(10)),
+            (429, Some("60"), limit("TEN_SECONDLY_ROLLING"), ErrorKind::RateLimited, retry(60)),
+            (429, None, json!(null), ErrorKind::RateLimited, retry(10)),
+            (429, None, limit("DAILY"), ErrorKind::Quota, hold(Some("2026-11-22T11:00:00Z"))),
+            (429, None, daily, ErrorKind::Quota, hold(Some("2026-11-22T11:00:00Z"))),
+            (477, Some("7200"), json!({}), ErrorKind::Server, hold(Some("2026-11-22T12:00:00Z"))),
+            (477, Some("999999"), json!({}), ErrorKind::Server, hold(Some("2026-11-23T10:00:00Z"))),
+            (500, None, json!({}), ErrorKind::Server, retry(3)),
+            (503, Some("30"), json!({}), ErrorKind::Server, retry(30)),
+            (524, None, json!({}), ErrorKind::Server, retry(3)),
+            (302, None, json!({}), ErrorKind::Configuration, hold(None)),
+            (200, None, json!("fine"), ErrorKind::Unexpected, Verdict::Retry { after: None }),
+            (201, None, json!({"status": "error"}), ErrorKind::Unexpected, Verdict::Retry { after: None }),
+            (200, None, json!({"category": "VALIDATION_ERROR"}), ErrorKind::Data, Verdict::Reject),
+        ];
+        for (status, retry_after, body, kind, verdict) in table {
+            let error = error(status, retry_after, &body);
+            assert_eq!((error.kind, &error.verdict, error.status), (kind, &verdict, Some(status)), "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn the_missing_scopes_are_named() {
+        let body = json!({"category": "MISSING_SCOPES", "context": {"requiredGranularScopes": ["crm.objects.contacts.write"]}});
+        assert!(error(403, None, &body).message.contains("crm.objects.contacts.write"));
+    }
+
+    #[test]
+    fn the_properties_are_found_in_the_message_and_in_the_errors() {
+        let old = json!({"message": "Property values were not valid: [{\"isValid\":false,\"message\":\"Property \\\"x\\\" does not exist\",\
+            \"error\":\"PROPERTY_DOESNT_EXIST\",\"name\":\"favcolor\"}] and more", "category": "VALIDATION_ERROR"});
+        let new = json!({"message": "invalid", "errors": [{"code": "PROPERTY_DOESNT_EXIST", "context": {"propertyName": ["favcolor"]}}]});
+        for body in [old, new] {
+            let Outcome::Invalid { properties, error } = read(&answer(400, None, &body)).unwrap() else { panic!("{body}") };
+            assert_eq!(properties, ["favcolor"]);
+            assert_eq!(error.message, "HubSpot refused the data (400): favcolor (PROPERTY_DOESNT_EXIST)");
+        }
+    }
+
+    #[test]
+    fn the_id_of_the_existing_contact_is_read_from_the_text() {
+        for (body, expected) in [
+            (json!({"message": "Contact already exists. Existing ID: 101"}), Some("101")),
+            (json!({"message": "Existing ID:  7. Try again"}), Some("7")),
+            (json!({"message": "Existing ID: none"}), None),
+            (json!({"identityProfile": {"vid": 55}}), Some("55")),
+            (json!({}), None),
+        ] {
+            assert_eq!(existing_id(&body).as_deref(), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_write_needs_an_id_and_no_errors() {
+        assert_eq!(written(&json!({"id": "7"})).unwrap(), "7");
+        assert_eq!(written(&json!({"id": 7})).unwrap(), "7");
+        for body in [json!({}), json!({"id": ""}), json!({"id": "7", "numErrors": 1}), json!({"id": "7", "errors": [{}]})] {
+            assert_eq!(written(&body).unwrap_err().kind, ErrorKind::Unexpected, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_missing_record_is_recognised_in_a_400_as_well() {
+        assert!(is_gone(&error(404, None, &json!({}))));
+        assert!(is_gone(&error(400, None, &json!({"category": "OBJECT_NOT_FOUND"}))));
+        assert!(!is_gone(&error(400, None, &json!({}))));
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_it_panic_and_no_value_gets_into_a_message(
+            status in 100_u16..600, message in ".{0,80}", value in "[a-z]{5,10}@[a-z]{5,10}", code in ".{0,20}",
+        ) {
+            let body = json!({
+                "message": format!("{message}[{{\"name\":\"{value}\"}}]"), "category": code,
+                "errors": [{"code": value, "context": [1]}], "context": value,
+            });
+            if let Err(error) = read(&answer(status, Some(&message), &body)).and_then(Outcome::done) {
+                prop_assert!(!error.message.contains(&value));
+            }
+        }
+    }
+}

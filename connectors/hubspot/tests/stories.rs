@@ -1,0 +1,430 @@
+//! The connector against a simulated HubSpot, over a socket.
+#![allow(clippy::unwrap_used, clippy::allow_attributes)]
+
+use leadwire_connector::http::{self, HttpSettings, Method};
+use leadwire_connector::reexport::Timestamp;
+use leadwire_connector::settings::Typed;
+use leadwire_connector::simulator::{FaultRule, Faults, Request, Response, Server, Service};
+use leadwire_connector::{BuildContext, Connector, Delivery, DeliveryError, ErrorKind, Event, MemorySteps, Receipt, Steps, Verdict};
+use leadwire_connector_hubspot::KIND;
+use leadwire_connector_hubspot::simulator::Simulator;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+const TOKEN: &str = "pat-na1-0123456789abcdef";
+
+/// A destination and the simulated account it writes to.
+struct Crm {
+    server: Server,
+    connector: Box<dyn Connector>,
+}
+
+impl Crm {
+    async fn start() -> Self {
+        Self::with(&json!({})).await
+    }
+
+    async fn with(config: &Value) -> Self {
+        let server = Server::start(Box::new(Simulator::accepting(TOKEN)), "127.0.0.1:0".parse().unwrap(), Faults::default()).await.unwrap();
+        let connector = connector(&server, TOKEN, config);
+        Self { server, connector }
+    }
+
+    fn order(&self, fault: &str) {
+        self.server.order(fault.parse::<FaultRule>().unwrap());
+    }
+
+    /// One attempt of delivery `id`, with what earlier attempts kept.
+    async fn attempt(&self, id: &str, event: &Event, kept: &MemorySteps) -> Result<Receipt, DeliveryError> {
+        let delivery = Delivery { id: id.to_owned(), destination: "crm".to_owned(), event: Arc::new(event.clone()), attempt: 1 };
+        self.connector.deliver(&delivery, &mut Steps::new(kept, kept.saved())).await
+    }
+
+    async fn deliver(&self, id: &str, event: &Event) -> Result<Receipt, DeliveryError> {
+        self.attempt(id, event, &MemorySteps::default()).await
+    }
+
+    /// Asks the simulated HubSpot directly, as its owner would.
+    fn records(&self, kind: &str) -> Vec<Value> {
+        let records = self.server.state()[kind].as_array().unwrap().clone();
+        records.into_iter().filter(|record| record["archived"] == false).collect()
+    }
+
+    fn contacts(&self) -> Vec<Value> {
+        self.records("contacts")
+    }
+
+    fn notes(&self) -> Vec<Value> {
+        self.records("notes")
+    }
+
+    async fn call(&self, method: Method, path: &str, body: &Value) -> Value {
+        let client = http::Client::new(&HttpSettings::default()).unwrap();
+        let url = self.server.url().join(path).unwrap();
+        let request = http::Request::new(method, url).header("Authorization", format!("Bearer {TOKEN}")).json(body);
+        client.send(&request).await.unwrap().json().unwrap_or_default()
+    }
+
+    async fn contact(&self, properties: &Value) -> Value {
+        let body = json!({"properties": properties, "associations": []});
+        self.call(Method::Post, "crm/objects/2026-09/contacts", &body).await
+    }
+
+    fn sent(&self) -> Vec<String> {
+        let line = |request: &Request| format!("{} {}", request.method, request.path());
+        self.server.requests().iter().map(|logged| line(&logged.request)).collect()
+    }
+}
+
+fn connector(server: &Server, token: &str, config: &Value) -> Box<dyn Connector> {
+    let mut table = config.as_object().unwrap().clone();
+    table.insert("token".to_owned(), token.into());
+    table.insert("base_url".to_owned(), server.url().as_str().into());
+    let http = HttpSettings { timeout: Duration::from_secs(5), ..HttpSettings::default() };
+    let context = BuildContext { destination: "crm".to_owned(), base_directory: ".".into(), http };
+    (KIND.parse)(table, &Typed).unwrap().build(&context).unwrap()
+}
+
+fn lead(changes: &Value) -> Event {
+    let mut event = json!({
+        "id": "0199f3c2-0000-7000-8000-000000000001", "kind": "lead", "source": "acme", "chatbot_id": null,
+        "person": {"first_name": "David", "last_name": "Garcia", "email": "david@acme.example", "phone": "+14155550100"},
+        "content": "I want a quote", "session_id": "31305", "page_url": "https://acme.example/",
+        "created_at": "2026-11-22T05:16:00Z", "received_at": leadwire_connector::timestamp::format(Timestamp::now()),
+        "extra": {}, "raw": {},
+    });
+    event.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    serde_json::from_value(event).unwrap()
+}
+
+fn person(first: Option<&str>, email: Option<&str>, phone: Option<&str>) -> Value {
+    json!({"first_name": first, "last_name": null, "email": email, "phone": phone})
+}
+
+fn record_id(receipt: &Receipt) -> String {
+    match receipt {
+        Receipt::Delivered { record: Some(record), .. } => record.id.clone(),
+        other => panic!("no record: {other:?}"),
+    }
+}
+
+fn remark(receipt: &Receipt) -> Option<&str> {
+    match receipt {
+        Receipt::Delivered { remark, .. } => remark.as_deref(),
+        Receipt::Skipped { reason } => panic!("skipped: {reason}"),
+    }
+}
+
+#[tokio::test]
+async fn a_new_lead_makes_one_contact_and_one_note() {
+    let crm = Crm::with(&json!({"fields": {"lifecyclestage": "lead"}, "portal_id": 42})).await;
+    let receipt = crm.deliver("d1", &lead(&json!({}))).await.unwrap();
+    let contact = crm.contacts().pop().unwrap();
+    assert_eq!(
+        contact["properties"],
+        json!({
+            "email": "david@acme.example", "firstname": "David", "lastname": "Garcia", "lifecyclestage": "lead", "phone": "+14155550100",
+        })
+    );
+    let notes = crm.notes();
+    assert_eq!((notes.len(), &notes[0]["contact"], &notes[0]["timestamp"]), (1, &contact["id"], &json!("2026-11-22T05:16:00.000Z")));
+    assert!(notes[0]["body"].as_str().unwrap().contains("I want a quote"));
+    let Receipt::Delivered { record: Some(record), remark: None } = receipt else { panic!("{receipt:?}") };
+    assert_eq!(record.url.unwrap(), "https://app.hubspot.com/contacts/42/record/0-1/101");
+    assert_eq!(crm.sent(), ["POST /crm/objects/2026-09/contacts", "POST /crm/objects/2026-09/notes"]);
+}
+
+#[tokio::test]
+async fn repeating_a_finished_delivery_sends_nothing() {
+    let (crm, kept) = (Crm::start().await, MemorySteps::default());
+    let first = crm.attempt("d1", &lead(&json!({})), &kept).await.unwrap();
+    let second = crm.attempt("d1", &lead(&json!({})), &kept).await.unwrap();
+    assert_eq!(first, second);
+    assert_eq!((crm.contacts().len(), crm.notes().len(), crm.sent().len()), (1, 1, 2));
+}
+
+#[tokio::test]
+async fn a_note_whose_answer_never_arrived_is_found_and_not_written_again() {
+    let (crm, kept) = (Crm::start().await, MemorySteps::default());
+    crm.order("reset-after-write x1 @POST @/notes");
+    let error = crm.attempt("d1", &lead(&json!({})), &kept).await.unwrap_err();
+    assert!(error.is_ambiguous(), "{error}");
+    let receipt = crm.attempt("d1", &lead(&json!({})), &kept).await.unwrap();
+    assert_eq!(record_id(&receipt), "101");
+    assert_eq!((crm.contacts().len(), crm.notes().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_note_among_many_others_is_found() {
+    let (crm, kept) = (Crm::start().await, MemorySteps::default());
+    crm.order("reset-after-write x1 @POST @/notes");
+    crm.attempt("d1", &lead(&json!({})), &kept).await.unwrap_err();
+    for other in 0..25 {
+        crm.deliver(&format!("d1{other}"), &lead(&json!({}))).await.unwrap();
+    }
+    crm.attempt("d1", &lead(&json!({})), &kept).await.unwrap();
+    assert_eq!(crm.notes().len(), 26);
+}
+
+#[tokio::test]
+async fn a_contact_whose_answer_never_arrived_is_not_made_again() {
+    // A request that may be sent twice is sent again at once, so that one with an e-mail fails only if both answers get lost.
+    for (who, lost, after) in
+        [(person(None, Some("a@b.example"), None), 2, None), (person(None, None, None), 1, Some(Duration::from_secs(15)))]
+    {
+        let (crm, kept) = (Crm::with(&json!({"anonymous": true})).await, MemorySteps::default());
+        let event = lead(&json!({"person": who}));
+        crm.order(&format!("reset-after-write x{lost} @POST @/contacts"));
+        let error = crm.attempt("d1", &event, &kept).await.unwrap_err();
+        assert_eq!((error.is_ambiguous(), error.verdict), (true, Verdict::Retry { after }));
+        crm.attempt("d1", &event, &kept).await.unwrap();
+        assert_eq!((crm.contacts().len(), crm.notes().len()), (1, 1), "{who}");
+    }
+}
+
+#[tokio::test]
+async fn a_crash_after_any_answer_makes_nothing_twice() {
+    for who in [person(None, Some("a@b.example"), None), person(None, None, Some("+14155550100")), person(None, None, None)] {
+        let (crm, all) = (Crm::with(&json!({"anonymous": true})).await, MemorySteps::default());
+        let event = lead(&json!({"person": who}));
+        crm.attempt("d1", &event, &all).await.unwrap();
+        // Once for each step: the write was done, and the bridge died before it could keep the record's id.
+        for lost in ["contact", "note"] {
+            let (kept, known) = (MemorySteps::default(), all.saved().into_iter().filter(|(name, _)| name != lost));
+            let delivery = Delivery { id: "d1".to_owned(), destination: "crm".to_owned(), event: Arc::new(event.clone()), attempt: 2 };
+            crm.connector.deliver(&delivery, &mut Steps::new(&kept, known)).await.unwrap();
+            assert_eq!((crm.contacts().len(), crm.notes().len()), (1, 1), "{who} {lost}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_known_contact_is_updated_and_never_emptied() {
+    let crm = Crm::with(&json!({"fields": {"lifecyclestage": "lead"}})).await;
+    crm.contact(&json!({"email": "david@acme.example", "phone": "+1", "company": "Acme", "lifecyclestage": "customer"})).await;
+    let event = lead(&json!({"person": person(Some("Dave"), Some("David@acme.example"), None)}));
+    assert_eq!(record_id(&crm.deliver("d1", &event).await.unwrap()), "101");
+    assert_eq!(
+        crm.contacts()[0]["properties"],
+        json!({
+            "email": "david@acme.example", "firstname": "Dave", "phone": "+1", "company": "Acme", "lifecyclestage": "customer",
+        })
+    );
+    assert_eq!(crm.notes().len(), 1);
+}
+
+#[tokio::test]
+async fn a_secondary_email_finds_its_contact_and_does_not_become_the_primary() {
+    let crm = Crm::start().await;
+    crm.contact(&json!({"email": "main@acme.example", "hs_additional_emails": "david@acme.example"})).await;
+    crm.deliver("d1", &lead(&json!({}))).await.unwrap();
+    assert_eq!((crm.contacts().len(), &crm.contacts()[0]["properties"]["email"]), (1, &json!("main@acme.example")));
+}
+
+#[tokio::test]
+async fn a_conflict_without_an_id_is_settled_by_the_email() {
+    let crm = Crm::start().await;
+    crm.contact(&json!({"email": "david@acme.example"})).await;
+    crm.order("409 x1 @POST @/contacts");
+    crm.deliver("d1", &lead(&json!({}))).await.unwrap();
+    assert_eq!(crm.contacts().len(), 1);
+    assert_eq!(crm.contacts()[0]["properties"]["firstname"], "David");
+}
+
+#[tokio::test]
+async fn a_refused_token_holds_the_destination() {
+    let crm = Crm::start().await;
+    let error = connector(&crm.server, "pat-na1-wrongwrongwrong", &json!({}))
+        .deliver(
+            &Delivery { id: "d1".to_owned(), destination: "crm".to_owned(), event: Arc::new(lead(&json!({}))), attempt: 1 },
+            &mut Steps::new(&MemorySteps::default(), []),
+        )
+        .await
+        .unwrap_err();
+    assert_eq!((error.kind, &error.verdict), (ErrorKind::Credentials, &Verdict::Hold { until: None }));
+    assert!(!format!("{error:?}").contains("wrongwrong"), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_rate_limit_is_waited_out_and_an_outage_is_tried_again() {
+    let crm = Crm::start().await;
+    for (fault, kind, after) in [
+        ("429 x1", ErrorKind::RateLimited, 10),
+        ("429:77 x1", ErrorKind::RateLimited, 77),
+        ("503 x1", ErrorKind::Server, 3),
+        ("423 x1", ErrorKind::RateLimited, 2),
+    ] {
+        crm.order(fault);
+        let error = crm.deliver("d1", &lead(&json!({}))).await.unwrap_err();
+        assert_eq!((error.kind, error.verdict), (kind, Verdict::Retry { after: Some(Duration::from_secs(after)) }), "{fault}");
+    }
+    crm.deliver("d1", &lead(&json!({}))).await.unwrap();
+    assert_eq!((crm.contacts().len(), crm.notes().len()), (1, 1));
+}
+
+/// An account that has spent its requests for the day.
+struct Spent;
+
+impl Service for Spent {
+    fn answer(&mut self, _: &Request) -> Response {
+        self.rate_limited()
+    }
+
+    fn error_inside(&self) -> Response {
+        self.rate_limited()
+    }
+
+    fn rate_limited(&self) -> Response {
+        Response::json(429, &json!({"status": "error", "errorType": "RATE_LIMIT", "policyName": "DAILY"}))
+    }
+
+    fn state(&self) -> Value {
+        Value::Null
+    }
+}
+
+#[tokio::test]
+async fn a_spent_daily_limit_holds_the_destination_for_an_hour() {
+    let server = Server::start(Box::new(Spent), "127.0.0.1:0".parse().unwrap(), Faults::default()).await.unwrap();
+    let crm = Crm { connector: connector(&server, TOKEN, &json!({})), server };
+    let error = crm.deliver("d1", &lead(&json!({}))).await.unwrap_err();
+    let Verdict::Hold { until: Some(until) } = error.verdict else { panic!("{error:?}") };
+    let minutes = until.duration_since(Timestamp::now()).as_mins();
+    assert_eq!(error.kind, ErrorKind::Quota);
+    assert!((58..=60).contains(&minutes), "{minutes}");
+}
+
+#[tokio::test]
+async fn a_2xx_with_an_error_inside_or_with_rubbish_is_no_delivery() {
+    for (fault, times) in [("error-inside", 1), ("garbage", 1), ("huge-body:20000000", 1)] {
+        for place in ["/contacts", "/notes"] {
+            let (crm, kept) = (Crm::start().await, MemorySteps::default());
+            crm.order(&format!("{fault} x{times} @POST @{place}"));
+            let error = crm.attempt("d1", &lead(&json!({})), &kept).await.unwrap_err();
+            assert!(matches!(error.verdict, Verdict::Retry { .. }), "{fault} {place}: {error:?}");
+            crm.attempt("d1", &lead(&json!({})), &kept).await.unwrap();
+            assert_eq!((crm.contacts().len(), crm.notes().len()), (1, 1), "{fault} {place}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_property_that_hubspot_refuses_is_left_out_once_and_noted() {
+    let crm = Crm::with(&json!({"fields": {"favcolor": "{{ extra.Color }}", "hs_lead_status": "SHINY"}})).await;
+    let kept = MemorySteps::default();
+    let event = lead(&json!({"extra": {"Color": "blue"}, "content": null}));
+    crm.order("503 x1 @/notes");
+    crm.attempt("d1", &event, &kept).await.unwrap_err();
+    let receipt = crm.attempt("d1", &event, &kept).await.unwrap();
+    let remark = remark(&receipt).unwrap();
+    assert!(remark.contains("favcolor, hs_lead_status") && !remark.contains("blue"), "{remark}");
+    assert!(crm.notes()[0]["body"].as_str().unwrap().contains("favcolor (not accepted as a property): blue"));
+    assert_eq!(crm.sent().iter().filter(|line| *line == "POST /crm/objects/2026-09/contacts").count(), 2);
+}
+
+#[tokio::test]
+async fn a_refused_email_leaves_a_contact_with_the_phone_and_the_address_in_the_note() {
+    let crm = Crm::start().await;
+    let event = lead(&json!({"person": person(Some("Ann"), Some("ann@host.invalid"), Some("+14155550100"))}));
+    crm.deliver("d1", &event).await.unwrap();
+    assert_eq!(crm.contacts()[0]["properties"], json!({"firstname": "Ann", "phone": "+14155550100"}));
+    assert!(crm.notes()[0]["body"].as_str().unwrap().contains("ann@host.invalid"));
+    let nobody = lead(&json!({"person": person(None, Some("bob@host.invalid"), None)}));
+    let error = crm.deliver("d2", &nobody).await.unwrap_err();
+    assert_eq!(error.verdict, Verdict::Reject);
+    assert!(error.message.contains("email (INVALID_EMAIL)") && !error.message.contains("bob"), "{error}");
+}
+
+#[tokio::test]
+async fn a_phone_alone_finds_its_contact_again() {
+    let crm = Crm::start().await;
+    let event = lead(&json!({"person": person(None, None, Some("+14155550100"))}));
+    crm.deliver("d1", &event).await.unwrap();
+    crm.deliver("d2", &event).await.unwrap();
+    assert_eq!((crm.contacts().len(), crm.notes().len()), (1, 2));
+    assert_eq!(crm.contacts()[0]["properties"]["lastname"], "+14155550100");
+}
+
+#[tokio::test]
+async fn a_lead_of_nobody_is_skipped_or_made_anonymous() {
+    let nobody = lead(&json!({"person": person(None, None, None)}));
+    let crm = Crm::start().await;
+    assert!(matches!(crm.deliver("d1", &nobody).await.unwrap(), Receipt::Skipped { .. }));
+    assert!(crm.sent().is_empty());
+    let crm = Crm::with(&json!({"anonymous": true})).await;
+    crm.deliver("d1", &nobody).await.unwrap();
+    assert_eq!(crm.contacts()[0]["properties"]["lastname"], "Chat visitor 31305");
+}
+
+#[tokio::test]
+async fn an_appointment_without_text_still_gets_its_note() {
+    let crm = Crm::start().await;
+    crm.deliver("d1", &lead(&json!({"kind": "appointment", "content": null}))).await.unwrap();
+    assert!(crm.notes()[0]["body"].as_str().unwrap().starts_with("Wish for an appointment"));
+}
+
+#[tokio::test]
+async fn a_conversation_goes_to_a_known_contact_and_is_skipped_for_strangers() {
+    let crm = Crm::start().await;
+    let messages: Vec<Value> = (0..40).map(|_| json!({"author": "user", "text": "word ".repeat(1_000)})).collect();
+    let chat = |who: Value| lead(&json!({"kind": "conversation", "content": null, "messages": messages, "person": who}));
+    for stranger in [person(None, None, None), person(None, Some("david@acme.example"), None), person(None, None, Some("+14155550100"))] {
+        assert!(matches!(crm.deliver("d1", &chat(stranger)).await.unwrap(), Receipt::Skipped { .. }));
+    }
+    assert!(crm.contacts().is_empty());
+    crm.deliver("d2", &lead(&json!({"content": null}))).await.unwrap();
+    crm.deliver("d3", &chat(person(None, Some("david@acme.example"), None))).await.unwrap();
+    assert_eq!((crm.contacts().len(), crm.notes().len()), (1, 4));
+    assert!(crm.notes()[3]["body"].as_str().unwrap().contains("Part 4 of 4"));
+}
+
+#[tokio::test]
+async fn a_contact_archived_between_two_attempts_is_made_anew() {
+    let (crm, kept) = (Crm::start().await, MemorySteps::default());
+    crm.order("503 x1 @/notes");
+    crm.attempt("d1", &lead(&json!({})), &kept).await.unwrap_err();
+    crm.call(Method::Delete, "crm/objects/2026-09/contacts/101", &Value::Null).await;
+    let receipt = crm.attempt("d1", &lead(&json!({})), &kept).await.unwrap();
+    assert_eq!(crm.notes()[0]["contact"], record_id(&receipt));
+    assert_eq!((crm.contacts().len(), crm.notes().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_merged_contact_is_known_by_its_new_id() {
+    let crm = Crm::start().await;
+    crm.deliver("d1", &lead(&json!({"content": null}))).await.unwrap();
+    crm.contact(&json!({"email": "other@acme.example"})).await;
+    let both = json!({"primaryObjectId": "102", "objectIdToMerge": "101"});
+    let survivor = crm.call(Method::Post, "crm/objects/2026-09/contacts/merge", &both).await;
+    let receipt = crm.deliver("d2", &lead(&json!({}))).await.unwrap();
+    assert_eq!(record_id(&receipt), survivor["id"]);
+}
+
+#[tokio::test]
+async fn check_finds_what_is_missing_and_changes_nothing() {
+    let crm = Crm::start().await;
+    let report = crm.connector.check().await;
+    assert!(report.is_good() && report.findings[0].message.contains("1234567"), "{report:?}");
+    let bad =
+        connector(&crm.server, TOKEN, &json!({"fields": {"favcolor": "x", "lifecyclestage": "Lead", "createdate": "1"}})).check().await;
+    let told: Vec<&str> = bad.findings.iter().filter(|finding| !finding.good).map(|finding| finding.message.as_str()).collect();
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(!connector(&crm.server, "wrong", &json!({})).check().await.is_good());
+    assert!(crm.sent().iter().all(|line| line.starts_with("GET ")), "{:?}", crm.sent());
+}
+
+#[tokio::test]
+async fn a_preview_is_what_is_sent_without_the_token() {
+    let crm = Crm::start().await;
+    let preview = crm.connector.preview(&lead(&json!({}))).unwrap();
+    assert!(crm.sent().is_empty());
+    assert!(!serde_json::to_string(&preview).unwrap().contains(TOKEN));
+    crm.deliver("d1", &lead(&json!({}))).await.unwrap();
+    let sent = crm.server.requests();
+    assert_eq!(preview.len(), sent.len());
+    assert_eq!(preview[0].body, sent[0].request.json());
+    assert_eq!(preview[1].body["properties"]["hs_timestamp"], sent[1].request.json()["properties"]["hs_timestamp"]);
+    let skipped = lead(&json!({"kind": "test"}));
+    assert!(crm.connector.preview(&skipped).unwrap().is_empty());
+}
