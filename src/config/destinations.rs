@@ -1,0 +1,111 @@
+//! `[destinations.NAME]`: the bridge's own keys are read here, all others by the connector that `type` names.
+
+use super::reader::Reader;
+use super::settings::{Destination, Drive};
+use crate::connectors::Connectors;
+use leadwire_connector::settings::{Fault, did_you_mean};
+use leadwire_connector::{Build, ConnectorKind};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// More attempts at once than this to one destination is a mistake in the number.
+const MOST_AT_ONCE: u32 = 1_000;
+
+/// The destinations that are right, and the names of all, also of those that are not.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    connectors: &Connectors,
+    give_up_after: Duration,
+) -> (BTreeMap<String, Destination>, Vec<String>) {
+    let base_directory = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+    let mut destinations = BTreeMap::new();
+    let mut declared = Vec::new();
+    for (name, mut table) in reader.named("destinations") {
+        let path = ["destinations", &name];
+        let drive = read_drive(reader, &path, &mut table);
+        if let Some((kind, settings)) = read_settings(reader, &path, table, connectors) {
+            for warning in settings.warnings() {
+                reader.warnings.push(Fault::new(path, warning));
+            }
+            destinations.insert(name.clone(), destination(kind.name, settings, &drive, give_up_after, base_directory.clone()));
+        }
+        declared.push(name);
+    }
+    (destinations, declared)
+}
+
+fn read_drive(reader: &mut Reader<'_>, path: &[&str; 2], table: &mut Map<String, Value>) -> Drive {
+    let own = Drive::KEYS.iter().filter_map(|key| table.shift_remove_entry(*key)).collect();
+    let drive: Drive = reader.read(path, own);
+    if drive.concurrency.is_some_and(|concurrency| concurrency > MOST_AT_ONCE) {
+        let place = [path[0], path[1], "concurrency"];
+        reader.fault(
+            &place,
+            format!("out of range: at most {MOST_AT_ONCE} attempts at once"),
+            "connectors bring a good default; leave it out",
+        );
+    }
+    drive
+}
+
+fn read_settings<'c>(
+    reader: &mut Reader<'_>,
+    path: &[&str; 2],
+    mut table: Map<String, Value>,
+    connectors: &'c Connectors,
+) -> Option<(&'c ConnectorKind, Box<dyn Build>)> {
+    let place = [path[0], path[1], "type"];
+    let kind = match table.shift_remove("type") {
+        Some(Value::String(name)) => connectors.get(&name).ok_or_else(|| {
+            reader.fault(&place, format!("unknown type `{name}`"), did_you_mean(&name, &connectors.names()));
+        }),
+        Some(_) => {
+            reader.fault(&place, "expected text in quotes", did_you_mean("", &connectors.names()));
+            Err(())
+        }
+        None if reader.is_faulty(path) && table.is_empty() => Err(()),
+        None => {
+            reader.fault(&place, "`type` is missing", did_you_mean("", &connectors.names()));
+            Err(())
+        }
+    };
+    let kind = kind.ok()?;
+    match (kind.parse)(table, &reader.below(path)) {
+        Ok(settings) => Some((kind, settings)),
+        Err(faults) => {
+            reader.faults.extend(faults.into_iter().map(|fault| with_own_keys(fault).under(*path)));
+            None
+        }
+    }
+}
+
+/// A connector knows only its own keys; a misspelt key of the bridge would be told as one of those.
+fn with_own_keys(fault: Fault) -> Fault {
+    let [key] = fault.path.as_slice() else { return fault };
+    let nearest = did_you_mean(key, &Drive::KEYS);
+    let is_near = |help: &str| help.starts_with("did you mean");
+    if fault.message.starts_with("unknown key") && is_near(&nearest) && !fault.help.as_deref().is_some_and(is_near) {
+        return fault.with_help(nearest);
+    }
+    fault
+}
+
+fn destination(kind: &str, settings: Box<dyn Build>, drive: &Drive, give_up_after: Duration, base_directory: PathBuf) -> Destination {
+    let limits = settings.limits();
+    // A burst that was made for the connector's own rate would defeat a lower one.
+    let burst = match drive.rate_per_second {
+        Some(rate) => limits.burst.min(rate.ceil() as u32).max(1),
+        None => limits.burst.max(1),
+    };
+    Destination {
+        kind: kind.to_owned(),
+        concurrency: drive.concurrency.unwrap_or(limits.concurrency).max(1),
+        per_second: drive.rate_per_second.or(limits.per_second),
+        burst: drive.burst.unwrap_or(burst),
+        give_up_after: drive.give_up_after.unwrap_or(give_up_after),
+        settings,
+        base_directory,
+    }
+}
