@@ -1,0 +1,39 @@
+//! Where events and deliveries live. The only place with SQL.
+//!
+//! The store knows no HTTP and no connectors. It keeps three invariants that everything above leans on:
+//! - an event and its deliveries are committed together, or not at all;
+//! - at one destination, at most one delivery of a person is leased or waiting: later ones are *blocked* until it ends;
+//! - counts that are kept beside the rows in the same transaction always agree with the rows (`leadwire audit`).
+
+mod model;
+mod room;
+pub mod sqlite;
+
+pub use model::{
+    Again, AttemptRow, AuditFinding, AuditReport, Claimed, DeliveryFilter, DeliveryKey, DeliveryRow, DestinationId, DestinationRow, Ended,
+    EventDetail, EventFilter, EventRow, Handoff, Hold, LaneEnd, Leased, NewEvent, Outcome, QuarantineRow, Quarantined, Received, Refused,
+    Settlement, State,
+};
+pub use room::Room;
+pub use sqlite::{Ownership, QuarantineLimits, Sqlite, Watcher};
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// It cannot write or read now: full disk, I/O error, lock. Nothing was committed; trying again later is right.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// It refuses what it was asked, and would again.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// What store operations return.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A delivery's id, the same for every attempt: what destinations see as idempotency key. It has no dot, because Standard
+/// Webhooks joins ids with dots.
+#[must_use]
+pub fn delivery_id(event: uuid::Uuid, destination: &str) -> String {
+    format!("{event}_{destination}")
+}

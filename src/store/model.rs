@@ -1,0 +1,415 @@
+//! The values that go into the store and come out of it, the same for every engine.
+
+use super::Room;
+use jiff::Timestamp;
+use leadwire_connector::{Event, Record};
+use serde::Serialize;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// A destination's number in the store. Numbers are never reused, so a destination that left the configuration keeps its deliveries.
+pub type DestinationId = u32;
+
+/// One delivery: which event, to which destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DeliveryKey {
+    /// The event's place in the order of receipt.
+    pub event: i64,
+    /// Where it goes.
+    pub destination: DestinationId,
+}
+
+/// An event to be stored with its deliveries.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// The normalised event.
+    pub event: Arc<Event>,
+    /// The same for the same content of the same source, and for nothing else.
+    pub content_key: [u8; 24],
+    /// Who it is about, for the order per person.
+    pub person_key: Option<[u8; 16]>,
+    /// Where it goes, without doubles.
+    pub destinations: Vec<DestinationId>,
+}
+
+/// What became of a [`NewEvent`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Received {
+    /// Stored, with its deliveries.
+    New,
+    /// The same content was stored before; nothing was added.
+    Duplicate,
+}
+
+/// A delivery that the caller now owns and must settle or release.
+#[derive(Debug)]
+pub struct Leased {
+    /// Which one.
+    pub key: DeliveryKey,
+    /// The event to deliver.
+    pub event: Arc<Event>,
+    /// Who it is about.
+    pub person_key: Option<[u8; 16]>,
+    /// Attempts that failed so far and counted.
+    pub attempts: u32,
+    /// When its time to be delivered began: receipt, or the last replay.
+    pub clock_start: Timestamp,
+    /// How long its destination had been parked, in all, when the clock began.
+    pub parked_base_us: i64,
+    /// Steps that earlier attempts finished, as (name, remote id).
+    pub steps: Vec<(String, String)>,
+}
+
+/// What the store tells a destination's lane after a commit.
+#[derive(Debug)]
+pub enum Handoff {
+    /// A delivery was born leased to this process.
+    Leased(Leased),
+    /// A delivery waits in the store.
+    Waiting,
+}
+
+/// What a claim brought.
+#[derive(Debug, Default)]
+pub struct Claimed {
+    /// At most as many as asked for, longest due first.
+    pub deliveries: Vec<Leased>,
+    /// When the next waiting delivery is due, if fewer were due than asked for.
+    pub next_due: Option<Timestamp>,
+}
+
+/// Where a delivery stands. The first three are *pending*.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Due now or later.
+    Waiting,
+    /// Owned by a running process.
+    Leased,
+    /// Behind an earlier delivery of the same person.
+    Blocked,
+    /// Accepted by the destination.
+    Delivered,
+    /// Not taken by the destination, by its nature.
+    Skipped,
+    /// For a person to look at.
+    Dead,
+    /// Its person was erased.
+    Erased,
+}
+
+impl State {
+    /// In the order of their numbers in the store.
+    pub const ALL: [Self; 7] = [Self::Waiting, Self::Leased, Self::Blocked, Self::Delivered, Self::Skipped, Self::Dead, Self::Erased];
+
+    /// Its number in the store.
+    #[must_use]
+    pub fn number(self) -> i64 {
+        self as i64
+    }
+
+    /// The state of that number.
+    #[must_use]
+    pub fn from_number(number: i64) -> Option<Self> {
+        Self::ALL.get(usize::try_from(number).ok()?).copied()
+    }
+
+    /// Whether the delivery has not ended.
+    #[must_use]
+    pub fn is_pending(self) -> bool {
+        matches!(self, Self::Waiting | Self::Leased | Self::Blocked)
+    }
+
+    /// The word for people.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Leased => "leased",
+            Self::Blocked => "blocked",
+            Self::Delivered => "delivered",
+            Self::Skipped => "skipped",
+            Self::Dead => "dead",
+            Self::Erased => "erased",
+        }
+    }
+}
+
+/// How an ended delivery ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Delivered, skipped or dead.
+    pub state: State,
+    /// The record at the destination.
+    pub record: Option<Record>,
+    /// The reason it was skipped or died, or what a person should know.
+    pub remark: Option<String>,
+}
+
+/// When a delivery is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Again {
+    /// Not before this moment.
+    pub not_before: Timestamp,
+    /// Attempts that failed and counted, this one included if it counts.
+    pub attempts: u32,
+}
+
+/// What an attempt led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The delivery is over.
+    Ended(Ended),
+    /// It goes on.
+    Again(Again),
+}
+
+/// The end of a lease.
+#[derive(Debug, Clone)]
+pub struct Settlement {
+    /// Which delivery.
+    pub key: DeliveryKey,
+    /// Who it is about, to unblock the next of that person.
+    pub person_key: Option<[u8; 16]>,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The moment of the settlement.
+    pub at: Timestamp,
+    /// What the attempt was like; `None` when there is nothing to tell.
+    pub attempt: Option<AttemptRow>,
+}
+
+/// One attempt, as kept for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AttemptRow {
+    /// When it began.
+    #[serde(with = "leadwire_connector::timestamp")]
+    pub at: Timestamp,
+    /// How long it took.
+    pub duration_ms: i64,
+    /// `delivered`, `skipped`, `retry`, `reject`, `hold` or `dead`.
+    pub outcome: String,
+    /// What failed, as one word.
+    pub kind: Option<String>,
+    /// HTTP status.
+    pub status: Option<u16>,
+    /// The destination's code.
+    pub code: Option<String>,
+    /// In words.
+    pub message: Option<String>,
+    /// The start of the answer.
+    pub excerpt: Option<String>,
+}
+
+/// A destination that is parked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Hold {
+    /// Why, for people.
+    pub reason: String,
+    /// Since when.
+    #[serde(with = "leadwire_connector::timestamp")]
+    pub since: Timestamp,
+    /// When it resumes by itself.
+    #[serde(with = "leadwire_connector::timestamp::option")]
+    pub until: Option<Timestamp>,
+}
+
+/// A destination as the store knows it.
+#[derive(Debug, Clone, Serialize)]
+pub struct DestinationRow {
+    /// Its number.
+    #[serde(skip)]
+    pub id: DestinationId,
+    /// Its name in the configuration.
+    pub name: String,
+    /// Set while parked.
+    pub hold: Option<Hold>,
+    /// Time parked in all, without the hold that is on.
+    #[serde(skip)]
+    pub parked_us: i64,
+    /// Deliveries by state, in the order of [`State::ALL`].
+    pub counts: Vec<(State, i64)>,
+    /// When the oldest pending delivery was received.
+    #[serde(with = "leadwire_connector::timestamp::option")]
+    pub oldest_pending: Option<Timestamp>,
+}
+
+/// A body that could not be verified.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    /// The source it was posted to.
+    pub source: String,
+    /// When.
+    pub at: Timestamp,
+    /// The client's address.
+    pub client: String,
+    /// The signature header, if any.
+    pub header: Option<String>,
+    /// The body, inflated.
+    pub body: bytes::Bytes,
+    /// One word: why.
+    pub code: String,
+    /// In a sentence: why.
+    pub reason: String,
+    /// Whether the sender was told success, so that nothing may push it out.
+    pub promised: bool,
+}
+
+/// What became of a [`Refused`] body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quarantined {
+    /// Kept.
+    Kept,
+    /// There is no room left for it.
+    Full,
+}
+
+/// A row of the quarantine.
+#[derive(Debug, Clone, Serialize)]
+pub struct QuarantineRow {
+    /// Its number.
+    pub id: i64,
+    /// The source it was posted to.
+    pub source: String,
+    /// When it came last.
+    #[serde(with = "leadwire_connector::timestamp")]
+    pub at: Timestamp,
+    /// The client's address.
+    pub client: String,
+    /// How often it came.
+    pub times: i64,
+    /// Bytes of the body.
+    pub size: i64,
+    /// One word: why.
+    pub code: String,
+    /// In a sentence: why.
+    pub reason: String,
+    /// For verifying again.
+    #[serde(skip)]
+    pub header: Option<String>,
+}
+
+/// Which events to list. Everything given must match.
+#[derive(Debug, Clone, Default)]
+pub struct EventFilter {
+    /// E-mail, exactly, without regard to case.
+    pub email: Option<String>,
+    /// Phone, by its digits.
+    pub phone: Option<String>,
+    /// Session id.
+    pub session: Option<String>,
+    /// Source name.
+    pub source: Option<String>,
+    /// Kind.
+    pub kind: Option<String>,
+    /// Received at or after.
+    pub since: Option<Timestamp>,
+    /// Received before.
+    pub until: Option<Timestamp>,
+    /// Only events with no deliveries that are no tests.
+    pub unrouted: bool,
+    /// At most so many, newest first.
+    pub limit: u32,
+}
+
+/// An event in a list.
+#[derive(Debug, Clone, Serialize)]
+pub struct EventRow {
+    /// The event.
+    #[serde(flatten)]
+    pub event: Event,
+    /// How often the same body came again.
+    pub duplicates: i64,
+    /// Its deliveries.
+    pub deliveries: Vec<DeliveryRow>,
+}
+
+/// Everything about one event.
+#[derive(Debug, Clone, Serialize)]
+pub struct EventDetail {
+    /// The event and its deliveries.
+    #[serde(flatten)]
+    pub row: EventRow,
+    /// Attempts, by destination, oldest first.
+    pub attempts: Vec<(String, AttemptRow)>,
+    /// Finished steps, by destination: name and remote id.
+    pub steps: Vec<(String, String, String)>,
+}
+
+/// Which deliveries to list or replay. Everything given must match.
+#[derive(Debug, Clone, Default)]
+pub struct DeliveryFilter {
+    /// Any of these states; empty is all.
+    pub states: Vec<State>,
+    /// Destination name.
+    pub destination: Option<String>,
+    /// Event received at or after.
+    pub since: Option<Timestamp>,
+    /// At most so many, newest first.
+    pub limit: u32,
+}
+
+/// A delivery in a list.
+#[derive(Debug, Clone, Serialize)]
+pub struct DeliveryRow {
+    /// The delivery's id, which destinations see as idempotency key.
+    pub id: String,
+    /// Which event.
+    pub event: Uuid,
+    /// Where to.
+    pub destination: String,
+    /// Where it stands.
+    pub state: State,
+    /// Failed attempts that counted.
+    pub attempts: u32,
+    /// When the event was received.
+    #[serde(with = "leadwire_connector::timestamp")]
+    pub received_at: Timestamp,
+    /// When it is due, if it waits.
+    #[serde(with = "leadwire_connector::timestamp::option")]
+    pub not_before: Option<Timestamp>,
+    /// When it ended.
+    #[serde(with = "leadwire_connector::timestamp::option")]
+    pub ended_at: Option<Timestamp>,
+    /// The record it became.
+    pub record: Option<Record>,
+    /// Reason or last error.
+    pub remark: Option<String>,
+}
+
+/// One line of the audit.
+#[derive(Debug, Clone, Serialize)]
+pub struct AuditFinding {
+    /// What must hold.
+    pub invariant: String,
+    /// Ids of the rows for which it does not, at most 20.
+    pub differing: Vec<String>,
+}
+
+/// The ledger and whether it adds up.
+#[derive(Debug, Clone, Serialize)]
+pub struct AuditReport {
+    /// For each source: name, events received by the ledger, events in the store, duplicates seen.
+    pub sources: Vec<(String, i64, i64, i64)>,
+    /// For each destination: name, deliveries made by the ledger, and in the store by state.
+    pub destinations: Vec<(String, i64, Vec<(State, i64)>)>,
+    /// What was checked.
+    pub findings: Vec<AuditFinding>,
+}
+
+impl AuditReport {
+    /// Whether every invariant holds.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.findings.iter().all(|finding| finding.differing.is_empty())
+    }
+}
+
+/// A lane's side of the store: where its fresh deliveries go, and how many it has room for.
+#[derive(Debug, Clone)]
+pub struct LaneEnd {
+    /// Permits for deliveries held in memory.
+    pub room: Arc<Room>,
+    /// Where to hand them.
+    pub inbox: tokio::sync::mpsc::UnboundedSender<Handoff>,
+}

@@ -1,0 +1,78 @@
+//! Proving that the states add up to what was received.
+
+use super::Sqlite;
+use super::hold::count_states;
+use crate::store::{AuditFinding, AuditReport, Result};
+use rusqlite::Connection;
+
+/// What must hold, and a query for what breaks it: an id in words for each.
+const INVARIANTS: [(&str, &str); 8] = [
+    (
+        "every event the ledger counted is in the store or was removed by retention",
+        "SELECT name || ': ' || received || ' received, ' || removed || ' removed, ' || (SELECT count(*) FROM event WHERE source = source.id) || ' in the store'
+         FROM source WHERE received - removed <> (SELECT count(*) FROM event WHERE source = source.id)",
+    ),
+    (
+        "every delivery the ledger counted is in the store or was removed by retention",
+        "SELECT name || ': ' || created || ' made, ' || removed || ' removed, ' || (SELECT count(*) FROM delivery WHERE destination = destination.id) || ' in the store'
+         FROM destination WHERE created - removed <> (SELECT count(*) FROM delivery WHERE delivery.destination = destination.id)",
+    ),
+    (
+        "every event has as many deliveries as it was given at receipt",
+        "SELECT lower(hex(e.id)) FROM event e LEFT JOIN delivery d ON d.event = e.seq GROUP BY e.seq HAVING count(d.event) <> e.deliveries",
+    ),
+    ("every delivery has its event", "SELECT d.event || '/' || d.destination FROM delivery d LEFT JOIN event e ON e.seq = d.event WHERE e.seq IS NULL"),
+    ("every delivery is in a known state", "SELECT event || '/' || destination || ' in state ' || state FROM delivery WHERE state NOT BETWEEN 0 AND 6"),
+    (
+        "an ended delivery has an end, a pending one has none",
+        "SELECT event || '/' || destination FROM delivery WHERE (state < 3) <> (ended_at IS NULL)",
+    ),
+    (
+        "a skipped or dead delivery has its reason",
+        "SELECT event || '/' || destination FROM delivery WHERE state IN (4, 5) AND coalesce(remark, '') = ''",
+    ),
+    (
+        "at a destination, at most one delivery of a person is under way, and the others wait behind one",
+        "SELECT n.name || ': ' || lower(hex(d.person)) FROM delivery d JOIN destination n ON n.id = d.destination
+         WHERE d.state < 3 AND d.person IS NOT NULL GROUP BY d.destination, d.person HAVING sum(d.state < 2) <> 1",
+    ),
+];
+
+/// Ids shown for an invariant that does not hold.
+const SHOWN: usize = 20;
+
+impl Sqlite {
+    /// Compares the ledger with the rows, from one snapshot.
+    ///
+    /// # Errors
+    /// `Unavailable` when the file cannot be read.
+    pub async fn audit(&self) -> Result<AuditReport> {
+        self.read(|connection| {
+            let snapshot = connection.unchecked_transaction()?;
+            let findings = INVARIANTS.iter().map(|(invariant, sql)| find(&snapshot, invariant, sql)).collect::<Result<_>>()?;
+            Ok(AuditReport { sources: read_sources(&snapshot)?, destinations: read_destinations(&snapshot)?, findings })
+        })
+        .await
+    }
+}
+
+fn find(connection: &Connection, invariant: &str, sql: &str) -> Result<AuditFinding> {
+    let mut query = connection.prepare(&format!("{sql} LIMIT {SHOWN}"))?;
+    let differing = query.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    Ok(AuditFinding { invariant: invariant.to_owned(), differing })
+}
+
+fn read_sources(connection: &Connection) -> Result<Vec<(String, i64, i64, i64)>> {
+    let mut query = connection.prepare(
+        "SELECT s.name, s.received, count(e.seq), coalesce(sum(e.duplicates), 0) FROM source s LEFT JOIN event e ON e.source = s.id GROUP BY s.id ORDER BY s.name",
+    )?;
+    let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn read_destinations(connection: &Connection) -> Result<Vec<(String, i64, Vec<(crate::store::State, i64)>)>> {
+    let mut query = connection.prepare("SELECT id, name, created FROM destination ORDER BY name")?;
+    let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let rows = rows.collect::<rusqlite::Result<Vec<(u32, String, i64)>>>()?;
+    rows.into_iter().map(|(id, name, created)| Ok((name, created, count_states(connection, id)?))).collect()
+}

@@ -1,0 +1,132 @@
+//! Parking and releasing destinations, and what the store knows of each.
+
+use super::{Sqlite, micros, moment};
+use crate::store::{DestinationId, DestinationRow, Error, Hold, Result, State};
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::{Connection, Row, params};
+
+impl Sqlite {
+    /// Parks a destination. A hold that is on gets the new reason and end and keeps its beginning.
+    ///
+    /// # Errors
+    /// `Unavailable` when nothing was committed.
+    pub async fn hold(&self, destination: DestinationId, reason: String, until: Option<Timestamp>, now: Timestamp) -> Result<()> {
+        self.writer
+            .write(move |unit| {
+                unit.connection
+                    .prepare_cached(
+                        "UPDATE destination SET hold_reason = ?2, hold_until = ?3, hold_since = coalesce(hold_since, ?4) WHERE id = ?1",
+                    )?
+                    .execute(params![destination, reason, until.map(micros), micros(now)])?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Releases a destination; the time it was parked does not count for its deliveries. False when it was not on hold.
+    ///
+    /// # Errors
+    /// `Unavailable` when nothing was committed.
+    pub async fn resume(&self, destination: DestinationId, now: Timestamp) -> Result<bool> {
+        self.writer
+            .write(move |unit| {
+                let changed = unit
+                    .connection
+                    .prepare_cached(
+                        "UPDATE destination SET parked_us = parked_us + max(0, ?2 - hold_since), hold_reason = NULL, hold_since = NULL, hold_until = NULL
+                         WHERE id = ?1 AND hold_since IS NOT NULL",
+                    )?
+                    .execute(params![destination, micros(now)])?;
+                Ok(changed == 1)
+            })
+            .await
+    }
+
+    /// Adds time in which the destination was down, so that it does not count for its deliveries.
+    ///
+    /// # Errors
+    /// `Unavailable` when nothing was committed.
+    pub async fn credit_outage(&self, destination: DestinationId, outage: SignedDuration) -> Result<()> {
+        let outage_us = i64::try_from(outage.as_micros()).unwrap_or(0).max(0);
+        self.writer
+            .write(move |unit| {
+                unit.connection
+                    .prepare_cached("UPDATE destination SET parked_us = parked_us + ?2 WHERE id = ?1")?
+                    .execute(params![destination, outage_us])?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Holds and parked times of all destinations; cheap, without counts.
+    ///
+    /// # Errors
+    /// `Unavailable` when the file cannot be read.
+    pub async fn holds(&self) -> Result<Vec<DestinationRow>> {
+        self.read(|connection| {
+            let mut query = connection
+                .prepare_cached("SELECT id, name, hold_reason, hold_since, hold_until, parked_us FROM destination ORDER BY id")?;
+            let rows = query.query_map([], read_destination)?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    /// All destinations the store knows, also those that left the configuration, with their counts.
+    ///
+    /// # Errors
+    /// `Unavailable` when the file cannot be read.
+    pub async fn destinations(&self) -> Result<Vec<DestinationRow>> {
+        let mut rows = self.holds().await?;
+        self.read(move |connection| {
+            for row in &mut rows {
+                row.counts = count_states(connection, row.id)?;
+                row.oldest_pending = read_oldest_pending(connection, row.id)?;
+            }
+            Ok(rows)
+        })
+        .await
+    }
+
+    /// The number of a destination, whether or not it is in the configuration.
+    ///
+    /// # Errors
+    /// `Refused` when there is none of that name, with the names there are.
+    pub async fn find_destination(&self, name: &str) -> Result<DestinationId> {
+        let rows = self.holds().await?;
+        let unknown = || {
+            let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+            Error::Refused(format!("there is no destination `{name}`; known are {}", names.join(", ")))
+        };
+        rows.iter().find(|row| row.name == name).map(|row| row.id).ok_or_else(unknown)
+    }
+}
+
+fn read_destination(row: &Row<'_>) -> rusqlite::Result<DestinationRow> {
+    let since: Option<i64> = row.get(3)?;
+    let hold = match since {
+        Some(since) => Some(Hold {
+            reason: row.get::<_, Option<String>>(2)?.unwrap_or_default(),
+            since: moment(since),
+            until: row.get::<_, Option<i64>>(4)?.map(moment),
+        }),
+        None => None,
+    };
+    Ok(DestinationRow { id: row.get(0)?, name: row.get(1)?, hold, parked_us: row.get(5)?, counts: Vec::new(), oldest_pending: None })
+}
+
+pub(super) fn count_states(connection: &Connection, destination: DestinationId) -> Result<Vec<(State, i64)>> {
+    let mut query =
+        connection.prepare_cached("SELECT state, count(*) FROM delivery WHERE destination = ?1 GROUP BY state ORDER BY state")?;
+    let counts = query.query_map([destination], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)))?;
+    let counts = counts.collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(counts.into_iter().filter_map(|(state, count)| Some((State::from_number(state)?, count))).collect())
+}
+
+fn read_oldest_pending(connection: &Connection, destination: DestinationId) -> Result<Option<Timestamp>> {
+    let mut query = connection.prepare_cached(
+        "SELECT e.received_at FROM delivery d JOIN event e ON e.seq = d.event WHERE d.destination = ?1 AND d.state < 3 ORDER BY d.event LIMIT 1",
+    )?;
+    let mut rows = query.query_map([destination], |row| row.get::<_, i64>(0))?;
+    Ok(rows.next().transpose()?.map(moment))
+}

@@ -1,0 +1,233 @@
+//! The embedded store: one SQLite file, one writer thread with group commit, separate connections for reading.
+
+mod audit;
+mod hold;
+mod lease;
+mod quarantine;
+mod receive;
+mod replay;
+mod retention;
+mod row;
+mod schema;
+mod search;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use super::{DestinationId, Error, LaneEnd, Result};
+use jiff::Timestamp;
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use writer::Writer;
+
+pub use quarantine::Limits as QuarantineLimits;
+
+/// Readers kept open; more are opened when more read at once.
+const IDLE_READERS: usize = 4;
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+/// The store on one SQLite file. Cheap to clone.
+#[derive(Clone)]
+pub struct Sqlite {
+    writer: Writer,
+    readers: Arc<Readers>,
+    names: Arc<Names>,
+}
+
+impl std::fmt::Debug for Sqlite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sqlite").field("path", &self.readers.path).finish_non_exhaustive()
+    }
+}
+
+/// The numbers of sources and destinations, as registered at opening.
+#[derive(Debug, Default)]
+struct Names {
+    sources: HashMap<String, i64>,
+    destinations: HashMap<String, DestinationId>,
+}
+
+/// Keeps a second bridge away from the same file. Released when dropped, also by a crash.
+#[derive(Debug)]
+pub struct Ownership {
+    _lock: std::fs::File,
+}
+
+impl Sqlite {
+    /// Opens the file, makes or migrates the schema, and registers the names of the configuration.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or written, or is of another program or a newer version.
+    pub fn open<'a>(
+        path: &Path,
+        sources: impl IntoIterator<Item = &'a String>,
+        destinations: impl IntoIterator<Item = &'a String>,
+    ) -> Result<Self> {
+        if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+            std::fs::create_dir_all(directory)
+                .map_err(|error| Error::Unavailable(format!("{} cannot be made: {error}", directory.display())))?;
+        }
+        let mut connection = open_writer(path).map_err(|error| Error::Unavailable(format!("{}: {error}", path.display())))?;
+        schema::migrate(&mut connection)?;
+        let names =
+            Names { sources: register(&connection, "source", sources)?, destinations: register(&connection, "destination", destinations)? };
+        let readers = Arc::new(Readers { path: path.to_owned(), idle: Mutex::default() });
+        Ok(Self { writer: Writer::start(connection)?, readers, names: Arc::new(names) })
+    }
+
+    /// Makes this process the one that delivers from this file, and frees what a process before it had leased.
+    ///
+    /// # Errors
+    /// When another bridge runs on the file.
+    pub async fn take_ownership(&self) -> Result<Ownership> {
+        let mut path = self.readers.path.clone().into_os_string();
+        path.push(".lock");
+        let shown = Path::new(&path).display().to_string();
+        let lock = std::fs::File::create(&path).map_err(|error| Error::Unavailable(format!("{shown}: {error}")))?;
+        lock.try_lock().map_err(|_| {
+            Error::Refused(format!("another bridge runs on {}; stop it, or set [store] url to another file", self.readers.path.display()))
+        })?;
+        self.free_leases().await?;
+        Ok(Ownership { _lock: lock })
+    }
+
+    /// Sets where deliveries that are born leased go. Until then all are born waiting.
+    pub fn set_lanes(&self, lanes: HashMap<DestinationId, LaneEnd>) {
+        self.writer.set_lanes(lanes);
+    }
+
+    /// The number of a destination of the configuration.
+    #[must_use]
+    pub fn destination_id(&self, name: &str) -> Option<DestinationId> {
+        self.names.destinations.get(name).copied()
+    }
+
+    /// A number that changes when another process wrote to the file. Cheap.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn watcher(&self) -> Result<Watcher> {
+        Ok(Watcher { connection: open_reader(&self.readers.path)? })
+    }
+
+    /// Proves that the store can commit, by committing.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub async fn probe(&self) -> Result<()> {
+        self.writer.write(|unit| Ok(unit.connection.execute("UPDATE probe SET times = times + 1", []).map(drop)?)).await
+    }
+
+    /// Runs a query on a reading connection, off the async threads.
+    async fn read<T: Send + 'static>(&self, query: impl FnOnce(&Connection) -> Result<T> + Send + 'static) -> Result<T> {
+        let readers = Arc::clone(&self.readers);
+        tokio::task::spawn_blocking(move || readers.with(query))
+            .await
+            .map_err(|error| Error::Refused(format!("a query failed: {error}")))?
+    }
+}
+
+/// Sees that another process wrote.
+#[derive(Debug)]
+pub struct Watcher {
+    connection: Connection,
+}
+
+impl Watcher {
+    /// The same as before unless another process committed in between; the writer thread of this process counts as another.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn version(&self) -> Result<i64> {
+        Ok(self.connection.query_row("PRAGMA data_version", [], |row| row.get(0))?)
+    }
+}
+
+struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    fn with<T>(&self, query: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let idle = self.lock().pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => open_reader(&self.path)?,
+        };
+        let result = query(&connection);
+        let mut idle = self.lock();
+        if idle.len() < IDLE_READERS {
+            idle.push(connection);
+        }
+        result
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA foreign_keys = OFF;
+         PRAGMA wal_autocheckpoint = 4000;
+         PRAGMA journal_size_limit = 67108864;
+         PRAGMA cache_size = -16384;
+         PRAGMA temp_store = MEMORY;",
+    )?;
+    Ok(connection)
+}
+
+fn open_reader(path: &Path) -> Result<Connection> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.execute_batch("PRAGMA cache_size = -4096;")?;
+    Ok(connection)
+}
+
+/// Gives every name a number that it keeps for good.
+fn register<'a, Id: TryFrom<i64>>(
+    connection: &Connection,
+    table: &str,
+    names: impl IntoIterator<Item = &'a String>,
+) -> Result<HashMap<String, Id>> {
+    let mut numbers = HashMap::new();
+    for name in names {
+        let select = format!("SELECT id FROM {table} WHERE name = ?1");
+        let known: Option<i64> = connection.query_row(&select, [name], |row| row.get(0)).optional()?;
+        let id = match known {
+            Some(id) => id,
+            None => {
+                connection.execute(&format!("INSERT INTO {table} (name) VALUES (?1)"), [name])?;
+                connection.last_insert_rowid()
+            }
+        };
+        let id = Id::try_from(id).map_err(|_| Error::Refused(format!("too many names in the table {table}")))?;
+        numbers.insert(name.clone(), id);
+    }
+    Ok(numbers)
+}
+
+/// Microseconds since 1970, as every time is kept.
+fn micros(at: Timestamp) -> i64 {
+    at.as_microsecond()
+}
+
+/// The moment of that many microseconds; a number that is no moment becomes 1970.
+fn moment(micros: i64) -> Timestamp {
+    Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH)
+}

@@ -1,0 +1,125 @@
+//! Storing what was received: an event and its deliveries, in one transaction.
+
+use super::{Sqlite, micros, writer::Unit};
+use crate::store::{DeliveryKey, DestinationId, Error, Handoff, Leased, NewEvent, Received, Result, State};
+use rusqlite::{Connection, OptionalExtension, params};
+use std::sync::Arc;
+
+impl Sqlite {
+    /// Stores all of these events with their deliveries, or none. Durable when it returns. One entry for each event, in order.
+    ///
+    /// Deliveries are handed to their lanes after the commit, also when the caller stopped waiting.
+    ///
+    /// # Errors
+    /// `Unavailable` when nothing was committed.
+    pub async fn receive(&self, events: Vec<NewEvent>) -> Result<Vec<Received>> {
+        let names = Arc::clone(&self.names);
+        let bodies = events.iter().map(|new| serde_json::to_string(&new.event)).collect::<std::result::Result<Vec<_>, _>>();
+        let bodies = bodies.map_err(|error| Error::Refused(format!("the event cannot be written as JSON: {error}")))?;
+        self.writer
+            .write(move |unit| {
+                let source = |new: &NewEvent| names.sources.get(&new.event.source).copied();
+                events
+                    .iter()
+                    .zip(&bodies)
+                    .map(|(new, body)| {
+                        let source =
+                            source(new).ok_or_else(|| Error::Refused(format!("the source {} is not registered", new.event.source)))?;
+                        store(unit, source, new, body)
+                    })
+                    .collect()
+            })
+            .await
+    }
+}
+
+/// Stores one event; a duplicate is counted at the first one.
+pub(super) fn store(unit: &mut Unit<'_>, source: i64, new: &NewEvent, body: &str) -> Result<Received> {
+    let Some(seq) = insert_event(unit.connection, source, new, body)? else {
+        count_duplicate(unit.connection, source, &new.content_key)?;
+        return Ok(Received::Duplicate);
+    };
+    unit.connection.prepare_cached("UPDATE source SET received = received + 1 WHERE id = ?1")?.execute([source])?;
+    for destination in &new.destinations {
+        insert_delivery(unit, seq, *destination, new)?;
+    }
+    Ok(Received::New)
+}
+
+fn insert_event(connection: &Connection, source: i64, new: &NewEvent, body: &str) -> Result<Option<i64>> {
+    let event = &new.event;
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO event (id, source, content_key, kind, received_at, email, phone, session_id, deliveries, body)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (source, content_key) DO NOTHING",
+    )?;
+    let inserted = insert.execute(params![
+        event.id.as_bytes(),
+        source,
+        new.content_key,
+        event.kind.as_str(),
+        micros(event.received_at),
+        event.person.email,
+        event.person.phone,
+        event.session_id,
+        i64::try_from(new.destinations.len()).unwrap_or(i64::MAX),
+        body,
+    ])?;
+    Ok((inserted == 1).then(|| connection.last_insert_rowid()))
+}
+
+fn count_duplicate(connection: &Connection, source: i64, content_key: &[u8; 24]) -> Result<()> {
+    let mut count = connection.prepare_cached("UPDATE event SET duplicates = duplicates + 1 WHERE source = ?1 AND content_key = ?2")?;
+    count.execute(params![source, content_key])?;
+    Ok(())
+}
+
+fn insert_delivery(unit: &mut Unit<'_>, seq: i64, destination: DestinationId, new: &NewEvent) -> Result<()> {
+    let parked_base = parked_us(unit.connection, destination, micros(new.event.received_at))?;
+    let state = birth_state(unit, destination, new.person_key.as_ref())?;
+    let received_at = micros(new.event.received_at);
+    unit.connection
+        .prepare_cached(
+            "INSERT INTO delivery (event, destination, state, person, not_before, clock_start, parked_base) VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)",
+        )?
+        .execute(params![seq, destination, state.number(), new.person_key, received_at, parked_base])?;
+    unit.connection.prepare_cached("UPDATE destination SET created = created + 1 WHERE id = ?1")?.execute([destination])?;
+    match state {
+        State::Leased => unit.hand_off(destination, Handoff::Leased(fresh_lease(seq, destination, new, parked_base))),
+        State::Waiting => unit.hand_off(destination, Handoff::Waiting),
+        _ => {}
+    }
+    Ok(())
+}
+
+fn birth_state(unit: &Unit<'_>, destination: DestinationId, person: Option<&[u8; 16]>) -> Result<State> {
+    if let Some(person) = person
+        && is_person_pending(unit.connection, destination, person)?
+    {
+        return Ok(State::Blocked);
+    }
+    Ok(if unit.try_enter(destination) { State::Leased } else { State::Waiting })
+}
+
+/// Whether a delivery of this person has not ended at this destination.
+pub(super) fn is_person_pending(connection: &Connection, destination: DestinationId, person: &[u8; 16]) -> Result<bool> {
+    let mut query = connection.prepare_cached("SELECT 1 FROM delivery WHERE destination = ?1 AND person = ?2 AND state < 3 LIMIT 1")?;
+    Ok(query.query_row(params![destination, person], |_| Ok(())).optional()?.is_some())
+}
+
+/// How long the destination has been parked in all, a hold that is on included.
+pub(super) fn parked_us(connection: &Connection, destination: DestinationId, now_us: i64) -> Result<i64> {
+    let mut query = connection.prepare_cached("SELECT parked_us + coalesce(max(0, ?2 - hold_since), 0) FROM destination WHERE id = ?1")?;
+    Ok(query.query_row(params![destination, now_us], |row| row.get(0)).optional()?.unwrap_or(0))
+}
+
+fn fresh_lease(seq: i64, destination: DestinationId, new: &NewEvent, parked_base_us: i64) -> Leased {
+    Leased {
+        key: DeliveryKey { event: seq, destination },
+        event: Arc::clone(&new.event),
+        person_key: new.person_key,
+        attempts: 0,
+        clock_start: new.event.received_at,
+        parked_base_us,
+        steps: Vec::new(),
+    }
+}

@@ -1,0 +1,87 @@
+//! Delivering again what has ended.
+
+use super::receive::{is_person_pending, parked_us};
+use super::row::DELIVERY_TABLES;
+use super::search::delivery_conditions;
+use super::{Sqlite, micros};
+use crate::store::{DeliveryFilter, DeliveryKey, Handoff, Result, State};
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use uuid::Uuid;
+
+impl Sqlite {
+    /// The ended deliveries that match, oldest first.
+    ///
+    /// # Errors
+    /// `Unavailable` when the file cannot be read.
+    pub async fn find_ended(&self, filter: DeliveryFilter) -> Result<Vec<DeliveryKey>> {
+        self.read(move |connection| {
+            let conditions = delivery_conditions(&filter);
+            let sql = format!(
+                "SELECT d.event, d.destination FROM {DELIVERY_TABLES} WHERE d.state >= 3 AND d.state <> 6 AND {} ORDER BY d.event, d.destination",
+                conditions.clause()
+            );
+            let mut query = connection.prepare(&sql)?;
+            let keys = query.query_map(params_from_iter(&conditions.values), |row| Ok(DeliveryKey { event: row.get(0)?, destination: row.get(1)? }))?;
+            Ok(keys.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    /// The ended deliveries of one event, at one destination or at all.
+    ///
+    /// # Errors
+    /// `Unavailable` when the file cannot be read.
+    pub async fn find_ended_of(&self, event: Uuid, destination: Option<String>) -> Result<Vec<DeliveryKey>> {
+        self.read(move |connection| {
+            let sql = format!(
+                "SELECT d.event, d.destination FROM {DELIVERY_TABLES} WHERE e.id = ?1 AND (?2 IS NULL OR n.name = ?2) AND d.state >= 3 AND d.state <> 6"
+            );
+            let mut query = connection.prepare(&sql)?;
+            let keys =
+                query.query_map(params![event.as_bytes(), destination], |row| Ok(DeliveryKey { event: row.get(0)?, destination: row.get(1)? }))?;
+            Ok(keys.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    /// Makes ended deliveries pending again, with a fresh clock and no attempts. Finished steps are kept, so that a contact or note
+    /// that was made is not made again. Returns how many had ended until now.
+    ///
+    /// # Errors
+    /// `Unavailable` when nothing was committed.
+    pub async fn replay(&self, keys: Vec<DeliveryKey>, now: Timestamp) -> Result<usize> {
+        self.writer
+            .write(move |unit| {
+                let mut replayed = 0;
+                for key in &keys {
+                    let Some(state) = revive(unit.connection, *key, micros(now))? else { continue };
+                    replayed += 1;
+                    if state == State::Waiting {
+                        unit.hand_off(key.destination, Handoff::Waiting);
+                    }
+                }
+                Ok(replayed)
+            })
+            .await
+    }
+}
+
+fn revive(connection: &Connection, key: DeliveryKey, now: i64) -> Result<Option<State>> {
+    let mut query =
+        connection.prepare_cached("SELECT person FROM delivery WHERE event = ?1 AND destination = ?2 AND state >= 3 AND state <> 6")?;
+    let person: Option<Option<[u8; 16]>> = query.query_row(params![key.event, key.destination], |row| row.get(0)).optional()?;
+    let Some(person) = person else { return Ok(None) };
+    let is_blocked = match &person {
+        Some(person) => is_person_pending(connection, key.destination, person)?,
+        None => false,
+    };
+    let state = if is_blocked { State::Blocked } else { State::Waiting };
+    connection
+        .prepare_cached(
+            "UPDATE delivery SET state = ?3, attempts = 0, not_before = ?4, clock_start = ?4, parked_base = ?5, ended_at = NULL
+             WHERE event = ?1 AND destination = ?2",
+        )?
+        .execute(params![key.event, key.destination, state.number(), now, parked_us(connection, key.destination, now)?])?;
+    Ok(Some(state))
+}

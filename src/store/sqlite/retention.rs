@@ -1,0 +1,49 @@
+//! Removing what is over and old enough.
+
+use super::{Sqlite, micros};
+use crate::store::Result;
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
+
+/// Events removed in one transaction: short enough that an answer waiting behind it does not notice.
+const BATCH: u32 = 500;
+
+impl Sqlite {
+    /// Removes events received before `cutoff` whose deliveries were all delivered or skipped. Dead letters and pending deliveries
+    /// keep their event for ever, and so does an event that no route took. Returns how many were removed; call again until it is 0.
+    ///
+    /// # Errors
+    /// `Unavailable` when nothing was committed.
+    pub async fn remove_ended(&self, cutoff: Timestamp) -> Result<usize> {
+        self.writer
+            .write(move |unit| {
+                let sequences = find_ended(unit.connection, micros(cutoff))?;
+                sequences.iter().try_for_each(|seq| remove(unit.connection, *seq))?;
+                Ok(sequences.len())
+            })
+            .await
+    }
+}
+
+fn find_ended(connection: &Connection, cutoff: i64) -> Result<Vec<i64>> {
+    let mut query = connection.prepare_cached(
+        "SELECT e.seq FROM event e WHERE e.received_at < ?1 AND (e.deliveries > 0 OR e.kind = 'test')
+         AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.event = e.seq AND d.state NOT IN (3, 4)) ORDER BY e.seq LIMIT ?2",
+    )?;
+    let rows = query.query_map(params![cutoff, BATCH], |row| row.get(0))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn remove(connection: &Connection, seq: i64) -> Result<()> {
+    for sql in [
+        "UPDATE destination SET removed = removed + 1 WHERE id IN (SELECT destination FROM delivery WHERE event = ?1)",
+        "UPDATE source SET removed = removed + 1 WHERE id = (SELECT source FROM event WHERE seq = ?1)",
+        "DELETE FROM attempt WHERE event = ?1",
+        "DELETE FROM step WHERE event = ?1",
+        "DELETE FROM delivery WHERE event = ?1",
+        "DELETE FROM event WHERE seq = ?1",
+    ] {
+        connection.prepare_cached(sql)?.execute([seq])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,173 @@
+//! Finding events and deliveries for people.
+
+use super::row::{DELIVERY_COLUMNS, DELIVERY_TABLES, read_delivery};
+use super::{Sqlite, micros, moment};
+use crate::store::{AttemptRow, DeliveryFilter, DeliveryRow, Error, EventDetail, EventFilter, EventRow, Result, State};
+use leadwire_connector::Event;
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use uuid::Uuid;
+
+/// Conditions of a `WHERE` clause with their values; every value is bound, none is pasted.
+#[derive(Default)]
+pub(super) struct Conditions {
+    texts: Vec<String>,
+    pub(super) values: Vec<Value>,
+}
+
+impl Conditions {
+    /// Adds `text`, in which `?` stands for the value.
+    pub(super) fn add(&mut self, text: &str, value: Option<impl Into<Value>>) {
+        if let Some(value) = value {
+            self.values.push(value.into());
+            self.texts.push(text.replace('?', &format!("?{}", self.values.len())));
+        }
+    }
+
+    pub(super) fn add_states(&mut self, states: &[State]) {
+        if !states.is_empty() {
+            let numbers: Vec<String> = states.iter().map(|state| state.number().to_string()).collect();
+            self.texts.push(format!("d.state IN ({})", numbers.join(", ")));
+        }
+    }
+
+    pub(super) fn clause(&self) -> String {
+        if self.texts.is_empty() { "TRUE".to_owned() } else { self.texts.join(" AND ") }
+    }
+}
+
+impl Sqlite {
+    /// Newest first.
+    ///
+    /// # Errors
+    /// `Unavailable` when the file cannot be read.
+    pub async fn events(&self, filter: EventFilter) -> Result<Vec<EventRow>> {
+        self.read(move |connection| {
+            let mut conditions = event_conditions(&filter);
+            conditions.values.push(i64::from(filter.limit).into());
+            let sql = format!(
+                "SELECT e.seq, e.body, e.duplicates FROM event e WHERE {} ORDER BY e.seq DESC LIMIT ?{}",
+                conditions.clause(),
+                conditions.values.len()
+            );
+            let mut query = connection.prepare(&sql)?;
+            let rows = query.query_map(params_from_iter(&conditions.values), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            let rows = rows.collect::<rusqlite::Result<Vec<(i64, String, i64)>>>()?;
+            rows.into_iter().map(|(seq, body, duplicates)| read_event(connection, seq, &body, duplicates)).collect()
+        })
+        .await
+    }
+
+    /// Everything about one event; `None` when there is none of that id.
+    ///
+    /// # Errors
+    /// `Unavailable` when the file cannot be read.
+    pub async fn event(&self, id: Uuid) -> Result<Option<EventDetail>> {
+        self.read(move |connection| {
+            let sql = "SELECT seq, body, duplicates FROM event WHERE id = ?1";
+            let found: Option<(i64, String, i64)> =
+                connection.query_row(sql, [id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
+            let Some((seq, body, duplicates)) = found else { return Ok(None) };
+            let row = read_event(connection, seq, &body, duplicates)?;
+            Ok(Some(EventDetail { row, attempts: read_attempts(connection, seq)?, steps: read_steps(connection, seq)? }))
+        })
+        .await
+    }
+
+    /// Newest first.
+    ///
+    /// # Errors
+    /// `Unavailable` when the file cannot be read.
+    pub async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<DeliveryRow>> {
+        self.read(move |connection| {
+            let mut conditions = delivery_conditions(&filter);
+            conditions.values.push(i64::from(filter.limit).into());
+            let sql = format!(
+                "SELECT {DELIVERY_COLUMNS} FROM {DELIVERY_TABLES} WHERE {} ORDER BY d.event DESC, d.destination LIMIT ?{}",
+                conditions.clause(),
+                conditions.values.len()
+            );
+            let mut query = connection.prepare(&sql)?;
+            let rows = query.query_map(params_from_iter(&conditions.values), read_delivery)?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    /// Names of sources with the number of events received in all and of duplicates.
+    ///
+    /// # Errors
+    /// `Unavailable` when the file cannot be read.
+    pub async fn source_counts(&self) -> Result<Vec<(String, i64)>> {
+        self.read(|connection| {
+            let mut query = connection.prepare_cached("SELECT name, received FROM source ORDER BY name")?;
+            let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+}
+
+fn event_conditions(filter: &EventFilter) -> Conditions {
+    let mut conditions = Conditions::default();
+    conditions.add("lower(e.email) = lower(?)", filter.email.clone());
+    conditions.add("replace(replace(replace(e.phone, ' ', ''), '-', ''), '+', '') LIKE '%' || ?", filter.phone.as_deref().map(digits));
+    conditions.add("e.session_id = ?", filter.session.clone());
+    conditions.add("e.source = (SELECT id FROM source WHERE name = ?)", filter.source.clone());
+    conditions.add("e.kind = ?", filter.kind.clone());
+    conditions.add("e.received_at >= ?", filter.since.map(micros));
+    conditions.add("e.received_at < ?", filter.until.map(micros));
+    conditions.add("e.deliveries = ? AND e.kind <> 'test'", filter.unrouted.then_some(0));
+    conditions
+}
+
+pub(super) fn delivery_conditions(filter: &DeliveryFilter) -> Conditions {
+    let mut conditions = Conditions::default();
+    conditions.add_states(&filter.states);
+    conditions.add("n.name = ?", filter.destination.clone());
+    conditions.add("e.received_at >= ?", filter.since.map(micros));
+    conditions
+}
+
+/// People write a number with or without its country's zeros and signs; the last digits tell.
+fn digits(phone: &str) -> String {
+    phone.chars().filter(char::is_ascii_digit).collect::<String>().trim_start_matches('0').to_owned()
+}
+
+fn read_event(connection: &Connection, seq: i64, body: &str, duplicates: i64) -> Result<EventRow> {
+    let event: Event =
+        serde_json::from_str(body).map_err(|error| Error::Refused(format!("the stored event {seq} cannot be read: {error}")))?;
+    let sql = format!("SELECT {DELIVERY_COLUMNS} FROM {DELIVERY_TABLES} WHERE d.event = ?1 ORDER BY d.destination");
+    let mut query = connection.prepare_cached(&sql)?;
+    let deliveries = query.query_map([seq], read_delivery)?.collect::<rusqlite::Result<_>>()?;
+    Ok(EventRow { event, duplicates, deliveries })
+}
+
+fn read_attempts(connection: &Connection, seq: i64) -> Result<Vec<(String, AttemptRow)>> {
+    let mut query = connection.prepare_cached(
+        "SELECT n.name, a.at, a.duration_ms, a.outcome, a.kind, a.status, a.code, a.message, a.excerpt
+         FROM attempt a JOIN destination n ON n.id = a.destination WHERE a.event = ?1 ORDER BY a.at",
+    )?;
+    let rows = query.query_map([seq], |row| {
+        let attempt = AttemptRow {
+            at: moment(row.get(1)?),
+            duration_ms: row.get(2)?,
+            outcome: row.get(3)?,
+            kind: row.get(4)?,
+            status: row.get(5)?,
+            code: row.get(6)?,
+            message: row.get(7)?,
+            excerpt: row.get(8)?,
+        };
+        Ok((row.get(0)?, attempt))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn read_steps(connection: &Connection, seq: i64) -> Result<Vec<(String, String, String)>> {
+    let mut query = connection.prepare_cached(
+        "SELECT n.name, s.name, s.remote_id FROM step s JOIN destination n ON n.id = s.destination WHERE s.event = ?1 ORDER BY 1, 2",
+    )?;
+    let rows = query.query_map(params![seq], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}

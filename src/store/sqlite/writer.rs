@@ -1,0 +1,157 @@
+//! The one thread that writes, and its group commit: what waits together is committed together, with one fsync.
+
+use crate::store::{DestinationId, Error, Handoff, LaneEnd, Result};
+use rusqlite::{Connection, TransactionBehavior};
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, RwLock};
+use tokio::sync::oneshot;
+
+/// More jobs than this are split over several commits, so that the first of them is not answered last.
+const MAX_BATCH: usize = 512;
+
+/// What a job works with: the open transaction, and what is to be told to the lanes once it is committed.
+pub(super) struct Unit<'a> {
+    pub(super) connection: &'a Connection,
+    lanes: &'a Lanes,
+    handoffs: Vec<(DestinationId, Handoff)>,
+}
+
+impl Unit<'_> {
+    /// Takes a place in the destination's lane, if it has one left.
+    pub(super) fn try_enter(&self, destination: DestinationId) -> bool {
+        self.lanes.get(&destination).is_some_and(|lane| lane.room.try_enter())
+    }
+
+    /// To be told to the destination's lane after the commit, and not at all without one.
+    pub(super) fn hand_off(&mut self, destination: DestinationId, handoff: Handoff) {
+        self.handoffs.push((destination, handoff));
+    }
+}
+
+fn deliver(handoffs: Vec<(DestinationId, Handoff)>, lanes: &Lanes) {
+    for (destination, handoff) in handoffs {
+        let Some(lane) = lanes.get(&destination) else { continue };
+        // A lane that is gone is a process that stops: the lease is freed at the next start.
+        let _ = lane.inbox.send(handoff);
+    }
+}
+
+fn give_back_places(handoffs: Vec<(DestinationId, Handoff)>, lanes: &Lanes) {
+    for (destination, handoff) in handoffs {
+        if let (Handoff::Leased(_), Some(lane)) = (handoff, lanes.get(&destination)) {
+            lane.room.leave(1);
+        }
+    }
+}
+
+pub(super) type Lanes = HashMap<DestinationId, LaneEnd>;
+
+/// Runs in the transaction, perhaps a second time after a rollback; then told whether it was committed.
+trait Job: Send {
+    fn run(&mut self, unit: &mut Unit<'_>) -> Result<()>;
+    fn finish(self: Box<Self>, committed: Result<()>);
+}
+
+struct Task<T, F> {
+    work: F,
+    value: Option<T>,
+    reply: oneshot::Sender<Result<T>>,
+}
+
+impl<T: Send, F: FnMut(&mut Unit<'_>) -> Result<T> + Send> Job for Task<T, F> {
+    fn run(&mut self, unit: &mut Unit<'_>) -> Result<()> {
+        self.value = Some((self.work)(unit)?);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, committed: Result<()>) {
+        let Self { value, reply, .. } = *self;
+        let missing = || Error::Unavailable("the write was not run".to_owned());
+        let result = committed.and_then(|()| value.ok_or_else(missing));
+        // Nobody waits any more when the client hung up; what is committed stays committed.
+        let _ = reply.send(result);
+    }
+}
+
+/// A handle to the writer thread. The thread ends when the last handle is dropped.
+#[derive(Clone)]
+pub(super) struct Writer {
+    jobs: Sender<Box<dyn Job>>,
+    lanes: Arc<RwLock<Lanes>>,
+}
+
+impl Writer {
+    /// Starts the thread on this connection.
+    pub(super) fn start(connection: Connection) -> Result<Self> {
+        let (jobs, queue) = channel();
+        let lanes: Arc<RwLock<Lanes>> = Arc::default();
+        let shared = Arc::clone(&lanes);
+        std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || serve(connection, &queue, &shared))
+            .map_err(|error| Error::Unavailable(format!("the writer thread cannot be started: {error}")))?;
+        Ok(Self { jobs, lanes })
+    }
+
+    /// Sets where deliveries that are born leased go.
+    pub(super) fn set_lanes(&self, lanes: Lanes) {
+        *self.lanes.write().unwrap_or_else(std::sync::PoisonError::into_inner) = lanes;
+    }
+
+    /// Runs `work` in a transaction, perhaps shared with others, and returns once it is on disk.
+    /// `work` may run twice when another's work in the same transaction failed.
+    pub(super) async fn write<T: Send + 'static>(&self, work: impl FnMut(&mut Unit<'_>) -> Result<T> + Send + 'static) -> Result<T> {
+        let gone = || Error::Unavailable("the writer thread has stopped".to_owned());
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(Box::new(Task { work, value: None, reply })).map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+fn serve(mut connection: Connection, queue: &Receiver<Box<dyn Job>>, lanes: &RwLock<Lanes>) {
+    while let Ok(first) = queue.recv() {
+        let mut batch = vec![first];
+        batch.extend(queue.try_iter().take(MAX_BATCH - 1));
+        let lanes = lanes.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        commit_batch(&mut connection, batch, &lanes);
+    }
+}
+
+fn commit_batch(connection: &mut Connection, mut batch: Vec<Box<dyn Job>>, lanes: &Lanes) {
+    match commit(connection, &mut batch, lanes) {
+        Ok(()) => batch.into_iter().for_each(|job| job.finish(Ok(()))),
+        // One job that fails must not take the others with it: each is tried alone.
+        Err(Failure::Job(_)) if batch.len() > 1 => batch.into_iter().for_each(|job| commit_batch(connection, vec![job], lanes)),
+        Err(Failure::Job(error) | Failure::Engine(error)) => batch.into_iter().for_each(|job| job.finish(Err(error.clone()))),
+    }
+}
+
+/// A job that panics fails alone; the thread lives on.
+fn run_guarded(job: &mut dyn Job, unit: &mut Unit<'_>) -> Result<()> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job.run(unit)))
+        .unwrap_or_else(|_| Err(Error::Refused("a write to the store panicked; this is a bug".to_owned())))
+}
+
+enum Failure {
+    Job(Error),
+    Engine(Error),
+}
+
+fn commit(connection: &mut Connection, batch: &mut [Box<dyn Job>], lanes: &Lanes) -> std::result::Result<(), Failure> {
+    let engine = |error: rusqlite::Error| Failure::Engine(error.into());
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(engine)?;
+    let mut unit = Unit { connection: &transaction, lanes, handoffs: Vec::new() };
+    let ran = batch.iter_mut().try_for_each(|job| run_guarded(job.as_mut(), &mut unit));
+    let handoffs = std::mem::take(&mut unit.handoffs);
+    let result = match ran {
+        Ok(()) => transaction.commit().map_err(engine),
+        Err(error) => Err(Failure::Job(error)),
+    };
+    if result.is_ok() {
+        deliver(handoffs, lanes)
+    } else {
+        give_back_places(handoffs, lanes)
+    }
+    result
+}
