@@ -1,0 +1,121 @@
+//! The circuit breaker of a destination. Pure.
+
+use jiff::{SignedDuration, Timestamp};
+
+/// Consecutive failures of the destination itself after which it counts as down.
+const FAILURES_TO_SHUT: u32 = 5;
+/// First pause; it doubles with each failed probe.
+const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(5);
+const LONGEST_PAUSE: SignedDuration = SignedDuration::from_secs(300);
+
+/// What an attempt said about the destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// It works, whatever it said to the delivery.
+    Good,
+    /// Unreachable, broken off, or 5xx.
+    Outage,
+    /// It asks for a pause, until then if it said so.
+    Busy(Option<Timestamp>),
+    /// The attempt says nothing about it.
+    Unknown,
+}
+
+/// Whether deliveries flow to a destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// They do; so many attempts in a row found it down.
+    Flowing {
+        /// Consecutive outages.
+        failures: u32,
+    },
+    /// None starts until that moment; then one may probe.
+    Shut {
+        /// Since when.
+        since: Timestamp,
+        /// Until when.
+        until: Timestamp,
+        /// Failed probes so far.
+        level: u32,
+        /// Whether the probe is under way.
+        probing: bool,
+    },
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self::Flowing { failures: 0 }
+    }
+}
+
+impl Gate {
+    /// Takes what an attempt said. Returns a span of time in which the destination was down, to be credited to its deliveries.
+    pub fn note(&mut self, health: Health, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
+        match (*self, health) {
+            (Self::Flowing { .. }, Health::Good) => *self = Self::default(),
+            (Self::Flowing { failures }, Health::Outage) if failures + 1 < FAILURES_TO_SHUT => {
+                *self = Self::Flowing { failures: failures + 1 }
+            }
+            (Self::Flowing { .. }, Health::Outage) => self.shut(now, None, 0),
+            (Self::Flowing { .. }, Health::Busy(until)) => self.shut(now, until, 0),
+            (Self::Shut { since, .. }, Health::Good) => {
+                *self = Self::default();
+                return Some((since, now));
+            }
+            // A probe that never reached the destination: the next delivery may probe at once.
+            (Self::Shut { since, until, level, probing: true }, Health::Unknown) => {
+                *self = Self::Shut { since, until, level, probing: false }
+            }
+            // Attempts that started before the gate shut end now and then; only the probe moves it.
+            (Self::Shut { probing: false, .. }, _) | (Self::Flowing { .. }, Health::Unknown) => {}
+            (Self::Shut { since, level, .. }, health) => {
+                let until = if let Health::Busy(until) = health { until } else { None };
+                self.shut(now, until, level + 1);
+                return Some((since, now));
+            }
+        }
+        None
+    }
+
+    fn shut(&mut self, now: Timestamp, until: Option<Timestamp>, level: u32) {
+        let pause = FIRST_PAUSE.saturating_mul(1_i32 << level.min(10)).min(LONGEST_PAUSE);
+        let until = until.unwrap_or_else(|| now.checked_add(pause).unwrap_or(now));
+        *self = Self::Shut { since: now, until, level, probing: false };
+    }
+
+    /// How many attempts may be under way, of at most `most`.
+    #[must_use]
+    pub fn concurrency(&self, most: u32, now: Timestamp) -> u32 {
+        match self {
+            Self::Flowing { .. } => most,
+            Self::Shut { until, probing: false, .. } if *until <= now => 1,
+            Self::Shut { .. } => 0,
+        }
+    }
+
+    /// An attempt starts. Whether it is the probe.
+    pub fn note_start(&mut self) -> bool {
+        match self {
+            Self::Shut { probing, .. } => {
+                *probing = true;
+                true
+            }
+            Self::Flowing { .. } => false,
+        }
+    }
+
+    /// Whether deliveries flow freely.
+    #[must_use]
+    pub fn is_flowing(&self) -> bool {
+        matches!(self, Self::Flowing { .. })
+    }
+
+    /// When the next probe may start.
+    #[must_use]
+    pub fn opens_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Shut { until, probing: false, .. } => Some(*until),
+            _ => None,
+        }
+    }
+}

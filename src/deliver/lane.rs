@@ -1,0 +1,282 @@
+//! The scheduler of one destination: which delivery starts when. A pure state machine: inputs and the time in, actions out.
+//!
+//! The order per person is not decided here. The store leases at most one delivery of a person at a time, so whatever a lane
+//! holds may start in any order.
+
+use super::gate::Gate;
+pub use super::gate::Health;
+use crate::bucket::Bucket;
+use crate::store::Hold;
+use jiff::Timestamp;
+use std::collections::VecDeque;
+
+/// What a lane is allowed.
+#[derive(Debug, Clone)]
+pub struct LaneLimits {
+    /// Attempts under way at once.
+    pub concurrency: u32,
+    /// Attempts started per second.
+    pub per_second: Option<f64>,
+    /// Starts at once after a quiet time.
+    pub burst: u32,
+    /// Deliveries held in memory.
+    pub window: u32,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input<T> {
+    /// A delivery was born leased to this lane.
+    Fresh(T),
+    /// Something in the store may be due.
+    Waiting,
+    /// The answer to [`Action::Claim`].
+    Claimed {
+        /// Leased now.
+        deliveries: Vec<T>,
+        /// When the next one is due.
+        next_due: Option<Timestamp>,
+    },
+    /// The store did not answer a claim.
+    ClaimFailed,
+    /// An attempt ended; its lease is still to be settled.
+    Finished(Health),
+    /// A lease is settled; its place is free. The delivery is due again at that moment, if it is.
+    Settled(Option<Timestamp>),
+    /// The destination was parked.
+    Held(Hold),
+    /// It was released.
+    Resumed,
+    /// Time passed.
+    Tick,
+    /// The process stops.
+    Stop,
+}
+
+/// What to do.
+#[derive(Debug, PartialEq)]
+pub enum Action<T> {
+    /// Start an attempt. A probe asks whether the destination is back, and costs the delivery nothing when it is not.
+    Start {
+        /// The delivery.
+        delivery: T,
+        /// Whether it is a probe.
+        probe: bool,
+    },
+    /// Lease at most so many due deliveries.
+    Claim(u32),
+    /// Give these back to the store, unattempted.
+    Release(Vec<T>),
+    /// The hold that began at this moment is over by its own end.
+    Resume(Timestamp),
+    /// The destination was down from the first moment to the second.
+    Credit(Timestamp, Timestamp),
+}
+
+/// What the store is known to hold for this lane.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Backlog {
+    None,
+    DueAt(Timestamp),
+}
+
+/// One destination's scheduler. `T` is a leased delivery.
+#[derive(Debug)]
+pub struct Lane<T> {
+    limits: LaneLimits,
+    bucket: Option<Bucket>,
+    gate: Gate,
+    hold: Option<Hold>,
+    fresh: VecDeque<T>,
+    older: VecDeque<T>,
+    in_flight: u32,
+    unsettled: u32,
+    backlog: Backlog,
+    claiming: bool,
+    stopping: bool,
+}
+
+impl<T> Lane<T> {
+    /// A lane that knows nothing yet and looks into the store first.
+    #[must_use]
+    pub fn new(limits: LaneLimits, hold: Option<Hold>) -> Self {
+        let bucket = limits.per_second.map(|per_second| Bucket::new(per_second, limits.burst));
+        Self {
+            limits,
+            bucket,
+            gate: Gate::default(),
+            hold,
+            fresh: VecDeque::new(),
+            older: VecDeque::new(),
+            in_flight: 0,
+            unsettled: 0,
+            backlog: Backlog::DueAt(Timestamp::MIN),
+            claiming: false,
+            stopping: false,
+        }
+    }
+
+    /// Takes an input and says what to do now.
+    pub fn on(&mut self, input: Input<T>, now: Timestamp) -> Vec<Action<T>> {
+        let mut actions = Vec::new();
+        self.note(input, now, &mut actions);
+        actions
+    }
+
+    /// Says what can be done, after inputs that came together.
+    pub fn advance(&mut self, now: Timestamp) -> Vec<Action<T>> {
+        let mut actions = Vec::new();
+        if let Some(hold) = self.hold.take_if(|hold| hold.until.is_some_and(|until| until <= now)) {
+            self.note(Input::Resumed, now, &mut actions);
+            actions.push(Action::Resume(hold.since));
+        }
+        if self.hold.is_some() || self.stopping {
+            self.release_all(&mut actions);
+            return actions;
+        }
+        self.start_what_may(now, &mut actions);
+        self.claim_if_short(now, &mut actions);
+        actions
+    }
+
+    fn note(&mut self, input: Input<T>, now: Timestamp, actions: &mut Vec<Action<T>>) {
+        match input {
+            Input::Fresh(delivery) => self.fresh.push_back(delivery),
+            Input::Waiting => self.backlog = Backlog::DueAt(Timestamp::MIN),
+            Input::Claimed { deliveries, next_due } => self.note_claimed(deliveries, next_due),
+            Input::ClaimFailed => {
+                self.claiming = false;
+                self.backlog = Backlog::DueAt(now.checked_add(jiff::SignedDuration::from_secs(1)).unwrap_or(now));
+            }
+            Input::Finished(health) => {
+                self.in_flight = self.in_flight.saturating_sub(1);
+                self.unsettled += 1;
+                if let Some((from, to)) = self.gate.note(health, now) {
+                    actions.push(Action::Credit(from, to));
+                }
+            }
+            Input::Settled(again_at) => {
+                self.unsettled = self.unsettled.saturating_sub(1);
+                if let Some(at) = again_at {
+                    self.expect_at(at);
+                }
+            }
+            Input::Held(hold) => self.hold = Some(hold),
+            Input::Resumed => {
+                self.hold = None;
+                self.gate = Gate::default();
+                self.backlog = Backlog::DueAt(Timestamp::MIN);
+            }
+            Input::Tick => {}
+            Input::Stop => self.stopping = true,
+        }
+    }
+
+    fn note_claimed(&mut self, deliveries: Vec<T>, next_due: Option<Timestamp>) {
+        self.claiming = false;
+        self.older.extend(deliveries);
+        if let Some(at) = next_due {
+            self.expect_at(at);
+        }
+    }
+
+    fn expect_at(&mut self, at: Timestamp) {
+        self.backlog = match self.backlog {
+            Backlog::DueAt(known) if known <= at => Backlog::DueAt(known),
+            _ => Backlog::DueAt(at),
+        };
+    }
+
+    fn release_all(&mut self, actions: &mut Vec<Action<T>>) {
+        if self.queued() > 0 {
+            let all = self.fresh.drain(..).chain(self.older.drain(..)).collect();
+            actions.push(Action::Release(all));
+            self.expect_at(Timestamp::MIN);
+        }
+    }
+
+    fn start_what_may(&mut self, now: Timestamp, actions: &mut Vec<Action<T>>) {
+        while self.queued() > 0 && self.in_flight < self.gate.concurrency(self.limits.concurrency, now) {
+            if self.bucket.as_mut().is_some_and(|bucket| !bucket.try_take(now)) {
+                return;
+            }
+            // Fresh leads first: a person who asked a minute ago is worth more than one who asked yesterday.
+            let Some(delivery) = self.fresh.pop_front().or_else(|| self.older.pop_front()) else { return };
+            let probe = self.gate.note_start();
+            self.in_flight += 1;
+            actions.push(Action::Start { delivery, probe });
+        }
+    }
+
+    /// Older deliveries fill at most half of the window, so that fresh ones find a place.
+    fn claim_if_short(&mut self, now: Timestamp, actions: &mut Vec<Action<T>>) {
+        let is_due = matches!(self.backlog, Backlog::DueAt(at) if at <= now);
+        let half = (self.limits.window / 2).max(1);
+        let older = u32::try_from(self.older.len()).unwrap_or(u32::MAX);
+        if !is_due || self.claiming || older > half / 2 || self.is_shut(now) {
+            return;
+        }
+        self.claiming = true;
+        self.backlog = Backlog::None;
+        let wanted = if self.gate.is_flowing() { half - older } else { 1 };
+        actions.push(Action::Claim(wanted));
+    }
+
+    /// While the destination is down nothing is fetched for it, but for the one delivery that probes.
+    fn is_shut(&self, now: Timestamp) -> bool {
+        !self.gate.is_flowing() && (self.queued() > 0 || self.gate.concurrency(1, now) <= self.in_flight)
+    }
+
+    /// When `advance` is to be called again if nothing happens.
+    #[must_use]
+    pub fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
+        if self.stopping {
+            return None;
+        }
+        if let Some(hold) = &self.hold {
+            return hold.until;
+        }
+        let gate = self.gate.opens_at().filter(|at| *at > now);
+        let has_place = self.queued() > 0 && self.in_flight < self.gate.concurrency(self.limits.concurrency, now);
+        let bucket = self.bucket.as_ref().filter(|_| has_place).map(Bucket::next_at);
+        let backlog = match self.backlog {
+            Backlog::DueAt(at) if at > now => Some(at),
+            _ => None,
+        };
+        [gate, bucket, backlog].into_iter().flatten().min()
+    }
+
+    /// Whether fresh deliveries may be born leased to this lane.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.hold.is_none() && !self.stopping && self.gate.is_flowing()
+    }
+
+    /// Whether nothing is in memory any more.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.in_flight == 0 && self.unsettled == 0 && self.queued() == 0 && !self.claiming
+    }
+
+    /// The hold that is on.
+    #[must_use]
+    pub fn hold(&self) -> Option<&Hold> {
+        self.hold.as_ref()
+    }
+
+    /// The state of the circuit breaker, for people.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// Attempts under way.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight
+    }
+
+    fn queued(&self) -> usize {
+        self.fresh.len() + self.older.len()
+    }
+}

@@ -1,0 +1,179 @@
+//! From the store to the destinations: one lane for each, and a watch on what other processes change in the store.
+//!
+//! The deciding parts are pure: `Lane` (what starts when), `Gate` (the circuit breaker), `decide` (what an attempt leads to),
+//! `Backoff`. `Shell` gives them a clock, tasks and channels.
+
+mod attempt;
+mod backoff;
+pub mod decide;
+pub mod gate;
+pub mod lane;
+mod shell;
+#[cfg(test)]
+mod simulation;
+
+pub use backoff::Backoff;
+pub use decide::Policy;
+pub use lane::LaneLimits;
+pub use shell::LaneStatus;
+
+use crate::store::{DestinationId, Hold, LaneEnd, Leased, Room, Sqlite};
+use attempt::Bench;
+use jiff::Timestamp;
+use lane::{Input, Lane};
+use leadwire_connector::Connector;
+use shell::Shell;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+/// How often the store is asked whether another process wrote to it.
+const WATCH_EVERY: Duration = Duration::from_millis(500);
+
+/// A destination, ready to be delivered to.
+pub struct Destination {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Its number in the store.
+    pub id: DestinationId,
+    /// Its connector.
+    pub connector: Box<dyn Connector>,
+    /// What its lane is allowed.
+    pub limits: LaneLimits,
+    /// How its deliveries are tried.
+    pub policy: Policy,
+}
+
+impl std::fmt::Debug for Destination {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Destination").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// All lanes of a running bridge.
+#[derive(Debug)]
+pub struct Deliverer {
+    lanes: Vec<LaneHandle>,
+    tasks: JoinSet<()>,
+    watch: JoinHandle<()>,
+}
+
+#[derive(Debug, Clone)]
+struct LaneHandle {
+    name: String,
+    id: DestinationId,
+    inbox: UnboundedSender<Input<Leased>>,
+    status: watch::Receiver<LaneStatus>,
+}
+
+impl Deliverer {
+    /// Starts a lane for each destination. Deliveries that are due start at once; fresh ones are born leased from now on.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn start(store: &Sqlite, destinations: Vec<Destination>) -> crate::store::Result<Self> {
+        let holds = store.holds().await?;
+        let known: HashMap<DestinationId, (Option<Hold>, i64)> = holds.into_iter().map(|row| (row.id, (row.hold, row.parked_us))).collect();
+        let (mut lanes, mut tasks, mut ends) = (Vec::new(), JoinSet::new(), HashMap::new());
+        for destination in destinations {
+            let (hold, parked_us) = known.get(&destination.id).cloned().unwrap_or_default();
+            let (handle, end, shell) = prepare(store, destination, hold, parked_us);
+            ends.insert(handle.id, end);
+            lanes.push(handle);
+            tasks.spawn(shell.run());
+        }
+        store.set_lanes(ends);
+        let watch = tokio::spawn(watch_store(store.clone(), lanes.clone()));
+        Ok(Self { lanes, tasks, watch })
+    }
+
+    /// The state of each lane now, by destination name.
+    #[must_use]
+    pub fn statuses(&self) -> Statuses {
+        Statuses { lanes: self.lanes.iter().map(|lane| (lane.name.clone(), lane.status.clone())).collect() }
+    }
+
+    /// Starts nothing any more, waits for what is under way at most until `deadline`, and gives the rest back to the store.
+    /// Returns whether everything under way was settled.
+    pub async fn stop(mut self, deadline: Duration) -> bool {
+        self.watch.abort();
+        for lane in &self.lanes {
+            // A lane that is gone has stopped already.
+            let _ = lane.inbox.send(Input::Stop);
+        }
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        tokio::time::timeout(deadline, all).await.is_ok()
+    }
+}
+
+/// A view of the lanes that can be kept while the deliverer runs.
+#[derive(Debug, Clone)]
+pub struct Statuses {
+    lanes: Vec<(String, watch::Receiver<LaneStatus>)>,
+}
+
+impl Statuses {
+    /// Each destination's state now.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, LaneStatus)> {
+        self.lanes.iter().map(|(name, status)| (name.as_str(), status.borrow().clone()))
+    }
+}
+
+fn prepare(store: &Sqlite, destination: Destination, hold: Option<Hold>, parked_us: i64) -> (LaneHandle, LaneEnd, Shell) {
+    let (inbox, inputs) = unbounded_channel();
+    let (handoff, handoffs) = unbounded_channel();
+    let (status, seen) = watch::channel(LaneStatus::default());
+    let room = Arc::new(Room::new(destination.limits.window));
+    let end = LaneEnd { room: Arc::clone(&room), inbox: handoff };
+    let handle = LaneHandle { name: destination.name.clone(), id: destination.id, inbox: inbox.clone(), status: seen };
+    let lane = Lane::new(destination.limits, hold);
+    let bench = Bench { name: destination.name, connector: destination.connector, policy: destination.policy, store: store.clone(), inbox };
+    let shell = Shell { id: destination.id, lane, bench: Arc::new(bench), room, handoffs, inbox: inputs, status, parked_us };
+    (handle, end, shell)
+}
+
+/// `hold`, `resume`, `replay` and `quarantine verify` write to the store from another process; the lanes learn it here.
+async fn watch_store(store: Sqlite, lanes: Vec<LaneHandle>) {
+    let mut watcher = None;
+    let mut version = None;
+    loop {
+        tokio::time::sleep(WATCH_EVERY).await;
+        tell_holds(&store, &lanes).await;
+        if watcher.is_none() {
+            watcher = store.watcher().ok();
+        }
+        // A file that cannot be read now is looked at again at the next turn.
+        let Some(seen) = watcher.as_ref().and_then(|watcher| watcher.version().ok()) else { continue };
+        if version.replace(seen) != Some(seen) {
+            tell_due(&store, &lanes).await;
+        }
+    }
+}
+
+/// The lanes are looked at before the store: a lane that is on hold was so in the store before, so that a store that says
+/// otherwise was told otherwise since.
+async fn tell_holds(store: &Sqlite, lanes: &[LaneHandle]) {
+    let known: Vec<Option<Hold>> = lanes.iter().map(|lane| lane.status.borrow().hold.clone()).collect();
+    let Ok(rows) = store.holds().await else { return };
+    let now = Timestamp::now();
+    for (lane, known) in lanes.iter().zip(known) {
+        let stored = rows.iter().find(|row| row.id == lane.id).and_then(|row| row.hold.clone());
+        let input = match (known, stored) {
+            (known, Some(hold)) if known.as_ref() != Some(&hold) && hold.until.is_none_or(|until| until > now) => Input::Held(hold),
+            (Some(_), None) => Input::Resumed,
+            _ => continue,
+        };
+        // A lane that is gone has stopped already.
+        let _ = lane.inbox.send(input);
+    }
+}
+
+async fn tell_due(store: &Sqlite, lanes: &[LaneHandle]) {
+    let Ok(due) = store.due_destinations(Timestamp::now()).await else { return };
+    for lane in lanes.iter().filter(|lane| due.contains(&lane.id)) {
+        let _ = lane.inbox.send(Input::Waiting);
+    }
+}

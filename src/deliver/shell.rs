@@ -1,0 +1,164 @@
+//! The thin shell around a lane: channels, clock, tasks.
+
+use super::attempt::{self, Bench, until_stored};
+use super::lane::{Action, Input, Lane};
+use crate::store::{DestinationId, Handoff, Hold, Leased, Room};
+use jiff::{SignedDuration, Timestamp};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::watch;
+
+/// Inputs taken together before the lane decides.
+const BATCH: usize = 256;
+
+/// The lane never sleeps longer than this, so that a jump of the clock is noticed.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+
+/// A lane as people see it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LaneStatus {
+    /// Set while parked.
+    pub hold: Option<Hold>,
+    /// Whether the breaker is closed.
+    pub flowing: bool,
+    /// When the breaker lets a probe through.
+    pub probe_at: Option<Timestamp>,
+    /// Attempts under way.
+    pub in_flight: u32,
+}
+
+pub(super) struct Shell {
+    pub(super) id: DestinationId,
+    pub(super) lane: Lane<Leased>,
+    pub(super) bench: Arc<Bench>,
+    pub(super) room: Arc<Room>,
+    pub(super) handoffs: UnboundedReceiver<Handoff>,
+    pub(super) inbox: UnboundedReceiver<Input<Leased>>,
+    pub(super) status: watch::Sender<LaneStatus>,
+    /// Time the destination was parked in all; see [`Leased::parked_base_us`].
+    pub(super) parked_us: i64,
+}
+
+impl Shell {
+    /// Runs until the lane is stopped and nothing of it is in memory.
+    pub(super) async fn run(mut self) {
+        let mut inputs = vec![Input::Tick];
+        let mut is_stopping = false;
+        loop {
+            is_stopping |= inputs.iter().any(|input| matches!(input, Input::Stop));
+            self.step(std::mem::take(&mut inputs));
+            if is_stopping && self.lane.is_idle() {
+                return;
+            }
+            inputs = self.next_inputs().await;
+        }
+    }
+
+    async fn next_inputs(&mut self) -> Vec<Input<Leased>> {
+        let (mut handoffs, mut inputs) = (Vec::new(), Vec::new());
+        let now = Timestamp::now();
+        let sleep = self.lane.wake_at(now).map_or(LONGEST_SLEEP, |at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
+        tokio::select! {
+            taken = self.handoffs.recv_many(&mut handoffs, BATCH) => {
+                if taken == 0 {
+                    // The store is gone, which only happens when the process ends.
+                    inputs.push(Input::Stop);
+                }
+            }
+            _ = self.inbox.recv_many(&mut inputs, BATCH) => {}
+            () = tokio::time::sleep(sleep.min(LONGEST_SLEEP)) => inputs.push(Input::Tick),
+        }
+        inputs.extend(handoffs.into_iter().map(|handoff| match handoff {
+            Handoff::Leased(leased) => Input::Fresh(leased),
+            Handoff::Waiting => Input::Waiting,
+        }));
+        inputs
+    }
+
+    fn step(&mut self, inputs: Vec<Input<Leased>>) {
+        let now = Timestamp::now();
+        for input in inputs {
+            self.note_place(&input);
+            self.note_hold(&input, now);
+            for action in self.lane.on(input, now) {
+                self.perform(action);
+            }
+        }
+        for action in self.lane.advance(now) {
+            self.perform(action);
+        }
+        self.room.set_open(self.lane.is_open());
+        self.publish();
+    }
+
+    /// Every delivery in memory has a place in the room until it is settled.
+    fn note_place(&self, input: &Input<Leased>) {
+        if matches!(input, Input::Settled(_)) {
+            self.room.leave(1);
+        }
+    }
+
+    fn note_hold(&mut self, input: &Input<Leased>, now: Timestamp) {
+        if let (Input::Resumed, Some(hold)) = (input, self.lane.hold()) {
+            self.parked_us += micros(now.duration_since(hold.since)).max(0);
+        }
+    }
+
+    fn publish(&self) {
+        let gate = self.lane.gate();
+        let status = LaneStatus {
+            hold: self.lane.hold().cloned(),
+            flowing: gate.is_flowing(),
+            probe_at: gate.opens_at(),
+            in_flight: self.lane.in_flight(),
+        };
+        self.status.send_if_modified(|known| {
+            let is_new = *known != status;
+            *known = status;
+            is_new
+        });
+    }
+
+    fn perform(&mut self, action: Action<Leased>) {
+        let bench = Arc::clone(&self.bench);
+        let (id, store) = (self.id, self.bench.store.clone());
+        match action {
+            Action::Start { delivery, probe } => drop(tokio::spawn(attempt::run(bench, delivery, probe, self.parked_us))),
+            Action::Claim(wanted) => drop(tokio::spawn(claim(bench, id, Arc::clone(&self.room), wanted))),
+            Action::Release(deliveries) => {
+                self.room.leave(u32::try_from(deliveries.len()).unwrap_or(u32::MAX));
+                let keys: Vec<_> = deliveries.iter().map(|leased| leased.key).collect();
+                tokio::spawn(async move { until_stored(|| store.release(keys.clone())).await });
+            }
+            Action::Resume(since) => {
+                self.parked_us += micros(Timestamp::now().duration_since(since)).max(0);
+                tracing::info!(destination = bench.name, "the hold is over; deliveries go on");
+                tokio::spawn(async move { until_stored(|| store.resume(id, Timestamp::now())).await });
+            }
+            Action::Credit(from, to) => {
+                let outage = to.duration_since(from);
+                self.parked_us += micros(outage).max(0);
+                tokio::spawn(async move { until_stored(|| store.credit_outage(id, outage)).await });
+            }
+        }
+    }
+}
+
+async fn claim(bench: Arc<Bench>, id: DestinationId, room: Arc<Room>, wanted: u32) {
+    let places = room.take_up_to(wanted);
+    let claimed = if places == 0 { None } else { bench.store.claim(id, places, Timestamp::now()).await.ok() };
+    let taken = claimed.as_ref().map_or(0, |claimed| u32::try_from(claimed.deliveries.len()).unwrap_or(0));
+    room.leave(places - taken);
+    let input = claimed.map_or(Input::ClaimFailed, |claimed| Input::Claimed { deliveries: claimed.deliveries, next_due: claimed.next_due });
+    send(&bench.inbox, input);
+}
+
+fn send(inbox: &UnboundedSender<Input<Leased>>, input: Input<Leased>) {
+    // A lane that is gone has stopped with its process.
+    let _ = inbox.send(input);
+}
+
+fn micros(duration: SignedDuration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(0)
+}
