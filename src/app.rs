@@ -1,0 +1,268 @@
+//! The bridge, put together from its settings.
+
+use crate::bucket::Bucket;
+use crate::config::{self, Settings, StoreUrl};
+use crate::console::{self, Console};
+use crate::deliver::{self, Backoff, Deliverer, LaneLimits, Policy};
+use crate::normalize::Profile;
+use crate::receive::{self, Intake, Receiver, SourceGate, reverify};
+use crate::route::Rules;
+use crate::store::{self, Ownership, QuarantineLimits, Sqlite};
+use crate::telemetry::Health;
+use crate::verify::{SigningKey, Tolerance};
+use actix_web::dev::ServerHandle;
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use leadwire_connector::http::HttpSettings;
+use leadwire_connector::{
+    Build, BuildContext, Connector, Delivery, DeliveryError, ErrorKind, Event, PreviewRequest, Receipt, Report, Steps,
+};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::OnceCell;
+use tokio::task::JoinHandle;
+
+/// How often retention and the age of the quarantine are looked after.
+const TIDY_EVERY: Duration = Duration::from_secs(600);
+/// Deliveries held in memory by all lanes together, at most.
+const MEMORY_WINDOW: usize = 16_384;
+
+/// Why the bridge did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// A listener.
+    #[error("{0}; set another address in the configuration, or stop what uses it")]
+    Listen(#[from] std::io::Error),
+}
+
+/// A bridge that runs.
+#[derive(Debug)]
+pub struct Bridge {
+    /// Where webhooks are received.
+    pub address: SocketAddr,
+    /// Where the console is.
+    pub console: SocketAddr,
+    /// For looking into it.
+    pub store: Sqlite,
+    health: Arc<Health>,
+    receiving: (ServerHandle, JoinHandle<std::io::Result<()>>),
+    showing: (ServerHandle, JoinHandle<std::io::Result<()>>),
+    deliverer: Deliverer,
+    tidy: JoinHandle<()>,
+    shutdown_timeout: Duration,
+    _ownership: Ownership,
+}
+
+/// Opens the store of these settings; for the bridge and for commands that work beside it.
+///
+/// # Errors
+/// When it cannot be opened.
+pub fn open_store(settings: &Settings) -> store::Result<Sqlite> {
+    let StoreUrl::Sqlite(path) = &settings.store.url;
+    Sqlite::open(path, settings.sources.keys(), settings.destinations.keys())
+}
+
+/// The sources and routes of these settings, with the destinations' numbers in this store.
+#[must_use]
+pub fn build_intake(settings: &mut Settings, store: &Sqlite) -> Intake {
+    let sources = settings.sources.iter().map(|(name, source)| (name.clone(), build_gate(name, source))).collect();
+    let number = |name: &String| store.destination_id(name).map(|id| (name.clone(), id));
+    let destinations = settings.destinations.keys().filter_map(number).collect();
+    let rules: Rules = std::mem::take(&mut settings.routes);
+    Intake { sources, rules, destinations }
+}
+
+fn build_gate(name: &str, source: &config::Source) -> SourceGate {
+    let per_minute = |most: u32| Mutex::new(Bucket::new(f64::from(most) / 60.0, most));
+    SourceGate {
+        keys: source.signing_keys.iter().map(|key| SigningKey::new(key.expose())).collect(),
+        tolerance: Tolerance { past: source.tolerance_past, future: source.tolerance_future },
+        profile: Profile { source: name.to_owned(), default_country: source.default_country.clone() },
+        allow_ips: source.allow_ips.clone(),
+        report_only: source.report_only,
+        max_body_bytes: source.max_body_bytes,
+        test_reply: source.test_reply,
+        limit: source.max_per_minute.map(per_minute),
+    }
+}
+
+impl Bridge {
+    /// Starts everything: store, deliveries, listeners. When it returns, requests are answered.
+    ///
+    /// # Errors
+    /// When the store or an address cannot be used; nothing runs then.
+    pub async fn start(mut settings: Settings) -> Result<Self, StartError> {
+        let store = open_store(&settings)?;
+        let ownership = store.take_ownership().await?;
+        let listener = receive::bind(settings.server.listen)?;
+        let console_listener = receive::bind(settings.console.listen)?;
+        let (address, console_address) = (listener.local_addr()?, console_listener.local_addr()?);
+
+        let intake = Arc::new(build_intake(&mut settings, &store));
+        let health = Arc::new(Health::default());
+        let quarantine = QuarantineLimits { max_bytes: settings.store.quarantine_max_bytes };
+        let deliverer = Deliverer::start(&store, build_destinations(&mut settings, &store)).await?;
+        let receiver = Receiver {
+            intake: Arc::clone(&intake),
+            store: store.clone(),
+            quarantine,
+            trusted_proxies: settings.server.trusted_proxies.clone(),
+            request_timeout: settings.server.request_timeout,
+            health: Arc::clone(&health),
+        };
+        let server = receive::listen(receiver, listener, &listen_limits(&settings))?;
+        let receiving = (server.handle(), tokio::spawn(server));
+        let console = Console {
+            store: store.clone(),
+            health: Arc::clone(&health),
+            lanes: deliverer.statuses(),
+            token: settings.console.token.as_ref().map(|token| token.expose().to_owned()),
+            sources: settings.sources.iter().map(|(name, source)| (name.clone(), !source.signing_keys.is_empty())).collect(),
+        };
+        let server = console::listen(console, console_listener)?;
+        let showing = (server.handle(), tokio::spawn(server));
+        let tidy = tokio::spawn(tidy(store.clone(), intake, settings.store.retention, settings.store.quarantine_max_age));
+        let shutdown_timeout = settings.server.shutdown_timeout;
+        Ok(Self {
+            address,
+            console: console_address,
+            store,
+            health,
+            receiving,
+            showing,
+            deliverer,
+            tidy,
+            shutdown_timeout,
+            _ownership: ownership,
+        })
+    }
+
+    /// Stops: no new requests, those under way are answered, attempts under way are finished and settled, the rest waits in the
+    /// store. Returns whether all of that was done in the time the settings give.
+    pub async fn stop(self) -> bool {
+        self.health.stop();
+        self.tidy.abort();
+        let deadline = tokio::time::Instant::now() + self.shutdown_timeout;
+        let (handle, task) = self.receiving;
+        handle.stop(true).await;
+        let _ = task.await;
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now()).max(Duration::from_secs(1));
+        let is_settled = self.deliverer.stop(left).await;
+        let (handle, task) = self.showing;
+        handle.stop(false).await;
+        let _ = task.await;
+        is_settled
+    }
+}
+
+fn listen_limits(settings: &Settings) -> receive::Limits {
+    receive::Limits {
+        workers: settings.server.workers,
+        max_connections: settings.server.max_connections,
+        request_timeout: settings.server.request_timeout,
+        shutdown_timeout: settings.server.shutdown_timeout,
+    }
+}
+
+fn build_destinations(settings: &mut Settings, store: &Sqlite) -> Vec<deliver::Destination> {
+    let destinations: BTreeMap<String, config::Destination> = std::mem::take(&mut settings.destinations);
+    let share = MEMORY_WINDOW.checked_div(destinations.len()).unwrap_or(MEMORY_WINDOW).clamp(32, 1_024);
+    let window = u32::try_from(share).unwrap_or(32);
+    destinations
+        .into_iter()
+        .filter_map(|(name, destination)| {
+            let id = store.destination_id(&name)?;
+            let limits =
+                LaneLimits { concurrency: destination.concurrency, per_second: destination.per_second, burst: destination.burst, window };
+            let backoff = Backoff { initial: settings.delivery.backoff_initial, max: settings.delivery.backoff_max, ..Backoff::default() };
+            let policy = Policy { backoff, give_up_after: destination.give_up_after };
+            let connector = Box::new(connect(&name, destination, &settings.delivery));
+            Some(deliver::Destination { name, id, connector, limits, policy })
+        })
+        .collect()
+}
+
+/// The connector of a destination, built when it is first needed.
+#[must_use]
+pub fn connect(name: &str, destination: config::Destination, delivery: &config::Delivery) -> LateConnector {
+    let http = HttpSettings { connect_timeout: delivery.connect_timeout, timeout: delivery.timeout, ..HttpSettings::default() };
+    let context = BuildContext { destination: name.to_owned(), base_directory: destination.base_directory, http };
+    LateConnector { settings: destination.settings, context, built: OnceCell::new() }
+}
+
+/// A connector that is set up at its first use, and again at the next when that failed: a folder on a disk that is not mounted
+/// yet must not keep the bridge from receiving.
+pub struct LateConnector {
+    settings: Box<dyn Build>,
+    context: BuildContext,
+    built: OnceCell<Box<dyn Connector>>,
+}
+
+impl std::fmt::Debug for LateConnector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LateConnector").field("context", &self.context).finish_non_exhaustive()
+    }
+}
+
+impl LateConnector {
+    async fn get(&self) -> Result<&dyn Connector, DeliveryError> {
+        let build = || async { self.settings.build(&self.context) };
+        let failed = |reason: String| DeliveryError::retry(ErrorKind::Unreachable, format!("the destination cannot be set up: {reason}"));
+        self.built.get_or_try_init(build).await.map(AsRef::as_ref).map_err(failed)
+    }
+}
+
+#[async_trait]
+impl Connector for LateConnector {
+    async fn deliver(&self, delivery: &Delivery, steps: &mut Steps<'_>) -> Result<Receipt, DeliveryError> {
+        self.get().await?.deliver(delivery, steps).await
+    }
+
+    async fn check(&self) -> Report {
+        match self.get().await {
+            Ok(connector) => connector.check().await,
+            Err(error) => Report::default().bad("set-up", error.message),
+        }
+    }
+
+    fn preview(&self, event: &Event) -> Result<Vec<PreviewRequest>, DeliveryError> {
+        self.settings.build(&self.context).map_err(|reason| DeliveryError::retry(ErrorKind::Configuration, reason))?.preview(event)
+    }
+}
+
+/// At the start, bodies that a new key verifies are admitted; then, for ever, what is old enough is removed.
+async fn tidy(store: Sqlite, intake: Arc<Intake>, retention: Option<Duration>, quarantine_max_age: Duration) {
+    for name in intake.sources.keys() {
+        match reverify(&intake, &store, name, || {}).await {
+            Ok(report) if report.admitted > 0 => {
+                tracing::info!(
+                    source = name,
+                    admitted = report.admitted,
+                    events = report.events,
+                    "quarantined bodies verify now and are delivered"
+                );
+            }
+            Ok(_) => {}
+            Err(error) => tracing::error!(source = name, "the quarantine was not verified again: {error}"),
+        }
+    }
+    loop {
+        if let Err(error) = remove_old(&store, retention, quarantine_max_age).await {
+            tracing::error!("old events were not removed: {error}");
+        }
+        tokio::time::sleep(TIDY_EVERY).await;
+    }
+}
+
+async fn remove_old(store: &Sqlite, retention: Option<Duration>, quarantine_max_age: Duration) -> store::Result<()> {
+    let before = |age: Duration| Timestamp::now().checked_sub(SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX)).ok();
+    store.purge_quarantine(None, before(quarantine_max_age).or(Some(Timestamp::MIN)), false).await?;
+    let Some(cutoff) = retention.and_then(before) else { return Ok(()) };
+    while store.remove_ended(cutoff).await? > 0 {}
+    Ok(())
+}

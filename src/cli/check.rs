@@ -1,0 +1,23 @@
+//! `leadwire check`: the configuration, and nothing else.
+
+use super::{Context, Failure, show};
+use serde_json::json;
+
+pub(super) fn run(context: &Context) -> Result<(), Failure> {
+    let settings = context.settings()?;
+    if context.json {
+        let warnings: Vec<_> = settings.warnings.iter().map(crate::config::Diagnostic::to_json).collect();
+        return context.print_json(&json!({"faults": [], "warnings": warnings}));
+    }
+    for warning in &settings.warnings {
+        eprintln!("warning: {warning}\n");
+    }
+    show::line(&format!(
+        "{}: fine ({} sources, {} destinations, {} routes, {} warnings)",
+        context.config.display(),
+        settings.sources.len(),
+        settings.destinations.len(),
+        settings.routes.iter().count(),
+        settings.warnings.len(),
+    ))
+}

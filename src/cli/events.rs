@@ -1,0 +1,159 @@
+//! `leadwire events`: find an event, see its whole way.
+
+use super::show::{line, plain, table};
+use super::{Context, Failure, time};
+use crate::store::{EventDetail, EventFilter, EventRow};
+use jiff::Timestamp;
+use leadwire_connector::Kind;
+use uuid::Uuid;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct EventsArgs {
+    #[command(subcommand)]
+    command: EventsCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum EventsCommand {
+    /// Newest first.
+    List(ListArgs),
+    /// The whole timeline of one event.
+    Show {
+        /// Its id.
+        id: Uuid,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct ListArgs {
+    /// Of the person with this e-mail address.
+    #[arg(long)]
+    email: Option<String>,
+    /// Of the person with this phone number, in any spelling.
+    #[arg(long)]
+    phone: Option<String>,
+    /// Of this chat session.
+    #[arg(long)]
+    session: Option<String>,
+    /// From this source.
+    #[arg(long)]
+    source: Option<String>,
+    /// lead, appointment, conversation, test or unrecognized.
+    #[arg(long)]
+    kind: Option<Kind>,
+    /// Received since: a moment, a day, or an age such as 2h.
+    #[arg(long, value_parser = time::parse)]
+    since: Option<Timestamp>,
+    /// Received before.
+    #[arg(long, value_parser = time::parse)]
+    until: Option<Timestamp>,
+    /// Only events that no route takes.
+    #[arg(long)]
+    unrouted: bool,
+    /// How many at most.
+    #[arg(long, default_value_t = 50)]
+    limit: u32,
+}
+
+pub(super) async fn run(args: EventsArgs, context: &Context) -> Result<(), Failure> {
+    match args.command {
+        EventsCommand::List(args) => list(args, context).await,
+        EventsCommand::Show { id } => show_one(id, context).await,
+    }
+}
+
+async fn list(args: ListArgs, context: &Context) -> Result<(), Failure> {
+    let filter = EventFilter {
+        email: args.email,
+        phone: args.phone,
+        session: args.session,
+        source: args.source,
+        kind: args.kind.map(|kind| kind.as_str().to_owned()),
+        since: args.since,
+        until: args.until,
+        unrouted: args.unrouted,
+        limit: args.limit,
+    };
+    let events = context.store()?.events(filter).await?;
+    if context.json {
+        return context.print_json(&events);
+    }
+    table(&["received", "id", "kind", "source", "person", "deliveries"], events.iter().map(row).collect(), "no event matches")
+}
+
+fn row(row: &EventRow) -> Vec<String> {
+    let event = &row.event;
+    let deliveries: Vec<String> =
+        row.deliveries.iter().map(|delivery| format!("{} {}", delivery.destination, delivery.state.as_str())).collect();
+    let nowhere = if event.kind == Kind::Test { "none, a test" } else { "no route" };
+    vec![
+        time::short(event.received_at),
+        event.id.to_string(),
+        event.kind.to_string(),
+        event.source.clone(),
+        who(row),
+        if deliveries.is_empty() { nowhere.to_owned() } else { deliveries.join(", ") },
+    ]
+}
+
+fn who(row: &EventRow) -> String {
+    let person = &row.event.person;
+    let session = || row.event.session_id.as_ref().map(|id| format!("session {id}"));
+    person.full_name().or_else(|| person.email.clone()).or_else(|| person.phone.clone()).or_else(session).unwrap_or_default()
+}
+
+async fn show_one(id: Uuid, context: &Context) -> Result<(), Failure> {
+    let found = context.store()?.event(id).await?;
+    let detail = found.ok_or_else(|| Failure::Failed(format!("there is no event {id}; `leadwire events list` finds ids")))?;
+    if context.json { context.print_json(&detail) } else { line(&describe(&detail)) }
+}
+
+fn describe(detail: &EventDetail) -> String {
+    let event = &detail.row.event;
+    let mut lines = vec![format!("{} {} from {}", event.kind, event.id, event.source)];
+    let mut field = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            lines.push(format!("  {name:<12}{}", plain(&value)));
+        }
+    };
+    field("name", event.person.full_name());
+    field("e-mail", event.person.email.clone());
+    field("phone", event.person.phone.clone());
+    field("content", event.content.clone());
+    field("session", event.session_id.clone());
+    field("chatbot", event.chatbot_id.clone());
+    field("page", event.page_url.clone());
+    field("stale", event.stale.then(|| "signed longer ago than the source tolerates".to_owned()));
+    field("messages", event.conversation.as_ref().map(|conversation| conversation.messages.len().to_string()));
+    lines.push(String::new());
+    lines.extend(timeline(detail));
+    lines.join("\n")
+}
+
+fn timeline(detail: &EventDetail) -> Vec<String> {
+    let event = &detail.row.event;
+    let mut moments: Vec<(Timestamp, String)> = vec![(event.received_at, format!("received by source {}", event.source))];
+    moments.extend(event.created_at.map(|at| (at, "created, says the sender".to_owned())));
+    moments.extend(detail.attempts.iter().map(|(destination, attempt)| {
+        let status = attempt.status.map(|status| format!(" ({status})")).unwrap_or_default();
+        let message = attempt.message.clone().unwrap_or_default();
+        (attempt.at, format!("{destination}: {}{status} after {} ms  {message}", attempt.outcome, attempt.duration_ms))
+    }));
+    moments.extend(detail.row.deliveries.iter().filter_map(|delivery| {
+        let record =
+            delivery.record.as_ref().map(|record| format!(", record {}", record.url.as_ref().unwrap_or(&record.id))).unwrap_or_default();
+        let remark = delivery.remark.as_ref().map(|remark| format!(": {remark}")).unwrap_or_default();
+        Some((delivery.ended_at?, format!("{}: {}{record}{remark}", delivery.destination, delivery.state.as_str())))
+    }));
+    moments.sort_by_key(|(at, _)| *at);
+    let mut lines: Vec<String> = moments.iter().map(|(at, what)| format!("{}  {}", time::short(*at), plain(what))).collect();
+    lines.extend(detail.row.deliveries.iter().filter(|delivery| delivery.state.is_pending()).map(|delivery| {
+        let due = delivery.not_before.map(|at| format!(", due {}", time::short(at))).unwrap_or_default();
+        let remark = delivery.remark.as_ref().map(|remark| format!("; last said: {remark}")).unwrap_or_default();
+        format!("pending              {}: {}{due}{}", delivery.destination, delivery.state.as_str(), plain(&remark))
+    }));
+    if detail.row.duplicates > 0 {
+        lines.push(format!("the same body came {} more times and was not delivered again", detail.row.duplicates));
+    }
+    lines
+}

@@ -1,0 +1,52 @@
+//! `leadwire hold` and `leadwire resume`.
+
+use super::show::line;
+use super::{Context, Failure};
+use jiff::{SignedDuration, Timestamp};
+use leadwire_connector::settings::duration;
+use serde_json::json;
+use std::time::Duration;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct HoldArgs {
+    /// The destination.
+    destination: String,
+    /// Why, for whoever looks later.
+    #[arg(long)]
+    reason: String,
+    /// Resume by itself after this time, such as 2h.
+    #[arg(long, value_parser = duration::parse)]
+    r#for: Option<Duration>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ResumeArgs {
+    /// The destination.
+    destination: String,
+}
+
+pub(super) async fn hold(args: HoldArgs, context: &Context) -> Result<(), Failure> {
+    let store = context.store()?;
+    let id = store.find_destination(&args.destination).await.map_err(|error| Failure::Usage(error.to_string()))?;
+    let now = Timestamp::now();
+    let until = args.r#for.and_then(|span| now.checked_add(SignedDuration::try_from(span).ok()?).ok());
+    store.hold(id, args.reason.clone(), until, now).await?;
+    if context.json {
+        return context.print_json(&json!({"destination": args.destination, "held": true, "until": until}));
+    }
+    line(&format!(
+        "{} is on hold: its deliveries wait, and none is lost; `leadwire resume {}` releases it",
+        args.destination, args.destination
+    ))
+}
+
+pub(super) async fn resume(args: ResumeArgs, context: &Context) -> Result<(), Failure> {
+    let store = context.store()?;
+    let id = store.find_destination(&args.destination).await.map_err(|error| Failure::Usage(error.to_string()))?;
+    let was_held = store.resume(id, Timestamp::now()).await?;
+    if context.json {
+        return context.print_json(&json!({"destination": args.destination, "held": false, "was_held": was_held}));
+    }
+    let what = if was_held { "is released; a running bridge delivers what waited" } else { "was not on hold" };
+    line(&format!("{} {what}", args.destination))
+}

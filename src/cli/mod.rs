@@ -1,0 +1,201 @@
+//! The command line. One file for each command; results go to standard output, everything else to standard error.
+//!
+//! Exit codes: 0 fine, 1 failed, 64 wrong usage or configuration (`EX_USAGE` of sysexits.h).
+
+mod audit;
+mod check;
+mod connectors;
+mod deliveries;
+mod demo;
+mod events;
+mod hold;
+mod quarantine;
+mod replay;
+mod run;
+mod send;
+mod show;
+mod simulate;
+mod time;
+
+use crate::app;
+use crate::config::{self, Settings};
+use crate::connectors::Connectors;
+use crate::store::{self, Sqlite};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const EXIT_USAGE: u8 = 64;
+
+/// Takes the leads, appointments and chat logs that a chatbot platform posts, and gets every one of them into your CRMs.
+#[derive(Debug, Parser)]
+#[command(name = "leadwire", version, max_term_width = 100)]
+struct Arguments {
+    /// The configuration file.
+    #[arg(long, global = true, value_name = "FILE", default_value = "config/leadwire.toml", env = "LEADWIRE_CONFIG")]
+    config: PathBuf,
+    /// Print JSON instead of tables.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the bridge; also what happens without a command.
+    Run,
+    /// Show leads travelling from a simulated chatbot through the bridge into a simulated CRM and a CSV file.
+    Demo(demo::DemoArgs),
+    /// Check the configuration: no network, nothing written.
+    Check,
+    /// Post signed samples or own payloads to a source, and print the answers.
+    Send(send::SendArgs),
+    /// Find events, or show everything about one.
+    Events(events::EventsArgs),
+    /// List deliveries and where they stand.
+    Deliveries(deliveries::DeliveriesArgs),
+    /// Deliver again what has ended.
+    Replay(replay::ReplayArgs),
+    /// Park a destination: its deliveries wait.
+    Hold(hold::HoldArgs),
+    /// Release a parked destination.
+    Resume(hold::ResumeArgs),
+    /// List, verify again or purge bodies that could not be verified.
+    Quarantine(quarantine::QuarantineArgs),
+    /// Prove that every event and delivery is accounted for.
+    Audit,
+    /// List the kinds of destination this program knows, or show the configuration reference of one.
+    Connectors(connectors::ConnectorsArgs),
+    /// Simulate a CRM or the sender, for staging.
+    Simulate(simulate::SimulateArgs),
+}
+
+/// What every command gets.
+#[derive(Debug)]
+pub struct Context {
+    /// The configuration file.
+    pub config: PathBuf,
+    /// The kinds of destination.
+    pub connectors: Connectors,
+    /// Whether to print JSON.
+    pub json: bool,
+}
+
+/// How a command fails.
+#[derive(Debug)]
+pub enum Failure {
+    /// Wrong usage or configuration; the message is printed. Exit code 64.
+    Usage(String),
+    /// It did not work; the message is printed. Exit code 1.
+    Failed(String),
+    /// It did not work, and the output has said so already. Exit code 1.
+    Silent,
+}
+
+impl From<store::Error> for Failure {
+    fn from(error: store::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl Context {
+    /// Loads the configuration.
+    ///
+    /// # Errors
+    /// `Usage`, with every fault in it.
+    pub fn settings(&self) -> Result<Settings, Failure> {
+        // Variables that are no Unicode cannot be ours.
+        let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        config::load(&self.config, &self.connectors, environment)
+            .map_err(|faults| Failure::Usage(if self.json { faults.to_json().to_string() } else { faults.to_string() }))
+    }
+
+    /// Opens the store of the configuration, beside a bridge that may be running on it.
+    ///
+    /// # Errors
+    /// Of the configuration or of the store.
+    pub fn store(&self) -> Result<Sqlite, Failure> {
+        Ok(app::open_store(&self.settings()?)?)
+    }
+
+    /// Prints a value as JSON, one line.
+    ///
+    /// # Errors
+    /// When it is no JSON, which is a bug.
+    pub fn print_json(&self, value: &impl serde::Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_string(value).map_err(|error| Failure::Failed(error.to_string()))?;
+        show::line(&text)
+    }
+}
+
+/// Runs the command line of this process with these connectors.
+#[must_use]
+pub fn run(connectors: Connectors) -> ExitCode {
+    let matches = Arguments::command().try_get_matches();
+    let arguments = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
+        Ok(arguments) => arguments,
+        Err(error) => return explain(&error),
+    };
+    let context = Context { config: arguments.config, connectors, json: arguments.json };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&Failure::Failed(format!("the runtime cannot be started: {error}"))),
+    };
+    let result = runtime.block_on(dispatch(arguments.command.unwrap_or(Command::Run), &context));
+    // What still runs here is a sleeping task or a query nobody waits for.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => fail(&failure),
+    }
+}
+
+async fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
+    match command {
+        Command::Run => run::run(context).await,
+        Command::Demo(args) => Box::pin(demo::run(args, context)).await,
+        Command::Check => check::run(context),
+        Command::Send(args) => Box::pin(send::run(args, context)).await,
+        Command::Events(args) => events::run(args, context).await,
+        Command::Deliveries(args) => deliveries::run(args, context).await,
+        Command::Replay(args) => replay::run(args, context).await,
+        Command::Hold(args) => hold::hold(args, context).await,
+        Command::Resume(args) => hold::resume(args, context).await,
+        Command::Quarantine(args) => quarantine::run(args, context).await,
+        Command::Audit => audit::run(context).await,
+        Command::Connectors(args) => connectors::run(&args, context),
+        Command::Simulate(args) => Box::pin(simulate::run(args, context)).await,
+    }
+}
+
+/// Help and version are no failures; wrong usage is 64 instead of clap's 2.
+fn explain(error: &clap::Error) -> ExitCode {
+    // Nothing can be told any more when the terminal is gone.
+    let _ = error.print();
+    if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS }
+}
+
+fn fail(failure: &Failure) -> ExitCode {
+    match failure {
+        Failure::Usage(message) => {
+            eprintln!("{message}");
+            ExitCode::from(EXIT_USAGE)
+        }
+        Failure::Failed(message) => {
+            eprintln!("leadwire: {message}");
+            ExitCode::FAILURE
+        }
+        Failure::Silent => ExitCode::FAILURE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,65 @@
+//! `leadwire run`: the bridge, until it is told to stop.
+
+use super::{Context, Failure};
+use crate::app::Bridge;
+use crate::config::{LogFormat, Settings};
+use crate::telemetry;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+pub(super) async fn run(context: &Context) -> Result<(), Failure> {
+    let settings = context.settings()?;
+    telemetry::start_logs(&settings.log.level, settings.log.format == LogFormat::Json);
+    for warning in &settings.warnings {
+        eprintln!("warning: {warning}\n");
+    }
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let urls = Urls::of(&settings);
+    let bridge = Bridge::start(settings).await.map_err(|error| Failure::Failed(error.to_string()))?;
+    urls.announce(&bridge);
+    either(&mut interrupt, &mut terminate).await;
+    eprintln!("leadwire: stopping; a second signal stops at once");
+    tokio::select! {
+        is_settled = bridge.stop() => {
+            if !is_settled {
+                eprintln!("leadwire: some attempts were still under way; they are made again at the next start");
+            }
+            Ok(())
+        }
+        () = either(&mut interrupt, &mut terminate) => Err(Failure::Failed("stopped at once; attempts under way are made again at the next start".to_owned())),
+    }
+}
+
+fn listen(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::Failed(format!("signals cannot be received: {error}")))
+}
+
+async fn either(interrupt: &mut Signal, terminate: &mut Signal) {
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+/// What is pasted into the chatbot platform.
+struct Urls {
+    base: Option<String>,
+    sources: Vec<(String, bool)>,
+}
+
+impl Urls {
+    fn of(settings: &Settings) -> Self {
+        Self {
+            base: settings.server.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()),
+            sources: settings.sources.iter().map(|(name, source)| (name.clone(), source.signing_keys.is_empty())).collect(),
+        }
+    }
+
+    fn announce(&self, bridge: &Bridge) {
+        let base = self.base.clone().unwrap_or_else(|| format!("http://{}", bridge.address));
+        eprintln!("leadwire: listening on http://{}, console on http://{}", bridge.address, bridge.console);
+        for (name, awaits_key) in &self.sources {
+            let remark = if *awaits_key { "  (awaits its signing key)" } else { "" };
+            eprintln!("leadwire: source {name}: {base}/hooks/{name}{remark}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The operator's listener: how things stand, as a page and as JSON. On loopback unless there is a token.
+
+use crate::deliver::{LaneStatus, Statuses};
+use crate::store::{DestinationRow, EventFilter, Sqlite, State};
+use crate::telemetry::Health;
+use actix_web::dev::Server;
+use actix_web::http::header::{
+    AUTHORIZATION, CONTENT_SECURITY_POLICY, ContentType, REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use minijinja::{Environment, context};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::sync::Arc;
+use subtle::ConstantTimeEq as _;
+
+/// What the console shows from.
+#[derive(Debug)]
+pub struct Console {
+    /// Where the rows are.
+    pub store: Sqlite,
+    /// What `/readyz` says.
+    pub health: Arc<Health>,
+    /// How the destinations are.
+    pub lanes: Statuses,
+    /// What a caller must show; `None` on loopback.
+    pub token: Option<String>,
+    /// By name: whether the source has a signing key.
+    pub sources: BTreeMap<String, bool>,
+}
+
+/// How things stand.
+#[derive(Debug, Serialize)]
+struct Status {
+    version: &'static str,
+    ready: bool,
+    not_ready_because: Option<String>,
+    sources: Vec<SourceStatus>,
+    destinations: Vec<DestinationStatus>,
+    quarantined: usize,
+    unrouted: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct SourceStatus {
+    name: String,
+    received: i64,
+    awaiting_key: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct DestinationStatus {
+    #[serde(flatten)]
+    row: DestinationRow,
+    configured: bool,
+    in_flight: u32,
+    breaker_open: bool,
+    pending: i64,
+    delivered: i64,
+    skipped: i64,
+    dead: i64,
+}
+
+/// Rows counted at most where a page says "so many or more".
+const COUNTED: u32 = 1_000;
+
+/// Starts to listen. The returned server runs when it is awaited.
+///
+/// # Errors
+/// When the socket cannot be used.
+pub fn listen(console: Console, listener: TcpListener) -> std::io::Result<Server> {
+    let console = web::Data::new(console);
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(web::Data::clone(&console))
+            .route("/", web::get().to(page))
+            .route("/api/v1/status", web::get().to(status))
+            .route(
+                "/healthz",
+                web::get().to(|| async { HttpResponse::Ok().content_type(ContentType::json()).body(r#"{"status":"alive"}"#) }),
+            )
+    });
+    Ok(server.workers(1).disable_signals().listen(listener)?.run())
+}
+
+async fn status(request: HttpRequest, console: web::Data<Console>) -> HttpResponse {
+    if let Some(refusal) = refuse_stranger(&request, &console) {
+        return refusal;
+    }
+    match collect(&console).await {
+        Ok(status) => HttpResponse::Ok().json(status),
+        Err(error) => problem(&error),
+    }
+}
+
+async fn page(request: HttpRequest, console: web::Data<Console>) -> HttpResponse {
+    if let Some(refusal) = refuse_stranger(&request, &console) {
+        return refusal;
+    }
+    let rendered = match collect(&console).await {
+        Ok(status) => render(&status),
+        Err(error) => return problem(&error),
+    };
+    match rendered {
+        Ok(html) => HttpResponse::Ok()
+            .content_type(ContentType::html())
+            .insert_header((CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'"))
+            .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+            .insert_header((REFERRER_POLICY, "no-referrer"))
+            .body(html),
+        Err(error) => HttpResponse::InternalServerError().body(format!("the page cannot be made: {error}")),
+    }
+}
+
+fn render(status: &Status) -> Result<String, minijinja::Error> {
+    let mut environment = Environment::new();
+    environment.add_template("status.html", include_str!("status.html"))?;
+    environment.get_template("status.html")?.render(context! { status })
+}
+
+/// The token travels as bearer token, or as the password of basic authentication, which browsers ask for.
+fn refuse_stranger(request: &HttpRequest, console: &Console) -> Option<HttpResponse> {
+    let token = console.token.as_ref()?;
+    let shown = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(read_token);
+    if shown.is_some_and(|shown| shown.as_bytes().ct_eq(token.as_bytes()).into()) {
+        return None;
+    }
+    let body = r#"{"status":"error","error":"unauthorized","message":"send the console token as bearer token"}"#;
+    let basic = (WWW_AUTHENTICATE, r#"Basic realm="Leadwire", charset="UTF-8""#);
+    Some(HttpResponse::Unauthorized().insert_header(basic).content_type(ContentType::json()).body(body))
+}
+
+fn read_token(header: &str) -> Option<String> {
+    use base64::Engine as _;
+    let (scheme, value) = header.split_once(' ')?;
+    match scheme.to_ascii_lowercase().as_str() {
+        "bearer" => Some(value.trim().to_owned()),
+        "basic" => {
+            let decoded = base64::engine::general_purpose::STANDARD.decode(value.trim()).ok()?;
+            Some(String::from_utf8(decoded).ok()?.split_once(':')?.1.to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn problem(error: &crate::store::Error) -> HttpResponse {
+    let body = serde_json::json!({"status": "error", "error": "store_unavailable", "message": error.to_string()});
+    HttpResponse::ServiceUnavailable().json(body)
+}
+
+async fn collect(console: &Console) -> crate::store::Result<Status> {
+    let readiness = console.health.check(&console.store).await;
+    let received: BTreeMap<String, i64> = console.store.source_counts().await?.into_iter().collect();
+    let lanes: BTreeMap<String, LaneStatus> = console.lanes.iter().map(|(name, lane)| (name.to_owned(), lane)).collect();
+    let destinations = console.store.destinations().await?;
+    let unrouted = console.store.events(EventFilter { unrouted: true, limit: COUNTED, ..EventFilter::default() }).await?.len();
+    Ok(Status {
+        version: env!("CARGO_PKG_VERSION"),
+        ready: readiness.is_ok(),
+        not_ready_because: readiness.err(),
+        sources: console.sources.iter().map(|(name, has_key)| source_status(name, *has_key, &received)).collect(),
+        destinations: destinations.into_iter().map(|row| destination_status(row, &lanes)).collect(),
+        quarantined: console.store.quarantined(None, COUNTED).await?.len(),
+        unrouted,
+    })
+}
+
+fn source_status(name: &str, has_key: bool, received: &BTreeMap<String, i64>) -> SourceStatus {
+    SourceStatus { name: name.to_owned(), received: received.get(name).copied().unwrap_or(0), awaiting_key: !has_key }
+}
+
+fn destination_status(row: DestinationRow, lanes: &BTreeMap<String, LaneStatus>) -> DestinationStatus {
+    let lane = lanes.get(&row.name);
+    let count = |wanted: &dyn Fn(State) -> bool| row.counts.iter().filter(|(state, _)| wanted(*state)).map(|(_, count)| count).sum();
+    DestinationStatus {
+        configured: lane.is_some(),
+        in_flight: lane.map_or(0, |lane| lane.in_flight),
+        breaker_open: lane.is_some_and(|lane| lane.hold.is_none() && !lane.flowing),
+        pending: count(&State::is_pending),
+        delivered: count(&|state| state == State::Delivered),
+        skipped: count(&|state| state == State::Skipped),
+        dead: count(&|state| state == State::Dead),
+        row,
+    }
+}

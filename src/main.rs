@@ -1,0 +1,5 @@
+//! The `leadwire` binary. A binary with more connectors differs from this one by `.with(my_connector::KIND)`.
+
+fn main() -> std::process::ExitCode {
+    leadwire::cli::run(leadwire::connectors::builtin())
+}

@@ -1,0 +1,79 @@
+//! Reading a body: bounded in size, before and after inflating, and in time.
+
+use super::answer::Answer;
+use actix_web::http::header::CONTENT_ENCODING;
+use actix_web::{HttpRequest, web};
+use bytes::{Bytes, BytesMut};
+use flate2::read::MultiGzDecoder;
+use futures_util::StreamExt as _;
+use std::io::Read as _;
+use std::time::Duration;
+
+/// Reads the whole body, inflated if it was sent with gzip. No more than `limit` bytes are ever held.
+pub(super) async fn read(request: &HttpRequest, payload: web::Payload, limit: usize, timeout: Duration) -> Result<Bytes, Answer> {
+    let is_gzip = match request.headers().get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?").trim().to_ascii_lowercase()) {
+        None => false,
+        Some(encoding) if encoding.is_empty() || encoding == "identity" => false,
+        Some(encoding) if encoding == "gzip" || encoding == "x-gzip" => true,
+        Some(_) => return Err(Answer::UnsupportedEncoding),
+    };
+    let bytes = tokio::time::timeout(timeout, collect(payload, limit)).await.map_err(|_| Answer::TooSlow)??;
+    if is_gzip { inflate(&bytes, limit).map(Bytes::from) } else { Ok(bytes) }
+}
+
+async fn collect(mut payload: web::Payload, limit: usize) -> Result<Bytes, Answer> {
+    let mut first = Bytes::new();
+    let mut whole = BytesMut::new();
+    while let Some(piece) = payload.next().await {
+        let piece = piece.map_err(|_| Answer::Unreadable("the body broke off before its end"))?;
+        if first.len() + whole.len() + piece.len() > limit {
+            return Err(Answer::TooLarge { limit });
+        }
+        // Most leads arrive in one piece, which is then not copied.
+        if first.is_empty() && whole.is_empty() {
+            first = piece;
+            continue;
+        }
+        whole.extend_from_slice(&std::mem::take(&mut first));
+        whole.extend_from_slice(&piece);
+    }
+    Ok(if whole.is_empty() { first } else { whole.freeze() })
+}
+
+fn inflate(bytes: &[u8], limit: usize) -> Result<Vec<u8>, Answer> {
+    let mut inflated = Vec::new();
+    let room = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    MultiGzDecoder::new(bytes)
+        .take(room)
+        .read_to_end(&mut inflated)
+        .map_err(|_| Answer::Unreadable("the body is not the gzip it is said to be"))?;
+    if inflated.len() > limit { Err(Answer::TooLarge { limit }) } else { Ok(inflated) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::allow_attributes)]
+    use super::*;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use std::io::Write as _;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn a_gzip_bomb_stops_at_the_limit() {
+        let bomb = gzip(&vec![0; 50 << 20]);
+        assert!(bomb.len() < 100_000);
+        assert_eq!(inflate(&bomb, 1 << 20), Err(Answer::TooLarge { limit: 1 << 20 }));
+    }
+
+    #[test]
+    fn what_fits_is_inflated_whole() {
+        assert_eq!(inflate(&gzip(b"{}"), 2), Ok(b"{}".to_vec()));
+        assert_eq!(inflate(b"{}", 100), Err(Answer::Unreadable("the body is not the gzip it is said to be")));
+    }
+}

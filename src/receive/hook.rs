@@ -1,0 +1,156 @@
+//! `/hooks/{source}`: the way of one request.
+
+use super::answer::Answer;
+use super::intake::SourceGate;
+use super::{Receiver, body, client};
+use crate::store::{NewEvent, Quarantined, Received, Refused};
+use crate::verify::Refusal;
+use actix_web::{HttpRequest, web};
+use bytes::Bytes;
+use jiff::Timestamp;
+use leadwire_connector::Kind;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// Above this, hashing and parsing would keep other senders of the same thread waiting.
+const LARGE_BODY_BYTES: usize = 256 * 1_024;
+
+/// For a person who looks whether the URL is right.
+pub(super) async fn get(receiver: web::Data<Receiver>, name: web::Path<String>) -> Answer {
+    let Some(source) = receiver.intake.sources.get(name.as_str()) else { return Answer::UnknownSource };
+    let key = if source.keys.is_empty() {
+        "It awaits its signing key: copy the sign key from the chatbot's Webhook tab into `signing_keys`. Until then every webhook is kept and none is lost."
+    } else {
+        "It has its signing key. The chatbot posts here by itself; there is nothing to do on this page."
+    };
+    Answer::About(format!("This is the webhook of the source `{name}` of Leadwire.\n{key}\n"))
+}
+
+/// A webhook.
+pub(super) async fn post(request: HttpRequest, payload: web::Payload, receiver: web::Data<Receiver>, name: web::Path<String>) -> Answer {
+    let received_at = Timestamp::now();
+    let name = name.into_inner();
+    let Some(source) = receiver.intake.sources.get(&name) else { return Answer::UnknownSource };
+    let client = client_address(&request, &receiver);
+    if let Err(answer) = admit(source, &name, client, received_at) {
+        return answer;
+    }
+    let body = match body::read(&request, payload, source.max_body_bytes, receiver.request_timeout).await {
+        Ok(body) => body,
+        Err(answer) => {
+            tracing::warn!(source = name, %client, ?answer, "a request was not taken");
+            return answer;
+        }
+    };
+    let header = signature_header(&request);
+    match examine(&receiver, &name, &body, header.as_deref(), received_at).await {
+        Ok(events) => store(&receiver, source, &name, events).await,
+        Err(refusal) => quarantine(&receiver, &name, client, header, body, refusal, received_at).await,
+    }
+}
+
+fn client_address(request: &HttpRequest, receiver: &Receiver) -> IpAddr {
+    let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    let forwarded: Vec<&str> = request.headers().get_all("x-forwarded-for").filter_map(|value| value.to_str().ok()).collect();
+    client::address(peer, forwarded.into_iter(), &receiver.trusted_proxies)
+}
+
+fn admit(source: &SourceGate, name: &str, client: IpAddr, now: Timestamp) -> Result<(), Answer> {
+    if !source.lists(&client) {
+        let verdict = if source.report_only { "let in, because report_only is set" } else { "refused" };
+        tracing::warn!(source = name, %client, "the address is not in allow_ips: {verdict}");
+        if !source.report_only {
+            return Err(Answer::AddressRefused);
+        }
+    }
+    if source.has_room(now) { Ok(()) } else { Err(Answer::TooMany) }
+}
+
+/// A header that is repeated is joined, as HTTP has it (RFC 9110, 5.3): two `t` are then seen as two.
+fn signature_header(request: &HttpRequest) -> Option<String> {
+    let values: Vec<_> = request.headers().get_all("x-webhook-signature").map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+    (!values.is_empty()).then(|| values.join(", "))
+}
+
+async fn examine(
+    receiver: &web::Data<Receiver>,
+    name: &str,
+    body: &Bytes,
+    header: Option<&str>,
+    at: Timestamp,
+) -> Result<Vec<NewEvent>, Refusal> {
+    if body.len() <= LARGE_BODY_BYTES {
+        return receiver.intake.verify(name, body, header, at).map(|verified| receiver.intake.prepare(name, &verified));
+    }
+    let (receiver, name, body, header) = (web::Data::clone(receiver), name.to_owned(), body.clone(), header.map(str::to_owned));
+    let work =
+        move || receiver.intake.verify(&name, &body, header.as_deref(), at).map(|verified| receiver.intake.prepare(&name, &verified));
+    // A panic in here is a bug; the body then goes to the quarantine instead of being lost.
+    web::block(work).await.unwrap_or(Err(Refusal::Malformed { detail: "the body could not be examined" }))
+}
+
+async fn store(receiver: &Receiver, source: &SourceGate, name: &str, events: Vec<NewEvent>) -> Answer {
+    let is_test = source.test_reply && events.iter().all(|new| new.event.kind == Kind::Test);
+    for new in &events {
+        let event = &new.event;
+        if event.stale {
+            tracing::warn!(source = name, event = %event.id, "the event is genuine but stale: its signature is older than the source tolerates");
+        }
+        if event.kind == Kind::Unrecognized {
+            tracing::warn!(source = name, event = %event.id, "the event has no known shape; it is kept whole");
+        }
+        if new.destinations.is_empty() && event.kind != Kind::Test {
+            tracing::warn!(source = name, event = %event.id, kind = %event.kind, "no route takes the event; it is kept, and listed by `leadwire events list --unrouted`");
+        }
+    }
+    match receiver.store.receive(events).await {
+        Ok(received) => {
+            let duplicates = received.iter().filter(|outcome| **outcome == Received::Duplicate).count();
+            tracing::debug!(source = name, events = received.len() - duplicates, duplicates, "stored");
+            if is_test { Answer::TestSuccess } else { Answer::Success }
+        }
+        Err(error) => {
+            tracing::error!(source = name, "an event was not stored, and its sender was told so: {error}");
+            Answer::Unavailable
+        }
+    }
+}
+
+async fn quarantine(
+    receiver: &Receiver,
+    name: &str,
+    client: IpAddr,
+    header: Option<String>,
+    body: Bytes,
+    refusal: Refusal,
+    at: Timestamp,
+) -> Answer {
+    let promised = refusal == Refusal::AwaitingKey;
+    tracing::warn!(source = name, %client, code = refusal.code(), "to quarantine: {refusal}");
+    let refused = Refused {
+        source: name.to_owned(),
+        at,
+        client: client.to_string(),
+        header,
+        body,
+        code: refusal.code().to_owned(),
+        reason: refusal.to_string(),
+        promised,
+    };
+    match receiver.store.quarantine(refused, receiver.quarantine).await {
+        Ok(Quarantined::Kept) if promised => Answer::Success,
+        Ok(Quarantined::Full) if promised => Answer::QuarantineFull,
+        Ok(_) => refuse(&refusal),
+        Err(error) => {
+            tracing::error!(source = name, "a body was not quarantined: {error}");
+            Answer::Unavailable
+        }
+    }
+}
+
+/// The sender learns what is wrong with its request, and nothing of other sources.
+fn refuse(refusal: &Refusal) -> Answer {
+    match refusal {
+        Refusal::NoKeyMatched { .. } => Answer::Signature("no_key_matched", "the signature is by no signing key of this source".to_owned()),
+        other => Answer::Signature(other.code(), other.to_string()),
+    }
+}

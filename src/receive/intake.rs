@@ -1,0 +1,98 @@
+//! From a verified body to what is stored: normalise, then route. Shared by receiving and by verifying the quarantine again.
+
+use crate::bucket::Bucket;
+use crate::normalize::{Profile, normalize};
+use crate::route::Rules;
+use crate::store::{DestinationId, NewEvent};
+use crate::verify::{Refusal, SigningKey, Tolerance, Verified, matches_other, verify};
+use ipnet::IpNet;
+use jiff::Timestamp;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use uuid::Uuid;
+
+/// A source, ready to receive.
+#[derive(Debug)]
+pub struct SourceGate {
+    /// Any of them may have signed.
+    pub keys: Vec<SigningKey>,
+    /// How old a signature may be before its event is stale.
+    pub tolerance: Tolerance,
+    /// How its bodies are read.
+    pub profile: Profile,
+    /// Who may post; empty is everyone.
+    pub allow_ips: Vec<IpNet>,
+    /// Whether strangers are only logged.
+    pub report_only: bool,
+    /// Of one request, inflated.
+    pub max_body_bytes: usize,
+    /// Whether test requests get the platform's reply to tests.
+    pub test_reply: bool,
+    /// Requests per minute.
+    pub limit: Option<Mutex<Bucket>>,
+}
+
+impl SourceGate {
+    /// Whether the address is on the list, if there is one.
+    #[must_use]
+    pub fn lists(&self, address: &IpAddr) -> bool {
+        self.allow_ips.is_empty() || self.allow_ips.iter().any(|net| net.contains(address))
+    }
+
+    /// Whether one more request fits into this minute.
+    #[must_use]
+    pub fn has_room(&self, now: Timestamp) -> bool {
+        self.limit.as_ref().is_none_or(|bucket| bucket.lock().unwrap_or_else(std::sync::PoisonError::into_inner).try_take(now))
+    }
+}
+
+/// All sources, the routes, and the destinations' numbers.
+#[derive(Debug)]
+pub struct Intake {
+    /// By name.
+    pub sources: BTreeMap<String, SourceGate>,
+    /// First to last.
+    pub rules: Rules,
+    /// By name.
+    pub destinations: HashMap<String, DestinationId>,
+}
+
+impl Intake {
+    /// Checks a body that was posted to a source.
+    ///
+    /// # Errors
+    /// Why it is refused; the words may name another source and are for the owner, not for the sender.
+    pub fn verify(&self, name: &str, body: &[u8], header: Option<&str>, received_at: Timestamp) -> Result<Verified, Refusal> {
+        let Some(source) = self.sources.get(name) else { return Err(Refusal::AwaitingKey) };
+        verify(body, header, &source.keys, &source.tolerance, received_at).map_err(|refusal| match refusal {
+            Refusal::NoKeyMatched { age_s, .. } => {
+                let others =
+                    self.sources.iter().filter(|(other, _)| *other != name).map(|(other, gate)| (other.as_str(), gate.keys.as_slice()));
+                Refusal::NoKeyMatched { other_source: matches_other(body, header, others).map(str::to_owned), age_s }
+            }
+            other => other,
+        })
+    }
+
+    /// The events of a verified body, each with its destinations.
+    #[must_use]
+    pub fn prepare(&self, name: &str, verified: &Verified) -> Vec<NewEvent> {
+        let Some(source) = self.sources.get(name) else { return Vec::new() };
+        normalize(verified, &source.profile, &mut Uuid::now_v7)
+            .into_iter()
+            .map(|normalized| {
+                let routed = self.rules.route(&normalized.event);
+                for fault in &routed.faults {
+                    tracing::warn!(source = name, event = %normalized.event.id, "{fault}");
+                }
+                NewEvent {
+                    content_key: normalized.content_key.0,
+                    person_key: normalized.person_key.map(|key| key.0),
+                    destinations: routed.destinations.iter().filter_map(|name| self.destinations.get(name).copied()).collect(),
+                    event: Arc::new(normalized.event),
+                }
+            })
+            .collect()
+    }
+}

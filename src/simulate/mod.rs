@@ -1,0 +1,7 @@
+//! The chatbot platform, simulated: what it posts, and how it posts it.
+
+mod samples;
+mod sender;
+
+pub use samples::{SampleKind, Samples, write};
+pub use sender::{Sender, Try, is_success, parse_schedule};

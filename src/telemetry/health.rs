@@ -1,0 +1,48 @@
+//! Whether the bridge can do its work now.
+
+use crate::store::Sqlite;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+/// How long an answer of the store is good for: anyone may ask, and each question costs a commit.
+const GOOD_FOR: Duration = Duration::from_secs(1);
+/// A store that takes longer than this to commit is not ready.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What `/readyz` says.
+#[derive(Debug, Default)]
+pub struct Health {
+    stopping: AtomicBool,
+    last: Mutex<Option<(Instant, Result<(), String>)>>,
+}
+
+impl Health {
+    /// From now on not ready: the process stops.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    /// Ready when the store commits.
+    ///
+    /// # Errors
+    /// Why not, in a sentence.
+    pub async fn check(&self, store: &Sqlite) -> Result<(), String> {
+        if self.stopping.load(Ordering::Acquire) {
+            return Err("the bridge is stopping".to_owned());
+        }
+        let mut last = self.last.lock().await;
+        if let Some((at, result)) = last.as_ref().filter(|(at, _)| at.elapsed() < GOOD_FOR) {
+            let _ = at;
+            return result.clone();
+        }
+        let result = match tokio::time::timeout(PATIENCE, store.probe()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err("the store cannot commit".to_owned()),
+            Err(_) => Err("the store does not commit in time".to_owned()),
+        };
+        *last = Some((Instant::now(), result.clone()));
+        result
+    }
+}
