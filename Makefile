@@ -1,0 +1,38 @@
+# `make` alone lists what there is.
+
+.DEFAULT_GOAL := help
+.PHONY: help test lint docs check-config architecture deny advisories bench demo
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+test: ## all tests; they need nothing but the Rust toolchain
+	cargo test --workspace --locked
+
+lint: ## format and clippy, every warning an error
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+docs: ## the API documentation, every broken link an error
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+check-config: ## every file under config/ is a configuration that starts
+	cargo build --locked
+	scripts/check-config.sh
+
+architecture: ## the rules of docs/architecture.md that a script can check
+	python3 scripts/architecture.py
+
+deny: ## bans, licences and sources of the dependencies
+	scripts/tools.sh cargo-deny
+	.tools/bin/cargo-deny --locked check bans licenses sources
+
+advisories: ## known vulnerabilities of the dependencies; fetches the RustSec database
+	scripts/tools.sh cargo-deny
+	.tools/bin/cargo-deny --locked check advisories
+
+bench: ## leads per second, against a bare server that only checks signatures
+	cargo bench --locked --bench bridge
+
+demo: ## leads travelling from a simulated chatbot into a simulated CRM and a CSV file
+	cargo run --release --locked -- demo

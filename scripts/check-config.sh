@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Runs `leadwire check` on every file under config/, with a dummy for every environment variable that a file names.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+leadwire=${LEADWIRE:-target/debug/leadwire}
+
+# A secret of its own for each name, in the form of a Standard Webhooks key, which is the only one that has a form.
+while IFS= read -r name; do
+    export "$name=whsec_$(printf '%-32.32s' "$name" | base64)"
+done < <(grep -rhoE 'env = "[A-Z0-9_]+"' config | cut -d '"' -f 2 | sort -u)
+
+failed=0
+while IFS= read -r file; do
+    "$leadwire" check --config "$file" || failed=1
+done < <(find config -name '*.toml' | sort)
+exit $failed
