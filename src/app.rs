@@ -4,7 +4,7 @@ use crate::bucket::Bucket;
 use crate::config::{self, Settings, StoreUrl};
 use crate::console::{self, Console};
 use crate::deliver::{self, Backoff, Deliverer, LaneLimits, Policy};
-use crate::normalize::Profile;
+use crate::normalize::{self, Profile};
 use crate::receive::{self, Intake, Receiver, SourceGate, reverify};
 use crate::route::Rules;
 use crate::store::{self, Ownership, QuarantineLimits, Sqlite};
@@ -104,6 +104,8 @@ impl Bridge {
         let (address, console_address) = (listener.local_addr()?, console_listener.local_addr()?);
 
         let intake = Arc::new(build_intake(&mut settings, &store));
+        // The tables of phone numbers take a moment, which the first lead should not wait for.
+        tokio::task::spawn_blocking(normalize::warm_up);
         let health = Arc::new(Health::default());
         let quarantine = QuarantineLimits { max_bytes: settings.store.quarantine_max_bytes };
         let deliverer = Deliverer::start(&store, build_destinations(&mut settings, &store)).await?;

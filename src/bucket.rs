@@ -28,6 +28,9 @@ impl Bucket {
 
     /// Takes a token if there is one.
     pub fn try_take(&mut self, now: Timestamp) -> bool {
+        // A clock that was set back must not keep the bucket shut until it has caught up.
+        let fullest = now.checked_add(self.depth + self.interval).unwrap_or(Timestamp::MAX);
+        self.full_at = self.full_at.min(fullest);
         if now < self.next_at() {
             return false;
         }
@@ -53,6 +56,14 @@ mod tests {
         assert!(!bucket.try_take(at(99)));
         assert!(bucket.try_take(at(100)));
         assert!(!bucket.try_take(at(100)));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_shuts_it_for_one_interval_at_most() {
+        let mut bucket = Bucket::new(10.0, 1);
+        assert!(bucket.try_take(at(3_600_000)));
+        assert!(!bucket.try_take(at(0)));
+        assert!(bucket.try_take(at(100)));
     }
 
     proptest! {

@@ -2,7 +2,7 @@
 
 use super::show::{line, table};
 use super::{Context, Failure};
-use crate::store::{AuditReport, State};
+use crate::store::{AuditReport, DestinationLedger};
 
 pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     let report = context.store()?.audit().await?;
@@ -18,7 +18,7 @@ fn show(report: &AuditReport) -> Result<(), Failure> {
     let sources = report
         .sources
         .iter()
-        .map(|(name, received, stored, duplicates)| vec![name.clone(), received.to_string(), stored.to_string(), duplicates.to_string()]);
+        .map(|source| vec![source.name.clone(), source.received.to_string(), source.stored.to_string(), source.duplicates.to_string()]);
     table(&["source", "received", "in the store", "duplicates"], sources.collect(), "no source has ever received anything")?;
     line("")?;
     table(
@@ -36,16 +36,8 @@ fn show(report: &AuditReport) -> Result<(), Failure> {
     Ok(())
 }
 
-fn destination((name, made, counts): &(String, i64, Vec<(State, i64)>)) -> Vec<String> {
-    let count =
-        |wanted: &dyn Fn(State) -> bool| counts.iter().filter(|(state, _)| wanted(*state)).map(|(_, count)| count).sum::<i64>().to_string();
-    vec![
-        name.clone(),
-        made.to_string(),
-        count(&State::is_pending),
-        count(&|state| state == State::Delivered),
-        count(&|state| state == State::Skipped),
-        count(&|state| state == State::Dead),
-        count(&|state| state == State::Erased),
-    ]
+fn destination(ledger: &DestinationLedger) -> Vec<String> {
+    let counts = &ledger.counts;
+    let numbers = [ledger.made, counts.pending, counts.delivered, counts.skipped, counts.dead, counts.erased];
+    std::iter::once(ledger.name.clone()).chain(numbers.map(|number| number.to_string())).collect()
 }

@@ -180,11 +180,11 @@ impl Stage {
     /// Shows what is new. Returns whether everything has ended.
     async fn look(&mut self) -> Result<bool, Failure> {
         let rows = self.rows(WATCHED).await?;
+        let pending = self.timeline.pending(&rows);
+        self.live.set_message(pending.join("\n"));
         for text in self.timeline.update(&rows, Timestamp::now()) {
             self.say(&text)?;
         }
-        let pending = self.timeline.pending(&rows);
-        self.live.set_message(pending.join("\n"));
         self.live.tick();
         Ok(pending.is_empty())
     }

@@ -79,7 +79,7 @@ impl Default for Server {
     }
 }
 
-/// `[console]`: admin API, pages and metrics.
+/// `[console]`: the operator's page, and the same as JSON.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Console {
@@ -113,7 +113,7 @@ pub struct Store {
     /// How long events are kept once all their deliveries have ended; `None` is for ever.
     #[serde(deserialize_with = "values::some_period")]
     pub retention: Option<Duration>,
-    /// All quarantined bodies together.
+    /// All quarantined bodies of one source together.
     #[serde(deserialize_with = "values::size")]
     pub quarantine_max_bytes: u64,
     /// How long a quarantined body is kept.

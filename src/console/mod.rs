@@ -1,7 +1,7 @@
 //! The operator's listener: how things stand, as a page and as JSON. On loopback unless there is a token.
 
 use crate::deliver::{LaneStatus, Statuses};
-use crate::store::{DestinationRow, EventFilter, Sqlite, State};
+use crate::store::{DestinationRow, EventFilter, Sqlite};
 use crate::telemetry::Health;
 use actix_web::dev::Server;
 use actix_web::http::header::{
@@ -53,13 +53,20 @@ struct SourceStatus {
 struct DestinationStatus {
     #[serde(flatten)]
     row: DestinationRow,
-    configured: bool,
+    state: LaneState,
     in_flight: u32,
-    breaker_open: bool,
-    pending: i64,
-    delivered: i64,
-    skipped: i64,
-    dead: i64,
+}
+
+/// How the running bridge treats a destination.
+#[derive(Debug, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum LaneState {
+    Fine,
+    Held,
+    /// The breaker is open: it is probed now and then.
+    Down,
+    /// Its deliveries are kept, and nobody delivers them.
+    NotConfigured,
 }
 
 /// Rows counted at most where a page says "so many or more".
@@ -172,15 +179,11 @@ fn source_status(name: &str, has_key: bool, received: &BTreeMap<String, i64>) ->
 
 fn destination_status(row: DestinationRow, lanes: &BTreeMap<String, LaneStatus>) -> DestinationStatus {
     let lane = lanes.get(&row.name);
-    let count = |wanted: &dyn Fn(State) -> bool| row.counts.iter().filter(|(state, _)| wanted(*state)).map(|(_, count)| count).sum();
-    DestinationStatus {
-        configured: lane.is_some(),
-        in_flight: lane.map_or(0, |lane| lane.in_flight),
-        breaker_open: lane.is_some_and(|lane| lane.hold.is_none() && !lane.flowing),
-        pending: count(&State::is_pending),
-        delivered: count(&|state| state == State::Delivered),
-        skipped: count(&|state| state == State::Skipped),
-        dead: count(&|state| state == State::Dead),
-        row,
-    }
+    let state = match lane {
+        None => LaneState::NotConfigured,
+        Some(lane) if lane.hold.is_some() => LaneState::Held,
+        Some(lane) if lane.flowing => LaneState::Fine,
+        Some(_) => LaneState::Down,
+    };
+    DestinationStatus { state, in_flight: lane.map_or(0, |lane| lane.in_flight), row }
 }

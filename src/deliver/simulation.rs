@@ -118,16 +118,16 @@ impl World {
         while let Some(std::cmp::Reverse((now, _, happening))) = self.queue.pop() {
             steps += 1;
             assert!(steps < 5_000_000, "the simulation does not end");
-            self.happen(now, happening);
+            self.happen(now, &happening);
             self.advance(now);
         }
     }
 
-    fn happen(&mut self, now: i64, happening: Happening) {
-        match happening {
+    fn happen(&mut self, now: i64, happening: &Happening) {
+        match *happening {
             Happening::Arrive(index) => self.arrive(index, now),
             Happening::Finish(index, probe) => self.finish(index, probe, now),
-            Happening::Wake => drop(self.input(Input::Tick, now)),
+            Happening::Wake => self.input(Input::Tick, now),
             Happening::Hold(_) => self.park("paused by a person", None, now),
             Happening::Release => self.release(now),
         }

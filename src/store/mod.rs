@@ -10,9 +10,9 @@ mod room;
 pub mod sqlite;
 
 pub use model::{
-    Again, AttemptRow, AuditFinding, AuditReport, Claimed, DeliveryFilter, DeliveryKey, DeliveryRow, DestinationId, DestinationRow, Ended,
-    EventDetail, EventFilter, EventRow, Handoff, Hold, LaneEnd, Leased, NewEvent, Outcome, QuarantineRow, Quarantined, Received, Refused,
-    Settlement, State,
+    Again, AttemptRow, AuditFinding, AuditReport, Claimed, Counts, DeliveryFilter, DeliveryKey, DeliveryRow, DestinationId,
+    DestinationLedger, DestinationRow, Ended, EventDetail, EventFilter, EventRow, Handoff, Hold, LaneEnd, Leased, NewEvent, Outcome,
+    QuarantineRow, Quarantined, Received, Refused, Settlement, SourceLedger, State,
 };
 pub use room::Room;
 pub use sqlite::{Ownership, QuarantineLimits, Sqlite, Watcher};

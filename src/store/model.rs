@@ -214,6 +214,21 @@ pub struct Hold {
     pub until: Option<Timestamp>,
 }
 
+/// Deliveries of a destination, by state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Waiting, leased or blocked.
+    pub pending: i64,
+    /// Accepted by the destination.
+    pub delivered: i64,
+    /// Not taken, by its nature.
+    pub skipped: i64,
+    /// For a person to look at.
+    pub dead: i64,
+    /// Their person was erased.
+    pub erased: i64,
+}
+
 /// A destination as the store knows it.
 #[derive(Debug, Clone, Serialize)]
 pub struct DestinationRow {
@@ -227,8 +242,9 @@ pub struct DestinationRow {
     /// Time parked in all, without the hold that is on.
     #[serde(skip)]
     pub parked_us: i64,
-    /// Deliveries by state, in the order of [`State::ALL`].
-    pub counts: Vec<(State, i64)>,
+    /// Its deliveries by state.
+    #[serde(flatten)]
+    pub counts: Counts,
     /// When the oldest pending delivery was received.
     #[serde(with = "leadwire_connector::timestamp::option")]
     pub oldest_pending: Option<Timestamp>,
@@ -386,13 +402,38 @@ pub struct AuditFinding {
     pub differing: Vec<String>,
 }
 
+/// What the ledger says of a source.
+#[derive(Debug, Clone, Serialize)]
+pub struct SourceLedger {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Events ever received.
+    pub received: i64,
+    /// Events in the store now.
+    pub stored: i64,
+    /// How often one of them came again.
+    pub duplicates: i64,
+}
+
+/// What the ledger says of a destination.
+#[derive(Debug, Clone, Serialize)]
+pub struct DestinationLedger {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Deliveries ever made.
+    pub made: i64,
+    /// Deliveries in the store now, by state.
+    #[serde(flatten)]
+    pub counts: Counts,
+}
+
 /// The ledger and whether it adds up.
 #[derive(Debug, Clone, Serialize)]
 pub struct AuditReport {
-    /// For each source: name, events received by the ledger, events in the store, duplicates seen.
-    pub sources: Vec<(String, i64, i64, i64)>,
-    /// For each destination: name, deliveries made by the ledger, and in the store by state.
-    pub destinations: Vec<(String, i64, Vec<(State, i64)>)>,
+    /// By name.
+    pub sources: Vec<SourceLedger>,
+    /// By name.
+    pub destinations: Vec<DestinationLedger>,
     /// What was checked.
     pub findings: Vec<AuditFinding>,
 }

@@ -100,7 +100,7 @@ async fn a_killed_bridge_loses_nothing_it_answered_and_doubles_nothing_by_id() {
     assert_delivered_to_endpoint(&sink, &answered);
     let rows = eventually("the last file to be closed", async || {
         let rows = rows(&drop);
-        let stored = bridge.json(&["audit"])["sources"][0][2].as_i64().unwrap();
+        let stored = bridge.json(&["audit"])["sources"][0]["stored"].as_i64().unwrap();
         (i64::try_from(rows.len()).unwrap() >= stored).then_some(rows)
     })
     .await;

@@ -243,7 +243,7 @@ impl Bridge {
         eventually(&format!("{name} to be on hold"), async || {
             let status = self.status().await;
             let row = status["destinations"].as_array().unwrap().iter().find(|row| row["name"] == name).cloned();
-            row.map(|row| row["hold"].clone()).filter(|hold| !hold.is_null())
+            row.filter(|row| row["state"] == "held").map(|row| row["hold"].clone())
         })
         .await
     }

@@ -6,5 +6,6 @@ mod harness;
 
 mod bad_input;
 mod crash;
+mod delivery;
 mod promises;
 mod senders;

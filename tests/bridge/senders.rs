@@ -86,7 +86,11 @@ async fn a_days_chat_log_of_twenty_megabytes_becomes_its_conversations_at_once()
     bridge.until("delivered", 5_000).await;
     assert_eq!(bridge.post(body).await.body.as_ref(), SUCCESS);
     let ledger = bridge.json(&["audit"]);
-    assert_eq!(ledger["sources"][0], json!(["acme", 5_000, 5_000, 5_000]), "the repeat added nothing");
+    assert_eq!(
+        ledger["sources"][0],
+        json!({"name": "acme", "received": 5_000, "stored": 5_000, "duplicates": 5_000}),
+        "the repeat added nothing"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,12 +1,12 @@
 //! Proving that the states add up to what was received.
 
 use super::Sqlite;
-use super::hold::count_states;
-use crate::store::{AuditFinding, AuditReport, Result};
+use super::ledger::{COUNT_COLUMNS, read_counts};
+use crate::store::{AuditFinding, AuditReport, DestinationLedger, Result, SourceLedger};
 use rusqlite::Connection;
 
 /// What must hold, and a query for what breaks it: an id in words for each.
-const INVARIANTS: [(&str, &str); 8] = [
+const INVARIANTS: [(&str, &str); 9] = [
     (
         "every event the ledger counted is in the store or was removed by retention",
         "SELECT name || ': ' || received || ' received, ' || removed || ' removed, ' || (SELECT count(*) FROM event WHERE source = source.id) || ' in the store'
@@ -16,6 +16,15 @@ const INVARIANTS: [(&str, &str); 8] = [
         "every delivery the ledger counted is in the store or was removed by retention",
         "SELECT name || ': ' || created || ' made, ' || removed || ' removed, ' || (SELECT count(*) FROM delivery WHERE destination = destination.id) || ' in the store'
          FROM destination WHERE created - removed <> (SELECT count(*) FROM delivery WHERE delivery.destination = destination.id)",
+    ),
+    (
+        "the deliveries that ended are as many as the ledger counted, in each state",
+        "SELECT name || ': ' || delivered || ' delivered, ' || skipped || ' skipped, ' || dead || ' dead, ' || erased || ' erased in the ledger'
+         FROM destination n LEFT JOIN (
+             SELECT destination, sum(state = 3) AS three, sum(state = 4) AS four, sum(state = 5) AS five, sum(state = 6) AS six
+             FROM delivery GROUP BY destination
+         ) d ON d.destination = n.id
+         WHERE (delivered, skipped, dead, erased) <> (coalesce(three, 0), coalesce(four, 0), coalesce(five, 0), coalesce(six, 0))",
     ),
     (
         "every event has as many deliveries as it was given at receipt",
@@ -62,17 +71,17 @@ fn find(connection: &Connection, invariant: &str, sql: &str) -> Result<AuditFind
     Ok(AuditFinding { invariant: invariant.to_owned(), differing })
 }
 
-fn read_sources(connection: &Connection) -> Result<Vec<(String, i64, i64, i64)>> {
+fn read_sources(connection: &Connection) -> Result<Vec<SourceLedger>> {
     let mut query = connection.prepare(
         "SELECT s.name, s.received, count(e.seq), coalesce(sum(e.duplicates), 0) FROM source s LEFT JOIN event e ON e.source = s.id GROUP BY s.id ORDER BY s.name",
     )?;
-    let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+    let rows = query
+        .query_map([], |row| Ok(SourceLedger { name: row.get(0)?, received: row.get(1)?, stored: row.get(2)?, duplicates: row.get(3)? }))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-fn read_destinations(connection: &Connection) -> Result<Vec<(String, i64, Vec<(crate::store::State, i64)>)>> {
-    let mut query = connection.prepare("SELECT id, name, created FROM destination ORDER BY name")?;
-    let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    let rows = rows.collect::<rusqlite::Result<Vec<(u32, String, i64)>>>()?;
-    rows.into_iter().map(|(id, name, created)| Ok((name, created, count_states(connection, id)?))).collect()
+fn read_destinations(connection: &Connection) -> Result<Vec<DestinationLedger>> {
+    let mut query = connection.prepare(&format!("SELECT name, created, {COUNT_COLUMNS} FROM destination ORDER BY name"))?;
+    let rows = query.query_map([], |row| Ok(DestinationLedger { name: row.get(0)?, made: row.get(1)?, counts: read_counts(row, 2)? }))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }

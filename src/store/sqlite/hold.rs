@@ -1,7 +1,8 @@
 //! Parking and releasing destinations, and what the store knows of each.
 
+use super::ledger::{COUNT_COLUMNS, read_counts};
 use super::{Sqlite, micros, moment};
-use crate::store::{DestinationId, DestinationRow, Error, Hold, Result, State};
+use crate::store::{DestinationId, DestinationRow, Error, Hold, Result};
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, Row, params};
 
@@ -58,21 +59,22 @@ impl Sqlite {
             .await
     }
 
-    /// Holds and parked times of all destinations; cheap, without counts.
+    /// All destinations the store knows, also those that left the configuration, without `oldest_pending`. Cheap.
     ///
     /// # Errors
     /// `Unavailable` when the file cannot be read.
     pub async fn holds(&self) -> Result<Vec<DestinationRow>> {
         self.read(|connection| {
-            let mut query = connection
-                .prepare_cached("SELECT id, name, hold_reason, hold_since, hold_until, parked_us FROM destination ORDER BY id")?;
+            let mut query = connection.prepare_cached(&format!(
+                "SELECT id, name, hold_reason, hold_since, hold_until, parked_us, {COUNT_COLUMNS} FROM destination ORDER BY id"
+            ))?;
             let rows = query.query_map([], read_destination)?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
         .await
     }
 
-    /// All destinations the store knows, also those that left the configuration, with their counts.
+    /// The same, with the oldest pending delivery of each.
     ///
     /// # Errors
     /// `Unavailable` when the file cannot be read.
@@ -80,7 +82,6 @@ impl Sqlite {
         let mut rows = self.holds().await?;
         self.read(move |connection| {
             for row in &mut rows {
-                row.counts = count_states(connection, row.id)?;
                 row.oldest_pending = read_oldest_pending(connection, row.id)?;
             }
             Ok(rows)
@@ -112,20 +113,19 @@ fn read_destination(row: &Row<'_>) -> rusqlite::Result<DestinationRow> {
         }),
         None => None,
     };
-    Ok(DestinationRow { id: row.get(0)?, name: row.get(1)?, hold, parked_us: row.get(5)?, counts: Vec::new(), oldest_pending: None })
-}
-
-pub(super) fn count_states(connection: &Connection, destination: DestinationId) -> Result<Vec<(State, i64)>> {
-    let mut query =
-        connection.prepare_cached("SELECT state, count(*) FROM delivery WHERE destination = ?1 GROUP BY state ORDER BY state")?;
-    let counts = query.query_map([destination], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)))?;
-    let counts = counts.collect::<rusqlite::Result<Vec<_>>>()?;
-    Ok(counts.into_iter().filter_map(|(state, count)| Some((State::from_number(state)?, count))).collect())
+    Ok(DestinationRow {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        hold,
+        parked_us: row.get(5)?,
+        counts: read_counts(row, 6)?,
+        oldest_pending: None,
+    })
 }
 
 fn read_oldest_pending(connection: &Connection, destination: DestinationId) -> Result<Option<Timestamp>> {
     let mut query = connection.prepare_cached(
-        "SELECT e.received_at FROM delivery d JOIN event e ON e.seq = d.event WHERE d.destination = ?1 AND d.state < 3 ORDER BY d.event LIMIT 1",
+        "SELECT received_at FROM event WHERE seq = (SELECT min(event) FROM delivery WHERE destination = ?1 AND state < 3)",
     )?;
     let mut rows = query.query_map([destination], |row| row.get::<_, i64>(0))?;
     Ok(rows.next().transpose()?.map(moment))

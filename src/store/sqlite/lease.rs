@@ -1,6 +1,6 @@
 //! Taking deliveries to work on, and bringing them back.
 
-use super::{Sqlite, micros, moment, writer::Unit};
+use super::{Sqlite, ledger, micros, moment, writer::Unit};
 use crate::store::{Again, AttemptRow, Claimed, DeliveryKey, DestinationId, Ended, Handoff, Leased, Outcome, Result, Settlement, State};
 use jiff::Timestamp;
 use leadwire_connector::Event;
@@ -92,7 +92,9 @@ impl Sqlite {
 
     /// What was leased by a process that is gone waits again.
     pub(super) async fn free_leases(&self) -> Result<()> {
-        self.writer.write(|unit| Ok(unit.connection.execute("UPDATE delivery SET state = 0 WHERE state = 1", []).map(drop)?)).await
+        self.writer
+            .write(|unit| Ok(unit.connection.execute("UPDATE delivery SET state = 0 WHERE state = 1 AND state < 3", []).map(drop)?))
+            .await
     }
 
     async fn bury(&self, row: Row, error: &serde_json::Error, now: Timestamp) -> Result<()> {
@@ -185,6 +187,9 @@ fn end(connection: &Connection, key: DeliveryKey, ended: &Ended, at: Timestamp) 
              WHERE event = ?1 AND destination = ?2 AND state < 3",
         )?
         .execute(params![key.event, key.destination, ended.state.number(), micros(at), id, url, ended.remark])?;
+    if changed == 1 {
+        ledger::count(connection, key.destination, ended.state, 1)?;
+    }
     Ok(changed == 1)
 }
 

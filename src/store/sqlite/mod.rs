@@ -3,6 +3,7 @@
 mod audit;
 mod hold;
 mod lease;
+mod ledger;
 mod quarantine;
 mod receive;
 mod replay;
@@ -184,7 +185,7 @@ fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
         "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
          PRAGMA foreign_keys = OFF;
-         PRAGMA wal_autocheckpoint = 4000;
+         PRAGMA wal_autocheckpoint = 16000;
          PRAGMA journal_size_limit = 67108864;
          PRAGMA cache_size = -16384;
          PRAGMA temp_store = MEMORY;",

@@ -39,7 +39,7 @@ pub(super) fn store(unit: &mut Unit<'_>, source: i64, new: &NewEvent, body: &str
         count_duplicate(unit.connection, source, &new.content_key)?;
         return Ok(Received::Duplicate);
     };
-    unit.connection.prepare_cached("UPDATE source SET received = received + 1 WHERE id = ?1")?.execute([source])?;
+    unit.tally.add_received(source);
     for destination in &new.destinations {
         insert_delivery(unit, seq, *destination, new)?;
     }
@@ -74,15 +74,15 @@ fn count_duplicate(connection: &Connection, source: i64, content_key: &[u8; 24])
 }
 
 fn insert_delivery(unit: &mut Unit<'_>, seq: i64, destination: DestinationId, new: &NewEvent) -> Result<()> {
-    let parked_base = parked_us(unit.connection, destination, micros(new.event.received_at))?;
-    let state = birth_state(unit, destination, new.person_key.as_ref())?;
     let received_at = micros(new.event.received_at);
+    let parked_base = unit.tally.parked_us(unit.connection, destination, received_at)?;
+    let state = birth_state(unit, destination, new.person_key.as_ref())?;
     unit.connection
         .prepare_cached(
             "INSERT INTO delivery (event, destination, state, person, not_before, clock_start, parked_base) VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)",
         )?
         .execute(params![seq, destination, state.number(), new.person_key, received_at, parked_base])?;
-    unit.connection.prepare_cached("UPDATE destination SET created = created + 1 WHERE id = ?1")?.execute([destination])?;
+    unit.tally.add_created(destination);
     match state {
         State::Leased => unit.hand_off(destination, Handoff::Leased(fresh_lease(seq, destination, new, parked_base))),
         State::Waiting => unit.hand_off(destination, Handoff::Waiting),
@@ -104,12 +104,6 @@ fn birth_state(unit: &Unit<'_>, destination: DestinationId, person: Option<&[u8;
 pub(super) fn is_person_pending(connection: &Connection, destination: DestinationId, person: &[u8; 16]) -> Result<bool> {
     let mut query = connection.prepare_cached("SELECT 1 FROM delivery WHERE destination = ?1 AND person = ?2 AND state < 3 LIMIT 1")?;
     Ok(query.query_row(params![destination, person], |_| Ok(())).optional()?.is_some())
-}
-
-/// How long the destination has been parked in all, a hold that is on included.
-pub(super) fn parked_us(connection: &Connection, destination: DestinationId, now_us: i64) -> Result<i64> {
-    let mut query = connection.prepare_cached("SELECT parked_us + coalesce(max(0, ?2 - hold_since), 0) FROM destination WHERE id = ?1")?;
-    Ok(query.query_row(params![destination, now_us], |row| row.get(0)).optional()?.unwrap_or(0))
 }
 
 fn fresh_lease(seq: i64, destination: DestinationId, new: &NewEvent, parked_base_us: i64) -> Leased {

@@ -1,12 +1,13 @@
 //! Delivering again what has ended.
 
-use super::receive::{is_person_pending, parked_us};
+use super::receive::is_person_pending;
 use super::row::DELIVERY_TABLES;
 use super::search::delivery_conditions;
-use super::{Sqlite, micros};
+use super::writer::Unit;
+use super::{Sqlite, ledger, micros};
 use crate::store::{DeliveryFilter, DeliveryKey, Handoff, Result, State};
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use rusqlite::{OptionalExtension, params, params_from_iter};
 use uuid::Uuid;
 
 impl Sqlite {
@@ -55,7 +56,7 @@ impl Sqlite {
             .write(move |unit| {
                 let mut replayed = 0;
                 for key in &keys {
-                    let Some(state) = revive(unit.connection, *key, micros(now))? else { continue };
+                    let Some(state) = revive(unit, *key, micros(now))? else { continue };
                     replayed += 1;
                     if state == State::Waiting {
                         unit.hand_off(key.destination, Handoff::Waiting);
@@ -67,21 +68,27 @@ impl Sqlite {
     }
 }
 
-fn revive(connection: &Connection, key: DeliveryKey, now: i64) -> Result<Option<State>> {
-    let mut query =
-        connection.prepare_cached("SELECT person FROM delivery WHERE event = ?1 AND destination = ?2 AND state >= 3 AND state <> 6")?;
-    let person: Option<Option<[u8; 16]>> = query.query_row(params![key.event, key.destination], |row| row.get(0)).optional()?;
-    let Some(person) = person else { return Ok(None) };
+fn revive(unit: &mut Unit<'_>, key: DeliveryKey, now: i64) -> Result<Option<State>> {
+    let connection = unit.connection;
+    let mut query = connection
+        .prepare_cached("SELECT person, state FROM delivery WHERE event = ?1 AND destination = ?2 AND state >= 3 AND state <> 6")?;
+    let found: Option<(Option<[u8; 16]>, i64)> =
+        query.query_row(params![key.event, key.destination], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let Some((person, ended)) = found else { return Ok(None) };
+    if let Some(ended) = State::from_number(ended) {
+        ledger::count(connection, key.destination, ended, -1)?;
+    }
     let is_blocked = match &person {
         Some(person) => is_person_pending(connection, key.destination, person)?,
         None => false,
     };
     let state = if is_blocked { State::Blocked } else { State::Waiting };
+    let parked_base = unit.tally.parked_us(connection, key.destination, now)?;
     connection
         .prepare_cached(
             "UPDATE delivery SET state = ?3, attempts = 0, not_before = ?4, clock_start = ?4, parked_base = ?5, ended_at = NULL
              WHERE event = ?1 AND destination = ?2",
         )?
-        .execute(params![key.event, key.destination, state.number(), now, parked_us(connection, key.destination, now)?])?;
+        .execute(params![key.event, key.destination, state.number(), now, parked_base])?;
     Ok(Some(state))
 }

@@ -36,7 +36,9 @@ fn find_ended(connection: &Connection, cutoff: i64) -> Result<Vec<i64>> {
 
 fn remove(connection: &Connection, seq: i64) -> Result<()> {
     for sql in [
-        "UPDATE destination SET removed = removed + 1 WHERE id IN (SELECT destination FROM delivery WHERE event = ?1)",
+        // Only delivered and skipped ones come here.
+        "UPDATE destination SET removed = removed + 1, delivered = delivered - 1 WHERE id IN (SELECT destination FROM delivery WHERE event = ?1 AND state = 3)",
+        "UPDATE destination SET removed = removed + 1, skipped = skipped - 1 WHERE id IN (SELECT destination FROM delivery WHERE event = ?1 AND state = 4)",
         "UPDATE source SET removed = removed + 1 WHERE id = (SELECT source FROM event WHERE seq = ?1)",
         "DELETE FROM attempt WHERE event = ?1",
         "DELETE FROM step WHERE event = ?1",

@@ -1,5 +1,6 @@
 //! The one thread that writes, and its group commit: what waits together is committed together, with one fsync.
 
+use super::ledger::Tally;
 use crate::store::{DestinationId, Error, Handoff, LaneEnd, Result};
 use rusqlite::{Connection, TransactionBehavior};
 use std::collections::HashMap;
@@ -13,6 +14,8 @@ const MAX_BATCH: usize = 512;
 /// What a job works with: the open transaction, and what is to be told to the lanes once it is committed.
 pub(super) struct Unit<'a> {
     pub(super) connection: &'a Connection,
+    /// What the ledger gains in this transaction; written once, before the commit.
+    pub(super) tally: Tally,
     lanes: &'a Lanes,
     handoffs: Vec<(DestinationId, Handoff)>,
 }
@@ -141,17 +144,16 @@ enum Failure {
 fn commit(connection: &mut Connection, batch: &mut [Box<dyn Job>], lanes: &Lanes) -> std::result::Result<(), Failure> {
     let engine = |error: rusqlite::Error| Failure::Engine(error.into());
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(engine)?;
-    let mut unit = Unit { connection: &transaction, lanes, handoffs: Vec::new() };
-    let ran = batch.iter_mut().try_for_each(|job| run_guarded(job.as_mut(), &mut unit));
+    let mut unit = Unit { connection: &transaction, tally: Tally::default(), lanes, handoffs: Vec::new() };
+    let ran = batch.iter_mut().try_for_each(|job| run_guarded(job.as_mut(), &mut unit)).and_then(|()| unit.tally.write(unit.connection));
     let handoffs = std::mem::take(&mut unit.handoffs);
     let result = match ran {
         Ok(()) => transaction.commit().map_err(engine),
         Err(error) => Err(Failure::Job(error)),
     };
-    if result.is_ok() {
-        deliver(handoffs, lanes)
-    } else {
-        give_back_places(handoffs, lanes)
+    match &result {
+        Ok(()) => deliver(handoffs, lanes),
+        Err(_) => give_back_places(handoffs, lanes),
     }
     result
 }

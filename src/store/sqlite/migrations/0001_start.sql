@@ -12,6 +12,10 @@ CREATE TABLE destination (
     name TEXT NOT NULL UNIQUE,
     created INTEGER NOT NULL DEFAULT 0,    -- the ledger: deliveries ever made
     removed INTEGER NOT NULL DEFAULT 0,    -- the ledger: deliveries removed by retention
+    delivered INTEGER NOT NULL DEFAULT 0,  -- the ledger: deliveries now in these states; the rest is pending
+    skipped INTEGER NOT NULL DEFAULT 0,
+    dead INTEGER NOT NULL DEFAULT 0,
+    erased INTEGER NOT NULL DEFAULT 0,
     hold_reason TEXT,
     hold_since INTEGER,
     hold_until INTEGER,
@@ -53,8 +57,8 @@ CREATE TABLE delivery (
 
 -- A delivery that is born leased and then ends never enters this index.
 CREATE INDEX delivery_waiting ON delivery (destination, not_before) WHERE state = 0;
--- Answers "is an earlier one of this person pending here?" and "which comes next?".
-CREATE INDEX delivery_person ON delivery (destination, person, event) WHERE state < 3 AND person IS NOT NULL;
+-- Holds what is pending. Answers "is an earlier one of this person pending here?" and "which comes next?".
+CREATE INDEX delivery_pending ON delivery (destination, person, event) WHERE state < 3;
 
 CREATE TABLE attempt (
     event INTEGER NOT NULL,
