@@ -5,7 +5,7 @@ use crate::config::{self, Settings, StoreUrl};
 use crate::console::{self, Console};
 use crate::deliver::{self, Backoff, Deliverer, LaneLimits, Policy};
 use crate::normalize::{self, Profile};
-use crate::receive::{self, Intake, Receiver, SourceGate, reverify};
+use crate::receive::{self, Budget, Intake, Receiver, SourceGate, reverify};
 use crate::route::Rules;
 use crate::store::{self, Ownership, QuarantineLimits, Sqlite};
 use crate::telemetry::Health;
@@ -26,6 +26,8 @@ use tokio::task::JoinHandle;
 
 /// How often retention and the age of the quarantine are looked after.
 const TIDY_EVERY: Duration = Duration::from_secs(600);
+/// How often the store learns that the bridge still runs.
+const BEAT_EVERY: Duration = Duration::from_secs(60);
 /// Deliveries held in memory by all lanes together, at most.
 const MEMORY_WINDOW: usize = 16_384;
 
@@ -116,6 +118,7 @@ impl Bridge {
             trusted_proxies: settings.server.trusted_proxies.clone(),
             request_timeout: settings.server.request_timeout,
             health: Arc::clone(&health),
+            budget: Budget::default(),
         };
         let server = receive::listen(receiver, listener, &listen_limits(&settings))?;
         let receiving = (server.handle(), tokio::spawn(server));
@@ -149,15 +152,20 @@ impl Bridge {
     pub async fn stop(self) -> bool {
         self.health.stop();
         self.tidy.abort();
-        let deadline = tokio::time::Instant::now() + self.shutdown_timeout;
+        // Lanes first: what is still being received then waits in the store, instead of being started and cut short.
+        self.deliverer.begin_stop();
         let (handle, task) = self.receiving;
-        handle.stop(true).await;
-        let _ = task.await;
-        let left = deadline.saturating_duration_since(tokio::time::Instant::now()).max(Duration::from_secs(1));
-        let is_settled = self.deliverer.stop(left).await;
+        let drained = async {
+            handle.stop(true).await;
+            let _ = task.await;
+            self.deliverer.stopped().await;
+        };
+        let is_settled = tokio::time::timeout(self.shutdown_timeout, drained).await.is_ok();
         let (handle, task) = self.showing;
         handle.stop(false).await;
         let _ = task.await;
+        // When the next bridge starts, the time until then does not count for deliveries.
+        let _ = self.store.beat(Timestamp::now()).await;
         is_settled
     }
 }
@@ -194,13 +202,13 @@ fn build_destinations(settings: &mut Settings, store: &Sqlite) -> Vec<deliver::D
 pub fn connect(name: &str, destination: config::Destination, delivery: &config::Delivery) -> LateConnector {
     let http = HttpSettings { connect_timeout: delivery.connect_timeout, timeout: delivery.timeout, ..HttpSettings::default() };
     let context = BuildContext { destination: name.to_owned(), base_directory: destination.base_directory, http };
-    LateConnector { settings: destination.settings, context, built: OnceCell::new() }
+    LateConnector { settings: Arc::from(destination.settings), context, built: OnceCell::new() }
 }
 
 /// A connector that is set up at its first use, and again at the next when that failed: a folder on a disk that is not mounted
 /// yet must not keep the bridge from receiving.
 pub struct LateConnector {
-    settings: Box<dyn Build>,
+    settings: Arc<dyn Build>,
     context: BuildContext,
     built: OnceCell<Box<dyn Connector>>,
 }
@@ -213,7 +221,12 @@ impl std::fmt::Debug for LateConnector {
 
 impl LateConnector {
     async fn get(&self) -> Result<&dyn Connector, DeliveryError> {
-        let build = || async { self.settings.build(&self.context) };
+        // Opening a folder may take a while on a slow disk, and must not keep other lanes waiting.
+        let build = || async {
+            let (settings, context) = (Arc::clone(&self.settings), self.context.clone());
+            let built = tokio::task::spawn_blocking(move || settings.build(&context)).await;
+            built.unwrap_or_else(|_| Err("setting it up panicked; this is a bug in its connector".to_owned()))
+        };
         let failed = |reason: String| DeliveryError::retry(ErrorKind::Unreachable, format!("the destination cannot be set up: {reason}"));
         self.built.get_or_try_init(build).await.map(AsRef::as_ref).map_err(failed)
     }
@@ -257,7 +270,12 @@ async fn tidy(store: Sqlite, intake: Arc<Intake>, retention: Option<Duration>, q
         if let Err(error) = remove_old(&store, retention, quarantine_max_age).await {
             tracing::error!("old events were not removed: {error}");
         }
-        tokio::time::sleep(TIDY_EVERY).await;
+        for _ in 0..TIDY_EVERY.as_secs() / BEAT_EVERY.as_secs() {
+            tokio::time::sleep(BEAT_EVERY).await;
+            if let Err(error) = store.beat(Timestamp::now()).await {
+                tracing::error!("the store did not take a sign of life: {error}");
+            }
+        }
     }
 }
 

@@ -10,7 +10,7 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
         return context.print_json(&json!({"faults": [], "warnings": warnings}));
     }
     for warning in &settings.warnings {
-        eprintln!("warning: {warning}\n");
+        show::note(&format!("warning: {warning}\n"));
     }
     show::line(&format!(
         "{}: fine ({} sources, {} destinations, {} routes, {} warnings)",

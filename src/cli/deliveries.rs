@@ -1,6 +1,6 @@
 //! `leadwire deliveries`: what is under way, what ended, and how.
 
-use super::show::table;
+use super::show::{is_narrow, table};
 use super::{Context, Failure, time};
 use crate::store::{DeliveryFilter, DeliveryRow, State};
 use clap::ValueEnum;
@@ -36,9 +36,15 @@ struct ListArgs {
 
 /// The states that people ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum StateArg {
+enum StateArg {
     /// Not ended: waiting, leased or blocked.
     Pending,
+    /// Due now or later.
+    Waiting,
+    /// Under way.
+    Leased,
+    /// Behind an earlier delivery of the same person.
+    Blocked,
     /// Accepted by the destination.
     Delivered,
     /// Not taken by the destination, by its nature.
@@ -48,9 +54,12 @@ pub(super) enum StateArg {
 }
 
 impl StateArg {
-    pub(super) fn states(self) -> Vec<State> {
+    fn states(self) -> Vec<State> {
         match self {
             Self::Pending => vec![State::Waiting, State::Leased, State::Blocked],
+            Self::Waiting => vec![State::Waiting],
+            Self::Leased => vec![State::Leased],
+            Self::Blocked => vec![State::Blocked],
             Self::Delivered => vec![State::Delivered],
             Self::Skipped => vec![State::Skipped],
             Self::Dead => vec![State::Dead],
@@ -66,17 +75,37 @@ pub(super) async fn run(args: DeliveriesArgs, context: &Context) -> Result<(), F
     if context.json {
         return context.print_json(&deliveries);
     }
-    table(&["received", "event", "destination", "state", "attempts", "remark"], deliveries.iter().map(row).collect(), "no delivery matches")
+    show(&deliveries, is_narrow())
 }
 
-fn row(delivery: &DeliveryRow) -> Vec<String> {
-    let record = delivery.record.as_ref().map(|record| format!("record {}", record.id));
+fn show(deliveries: &[DeliveryRow], is_narrow: bool) -> Result<(), Failure> {
+    let none = "no delivery matches";
+    if is_narrow {
+        return table(&["received", "delivery and remark", "state"], deliveries.iter().flat_map(narrow).collect(), none);
+    }
+    table(&["received", "delivery", "state", "attempts", "remark"], deliveries.iter().map(wide).collect(), none)
+}
+
+fn wide(delivery: &DeliveryRow) -> Vec<String> {
     vec![
         time::short(delivery.received_at),
-        delivery.event.to_string(),
-        delivery.destination.clone(),
+        delivery.id.clone(),
         delivery.state.as_str().to_owned(),
         delivery.attempts.to_string(),
-        delivery.remark.clone().or(record).unwrap_or_default(),
+        remark(delivery),
     ]
+}
+
+/// The id alone fills half of the line, so the rest has a second one.
+fn narrow(delivery: &DeliveryRow) -> [Vec<String>; 2] {
+    let attempts = if delivery.attempts == 1 { "1 attempt".to_owned() } else { format!("{} attempts", delivery.attempts) };
+    [
+        vec![time::short(delivery.received_at), delivery.id.clone(), delivery.state.as_str().to_owned()],
+        vec![String::new(), remark(delivery), attempts],
+    ]
+}
+
+fn remark(delivery: &DeliveryRow) -> String {
+    let record = || delivery.record.as_ref().map(|record| format!("record {}", record.id));
+    delivery.remark.clone().or_else(record).unwrap_or_default()
 }

@@ -1,11 +1,11 @@
 //! `leadwire events`: find an event, see its whole way.
 
-use super::show::{line, plain, table};
+use super::id::{self, Id};
+use super::show::{is_narrow, line, plain, table};
 use super::{Context, Failure, time};
 use crate::store::{EventDetail, EventFilter, EventRow};
 use jiff::Timestamp;
 use leadwire_connector::Kind;
-use uuid::Uuid;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct EventsArgs {
@@ -19,8 +19,9 @@ enum EventsCommand {
     List(ListArgs),
     /// The whole timeline of one event.
     Show {
-        /// Its id.
-        id: Uuid,
+        /// Its id, or the first 8 digits or more; or the id of one of its deliveries.
+        #[arg(value_parser = id::parse)]
+        id: Id,
     },
 }
 
@@ -58,7 +59,7 @@ struct ListArgs {
 pub(super) async fn run(args: EventsArgs, context: &Context) -> Result<(), Failure> {
     match args.command {
         EventsCommand::List(args) => list(args, context).await,
-        EventsCommand::Show { id } => show_one(id, context).await,
+        EventsCommand::Show { id } => show_one(&id, context).await,
     }
 }
 
@@ -78,22 +79,39 @@ async fn list(args: ListArgs, context: &Context) -> Result<(), Failure> {
     if context.json {
         return context.print_json(&events);
     }
-    table(&["received", "id", "kind", "source", "person", "deliveries"], events.iter().map(row).collect(), "no event matches")
+    show(&events, is_narrow())
 }
 
-fn row(row: &EventRow) -> Vec<String> {
+fn show(events: &[EventRow], is_narrow: bool) -> Result<(), Failure> {
+    let none = "no event matches";
+    if is_narrow {
+        return table(&["received", "id and person", "kind and deliveries"], events.iter().flat_map(narrow).collect(), none);
+    }
+    table(&["received", "id", "kind", "source", "person", "deliveries"], events.iter().map(wide).collect(), none)
+}
+
+fn wide(row: &EventRow) -> Vec<String> {
     let event = &row.event;
-    let deliveries: Vec<String> =
-        row.deliveries.iter().map(|delivery| format!("{} {}", delivery.destination, delivery.state.as_str())).collect();
-    let nowhere = if event.kind == Kind::Test { "none, a test" } else { "no route" };
-    vec![
-        time::short(event.received_at),
-        event.id.to_string(),
-        event.kind.to_string(),
-        event.source.clone(),
-        who(row),
-        if deliveries.is_empty() { nowhere.to_owned() } else { deliveries.join(", ") },
+    let (received, id) = (time::short(event.received_at), event.id.to_string());
+    vec![received, id, event.kind.to_string(), event.source.clone(), who(row), deliveries(row)]
+}
+
+/// The id alone fills half of the line, so the rest has a second one.
+fn narrow(row: &EventRow) -> [Vec<String>; 2] {
+    let event = &row.event;
+    [
+        vec![time::short(event.received_at), event.id.to_string(), format!("{} from {}", event.kind, event.source)],
+        vec![String::new(), who(row), deliveries(row)],
     ]
+}
+
+fn deliveries(row: &EventRow) -> String {
+    let deliveries = row.deliveries.iter().map(|delivery| format!("{} {}", delivery.destination, delivery.state.as_str()));
+    match row.event.kind {
+        _ if !row.deliveries.is_empty() => deliveries.collect::<Vec<_>>().join(", "),
+        Kind::Test => "none, a test".to_owned(),
+        _ => "no route".to_owned(),
+    }
 }
 
 fn who(row: &EventRow) -> String {
@@ -102,9 +120,10 @@ fn who(row: &EventRow) -> String {
     person.full_name().or_else(|| person.email.clone()).or_else(|| person.phone.clone()).or_else(session).unwrap_or_default()
 }
 
-async fn show_one(id: Uuid, context: &Context) -> Result<(), Failure> {
-    let found = context.store()?.event(id).await?;
-    let detail = found.ok_or_else(|| Failure::Failed(format!("there is no event {id}; `leadwire events list` finds ids")))?;
+async fn show_one(id: &Id, context: &Context) -> Result<(), Failure> {
+    let store = context.store()?;
+    let id = id.find(&store).await?.event.id;
+    let detail = store.event(id).await?.ok_or_else(|| Failure::Failed(format!("the event {id} was just removed")))?;
     if context.json { context.print_json(&detail) } else { line(&describe(&detail)) }
 }
 
@@ -146,9 +165,9 @@ fn timeline(detail: &EventDetail) -> Vec<String> {
         Some((delivery.ended_at?, format!("{}: {}{record}{remark}", delivery.destination, delivery.state.as_str())))
     }));
     moments.sort_by_key(|(at, _)| *at);
-    let mut lines: Vec<String> = moments.iter().map(|(at, what)| format!("{}  {}", time::short(*at), plain(what))).collect();
+    let mut lines: Vec<String> = moments.iter().map(|(at, what)| format!("{}  {}", time::long(*at), plain(what))).collect();
     lines.extend(detail.row.deliveries.iter().filter(|delivery| delivery.state.is_pending()).map(|delivery| {
-        let due = delivery.not_before.map(|at| format!(", due {}", time::short(at))).unwrap_or_default();
+        let due = delivery.not_before.map(|at| format!(", due {}", time::long(at))).unwrap_or_default();
         let remark = delivery.remark.as_ref().map(|remark| format!("; last said: {remark}")).unwrap_or_default();
         format!("pending              {}: {}{due}{}", delivery.destination, delivery.state.as_str(), plain(&remark))
     }));

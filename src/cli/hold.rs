@@ -12,7 +12,7 @@ pub(super) struct HoldArgs {
     /// The destination.
     destination: String,
     /// Why, for whoever looks later.
-    #[arg(long)]
+    #[arg(long, value_parser = reason)]
     reason: String,
     /// Resume by itself after this time, such as 2h.
     #[arg(long, value_parser = duration::parse)]
@@ -25,8 +25,13 @@ pub(super) struct ResumeArgs {
     destination: String,
 }
 
+fn reason(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() { Err("say why, for whoever looks later".to_owned()) } else { Ok(text.to_owned()) }
+}
+
 pub(super) async fn hold(args: HoldArgs, context: &Context) -> Result<(), Failure> {
-    let store = context.store()?;
+    let store = context.store_or_new()?;
     let id = store.find_destination(&args.destination).await.map_err(|error| Failure::Usage(error.to_string()))?;
     let now = Timestamp::now();
     let until = args.r#for.and_then(|span| now.checked_add(SignedDuration::try_from(span).ok()?).ok());
@@ -41,7 +46,7 @@ pub(super) async fn hold(args: HoldArgs, context: &Context) -> Result<(), Failur
 }
 
 pub(super) async fn resume(args: ResumeArgs, context: &Context) -> Result<(), Failure> {
-    let store = context.store()?;
+    let store = context.store_or_new()?;
     let id = store.find_destination(&args.destination).await.map_err(|error| Failure::Usage(error.to_string()))?;
     let was_held = store.resume(id, Timestamp::now()).await?;
     if context.json {
@@ -49,4 +54,15 @@ pub(super) async fn resume(args: ResumeArgs, context: &Context) -> Result<(), Fa
     }
     let what = if was_held { "is released; a running bridge delivers what waited" } else { "was not on hold" };
     line(&format!("{} {what}", args.destination))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_says_something() {
+        assert_eq!(reason(" moving accounts "), Ok("moving accounts".to_owned()));
+        assert!(reason("").is_err() && reason(" \t").is_err());
+    }
 }

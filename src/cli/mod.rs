@@ -9,6 +9,7 @@ mod deliveries;
 mod demo;
 mod events;
 mod hold;
+mod id;
 mod quarantine;
 mod replay;
 mod run;
@@ -18,11 +19,11 @@ mod simulate;
 mod time;
 
 use crate::app;
-use crate::config::{self, Settings};
+use crate::config::{self, Settings, StoreUrl};
 use crate::connectors::Connectors;
 use crate::store::{self, Sqlite};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const EXIT_USAGE: u8 = 64;
@@ -91,6 +92,8 @@ pub enum Failure {
     Failed(String),
     /// It did not work, and the output has said so already. Exit code 1.
     Silent,
+    /// The reader of the output has seen enough and closed the pipe. Exit code 0.
+    Unread,
 }
 
 impl From<store::Error> for Failure {
@@ -111,11 +114,25 @@ impl Context {
             .map_err(|faults| Failure::Usage(if self.json { faults.to_json().to_string() } else { faults.to_string() }))
     }
 
-    /// Opens the store of the configuration, beside a bridge that may be running on it.
+    /// Opens the store of the configuration, beside a bridge that may be running on it. It must be there: an empty one, made in the
+    /// wrong folder, would answer that there is nothing.
+    ///
+    /// # Errors
+    /// Of the configuration or of the store; `Failed` when there is none.
+    pub fn store(&self) -> Result<Sqlite, Failure> {
+        let settings = self.settings()?;
+        let StoreUrl::Sqlite(path) = &settings.store.url;
+        if path.try_exists().is_ok_and(|exists| !exists) {
+            return Err(Failure::Failed(no_store(path)));
+        }
+        Ok(app::open_store(&settings)?)
+    }
+
+    /// The same, but makes the store when there is none; for what is right before the bridge has ever run.
     ///
     /// # Errors
     /// Of the configuration or of the store.
-    pub fn store(&self) -> Result<Sqlite, Failure> {
+    pub fn store_or_new(&self) -> Result<Sqlite, Failure> {
         Ok(app::open_store(&self.settings()?)?)
     }
 
@@ -169,6 +186,16 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
     }
 }
 
+fn no_store(path: &Path) -> String {
+    let shown = path.display();
+    match std::env::current_dir() {
+        Ok(folder) if path.is_relative() => {
+            format!("there is no store at {shown} (seen from {}); is this the folder the bridge runs in?", folder.display())
+        }
+        _ => format!("there is no store at {shown}; is this the configuration the bridge runs with?"),
+    }
+}
+
 /// Help and version are no failures; wrong usage is 64 instead of clap's 2.
 fn explain(error: &clap::Error) -> ExitCode {
     // Nothing can be told any more when the terminal is gone.
@@ -179,14 +206,15 @@ fn explain(error: &clap::Error) -> ExitCode {
 fn fail(failure: &Failure) -> ExitCode {
     match failure {
         Failure::Usage(message) => {
-            eprintln!("{message}");
+            show::note(message);
             ExitCode::from(EXIT_USAGE)
         }
         Failure::Failed(message) => {
-            eprintln!("leadwire: {message}");
+            show::note(&format!("leadwire: {message}"));
             ExitCode::FAILURE
         }
         Failure::Silent => ExitCode::FAILURE,
+        Failure::Unread => ExitCode::SUCCESS,
     }
 }
 

@@ -1,29 +1,31 @@
 //! `leadwire replay`: deliver again what has ended.
 
-use super::deliveries::StateArg;
-use super::show::line;
+use super::id::{self, Id};
+use super::show::{line, note};
 use super::{Context, Failure, time};
-use crate::store::{DeliveryFilter, DeliveryKey, Sqlite};
+use crate::store::{DeliveryFilter, DeliveryKey, EventRow, Sqlite, State};
+use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use serde_json::json;
+use std::collections::{BTreeSet, HashSet};
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::time::Duration;
-use uuid::Uuid;
 
 /// Deliveries made pending in one transaction.
 const PIECE: usize = 100;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ReplayArgs {
-    /// Events or deliveries, by id.
-    ids: Vec<String>,
+    /// Events or deliveries, by id, or by the first 8 digits of it or more.
+    #[arg(value_parser = id::parse)]
+    ids: Vec<Id>,
     /// To this destination.
     #[arg(long, short)]
     destination: Option<String>,
     /// Those in this state.
     #[arg(long, default_value = "dead")]
-    state: StateArg,
+    state: EndedArg,
     /// Of events received since: a moment, a day, or an age such as 2h.
     #[arg(long, value_parser = time::parse)]
     since: Option<Timestamp>,
@@ -36,6 +38,27 @@ pub(super) struct ReplayArgs {
     /// Only say how many there are.
     #[arg(long)]
     dry_run: bool,
+}
+
+/// How those that are replayed have ended. What is pending needs no replay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum EndedArg {
+    /// Accepted by the destination.
+    Delivered,
+    /// Not taken by the destination, by its nature.
+    Skipped,
+    /// Dead letters.
+    Dead,
+}
+
+impl EndedArg {
+    fn state(self) -> State {
+        match self {
+            Self::Delivered => State::Delivered,
+            Self::Skipped => State::Skipped,
+            Self::Dead => State::Dead,
+        }
+    }
 }
 
 pub(super) async fn run(args: ReplayArgs, context: &Context) -> Result<(), Failure> {
@@ -55,39 +78,78 @@ async fn find(store: &Sqlite, args: &ReplayArgs) -> Result<Vec<DeliveryKey>, Fai
     if let Some(name) = &args.destination {
         store.find_destination(name).await.map_err(|error| Failure::Usage(error.to_string()))?;
     }
-    if args.ids.is_empty() {
-        if args.destination.is_none() && args.since.is_none() {
-            return Err(Failure::Usage("say what to replay: ids, --destination D, or --since T".to_owned()));
+    let filter = DeliveryFilter { states: vec![args.state.state()], destination: args.destination.clone(), since: args.since, limit: 0 };
+    if !args.ids.is_empty() {
+        return find_of(store, &args.ids, &filter).await;
+    }
+    if args.destination.is_none() && args.since.is_none() {
+        return Err(Failure::Usage("say what to replay: ids, --destination D, or --since T".to_owned()));
+    }
+    Ok(store.find_ended(filter).await?)
+}
+
+/// Fails when nothing matches. When only some ids have nothing, says so: the others may be what is left of an interrupted replay.
+async fn find_of(store: &Sqlite, ids: &[Id], filter: &DeliveryFilter) -> Result<Vec<DeliveryKey>, Failure> {
+    let (mut keys, mut reasons) = (Vec::new(), Vec::new());
+    for id in ids {
+        let event = id.find(store).await?;
+        let filter = narrowed(filter, id)?;
+        let found = store.find_ended_of(event.event.id, filter.clone()).await?;
+        if found.is_empty() {
+            reasons.push(why_not(&event, &filter));
         }
-        let filter = DeliveryFilter { states: args.state.states(), destination: args.destination.clone(), since: args.since, limit: 0 };
-        return Ok(store.find_ended(filter).await?);
+        keys.extend(found);
     }
-    let mut keys = Vec::new();
-    for id in &args.ids {
-        let (event, destination) = read_id(id)?;
-        keys.extend(store.find_ended_of(event, destination.or_else(|| args.destination.clone())).await?);
+    if keys.is_empty() {
+        return Err(Failure::Failed(reasons.join("\n")));
     }
+    reasons.iter().for_each(|reason| note(&format!("leadwire: {reason}")));
+    let mut seen = HashSet::new();
+    keys.retain(|key| seen.insert(*key));
     Ok(keys)
 }
 
-/// An event's id, or a delivery's, which is the event's, `_` and the destination.
-fn read_id(id: &str) -> Result<(Uuid, Option<String>), Failure> {
-    let (event, destination) = match id.split_once('_') {
-        Some((event, destination)) => (event, Some(destination.to_owned())),
-        None => (id, None),
-    };
-    let event = event
-        .parse()
-        .map_err(|_| Failure::Usage(format!("`{id}` is no id of an event or delivery; `leadwire deliveries list` finds them")))?;
-    Ok((event, destination))
+/// The filter for what this id names.
+fn narrowed(filter: &DeliveryFilter, id: &Id) -> Result<DeliveryFilter, Failure> {
+    match (&id.destination, &filter.destination) {
+        (Some(own), Some(asked)) if own != asked => {
+            Err(Failure::Usage(format!("a delivery to {own} is named, but --destination is {asked}")))
+        }
+        (Some(own), _) => Ok(DeliveryFilter { destination: Some(own.clone()), ..filter.clone() }),
+        (None, _) => Ok(filter.clone()),
+    }
+}
+
+/// What there is instead of what was asked for.
+fn why_not(row: &EventRow, filter: &DeliveryFilter) -> String {
+    let event = &row.event;
+    if filter.since.is_some_and(|since| event.received_at < since) {
+        return format!("nothing of {} is replayed: it was received at {}, before --since", event.id, time::long(event.received_at));
+    }
+    let is_meant = |name: &String| filter.destination.as_ref().is_none_or(|meant| meant == name);
+    let deliveries = row.deliveries.iter().filter(|delivery| is_meant(&delivery.destination));
+    let states: BTreeSet<State> = deliveries.map(|delivery| delivery.state).collect();
+    match &filter.destination {
+        Some(name) if states.is_empty() => format!("the event {} has no delivery to {name}", event.id),
+        None if states.is_empty() => format!("the event {} has no deliveries", event.id),
+        _ => format!("nothing of {} is replayed: {}", event.id, instead(&states)),
+    }
+}
+
+fn instead(states: &BTreeSet<State>) -> String {
+    let mut words: Vec<&str> = states.iter().map(|state| if state.is_pending() { "pending" } else { state.as_str() }).collect();
+    words.dedup();
+    let found = format!("its deliveries are {}", words.join(" and "));
+    let ended = EndedArg::value_variants().iter().map(|ended| ended.state()).filter(|state| states.contains(state));
+    let options: Vec<String> = ended.map(|state| format!("--state {}", state.as_str())).collect();
+    if options.is_empty() { found } else { format!("{found}; add {} to send them again", options.join(" or ")) }
 }
 
 fn confirm(count: usize) -> Result<bool, Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::Usage(format!("this replays {count} deliveries; add --yes to do it without being asked")));
     }
-    eprint!("Replay {count} deliveries? [y/N] ");
-    std::io::stderr().flush().map_err(|_| Failure::Silent)?;
+    write!(std::io::stderr(), "Replay {count} deliveries? [y/N] ").map_err(|_| Failure::Silent)?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer).map_err(|_| Failure::Silent)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
@@ -116,4 +178,34 @@ fn report(context: &Context, found: usize, replayed: usize) -> Result<(), Failur
         return context.print_json(&json!({"found": found, "replayed": replayed}));
     }
     line(&format!("{found} found, {replayed} replayed{}", if replayed > 0 { "; a running bridge delivers them now" } else { "" }))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::allow_attributes)]
+    use super::*;
+
+    #[test]
+    fn what_was_found_instead_is_told_with_the_way_to_replay_it() {
+        let told = |states: &[State]| instead(&states.iter().copied().collect());
+        assert_eq!(told(&[State::Delivered]), "its deliveries are delivered; add --state delivered to send them again");
+        assert_eq!(told(&[State::Waiting, State::Blocked]), "its deliveries are pending");
+        assert_eq!(
+            told(&[State::Skipped, State::Leased, State::Delivered]),
+            "its deliveries are pending and delivered and skipped; add --state delivered or --state skipped to send them again"
+        );
+        assert_eq!(told(&[State::Erased]), "its deliveries are erased");
+    }
+
+    #[test]
+    fn an_id_of_a_delivery_names_the_destination_and_another_one_contradicts_it() {
+        let id = id::parse("019abc12_crm").unwrap();
+        let asked = |name: Option<&str>| DeliveryFilter { destination: name.map(str::to_owned), ..DeliveryFilter::default() };
+        for filter in [asked(None), asked(Some("crm"))] {
+            assert_eq!(narrowed(&filter, &id).unwrap().destination.as_deref(), Some("crm"));
+        }
+        assert!(matches!(narrowed(&asked(Some("archive")), &id), Err(Failure::Usage(_))));
+        let event = id::parse("019abc12").unwrap();
+        assert_eq!(narrowed(&asked(Some("archive")), &event).unwrap().destination.as_deref(), Some("archive"));
+    }
 }

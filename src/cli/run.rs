@@ -1,5 +1,6 @@
 //! `leadwire run`: the bridge, until it is told to stop.
 
+use super::show::note;
 use super::{Context, Failure};
 use crate::app::Bridge;
 use crate::config::{LogFormat, Settings};
@@ -10,18 +11,18 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     let settings = context.settings()?;
     telemetry::start_logs(&settings.log.level, settings.log.format == LogFormat::Json);
     for warning in &settings.warnings {
-        eprintln!("warning: {warning}\n");
+        note(&format!("warning: {warning}\n"));
     }
     let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
     let urls = Urls::of(&settings);
     let bridge = Bridge::start(settings).await.map_err(|error| Failure::Failed(error.to_string()))?;
     urls.announce(&bridge);
     either(&mut interrupt, &mut terminate).await;
-    eprintln!("leadwire: stopping; a second signal stops at once");
+    note("leadwire: stopping; a second signal stops at once");
     tokio::select! {
         is_settled = bridge.stop() => {
             if !is_settled {
-                eprintln!("leadwire: some attempts were still under way; they are made again at the next start");
+                note("leadwire: some attempts were still under way; they are made again at the next start");
             }
             Ok(())
         }
@@ -56,10 +57,10 @@ impl Urls {
 
     fn announce(&self, bridge: &Bridge) {
         let base = self.base.clone().unwrap_or_else(|| format!("http://{}", bridge.address));
-        eprintln!("leadwire: listening on http://{}, console on http://{}", bridge.address, bridge.console);
+        note(&format!("leadwire: listening on http://{}, console on http://{}", bridge.address, bridge.console));
         for (name, awaits_key) in &self.sources {
             let remark = if *awaits_key { "  (awaits its signing key)" } else { "" };
-            eprintln!("leadwire: source {name}: {base}/hooks/{name}{remark}");
+            note(&format!("leadwire: source {name}: {base}/hooks/{name}{remark}"));
         }
     }
 }

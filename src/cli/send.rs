@@ -246,7 +246,7 @@ mod tests {
         match result {
             Ok((url, key)) => format!("{url} {}", if key.is_some() { "signed" } else { "unsigned" }),
             Err(Failure::Usage(message) | Failure::Failed(message)) => message,
-            Err(Failure::Silent) => String::new(),
+            Err(Failure::Silent | Failure::Unread) => String::new(),
         }
     }
 

@@ -1,13 +1,27 @@
-//! Tables and lines on standard output.
+//! Tables and lines on standard output, remarks on standard error.
 
 use super::Failure;
 use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, ContentArrangement, Table};
-use std::io::Write as _;
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width};
+use std::io::{ErrorKind, Write as _};
+use uuid::Uuid;
+
+/// Space between columns.
+const GAP: u16 = 2;
+/// Below, a list has two lines a row.
+const NARROW: u16 = 110;
 
 /// Prints a line. A reader that closed the pipe (`| head`) ends the command quietly.
 pub(super) fn line(text: &str) -> Result<(), Failure> {
-    writeln!(std::io::stdout().lock(), "{text}").map_err(|_| Failure::Silent)
+    writeln!(std::io::stdout().lock(), "{text}").map_err(|error| match error.kind() {
+        ErrorKind::BrokenPipe => Failure::Unread,
+        _ => Failure::Failed(format!("the result cannot be written: {error}")),
+    })
+}
+
+/// Tells on standard error what is no result. That nobody reads it is no reason to stop.
+pub(super) fn note(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 /// Prints rows under a heading, fitted to the terminal; without rows, says that there are none.
@@ -22,14 +36,33 @@ fn render(heading: &[&str], rows: Vec<Vec<String>>, width: u16) -> String {
     let is_number: Vec<bool> =
         (0..heading.len()).map(|at| rows.iter().all(|row| row.get(at).is_some_and(|cell| cell.parse::<i64>().is_ok()))).collect();
     table.add_rows(rows.into_iter().map(|row| row.into_iter().map(|cell| plain(&cell)).collect::<Vec<_>>()));
-    for (column, is_number) in table.column_iter_mut().zip(is_number) {
-        column.set_padding((0, 2));
+    let unbroken: Vec<u16> = (0..heading.len()).map(|at| unbroken(&table, at).min(width)).collect();
+    for ((column, is_number), unbroken) in table.column_iter_mut().zip(is_number).zip(unbroken) {
+        column.set_padding((0, GAP)).set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(unbroken.saturating_add(GAP))));
         if is_number {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
     let text = table.to_string();
     text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+/// The width of the widest id, moment or number in this column.
+fn unbroken(table: &Table, at: usize) -> u16 {
+    let cells = table.row_iter().filter_map(|row| row.cell_iter().nth(at)).map(comfy_table::Cell::content);
+    let widths = cells.filter(|cell| is_whole(cell)).map(|cell| cell.chars().count());
+    widths.max().and_then(|width| u16::try_from(width).ok()).unwrap_or(0)
+}
+
+/// Whether breaking the cell makes it useless: people copy ids, and compare moments and numbers.
+fn is_whole(cell: &str) -> bool {
+    let is_id = || !cell.contains(' ') && cell.get(..36).is_some_and(|start| Uuid::try_parse(start).is_ok());
+    cell.chars().all(|c| c.is_ascii_digit() || "-: ".contains(c)) || is_id()
+}
+
+/// Whether the terminal is too narrow for an id and much beside it.
+pub(super) fn is_narrow() -> bool {
+    width() < NARROW
 }
 
 /// What a sender wrote must not steer the terminal.
@@ -57,6 +90,40 @@ mod tests {
         assert!(text.lines().all(|line| line.chars().count() <= 40), "{text}");
         assert!(text.starts_with("NAME  DEAD  REMARK"), "{text}");
         assert!(text.contains("crm      7"), "{text}");
+    }
+
+    const ID: &str = "019abc12-3456-7000-8000-0123456789ab";
+
+    #[test]
+    fn ids_moments_and_numbers_are_never_broken() {
+        let remark = "the endpoint answered 422: the field `budget` is not a number; mend the mapping of it";
+        for width in [60, 80, 120] {
+            let delivery = format!("{ID}_archive");
+            let rows = vec![
+                vec!["11-22 09:42:01".to_owned(), delivery.clone(), "dead".to_owned()],
+                vec![String::new(), remark.to_owned(), "3 attempts".to_owned()],
+            ];
+            let text = render(&["received", "delivery and remark", "state"], rows, width);
+            assert!(text.contains(&format!("11-22 09:42:01  {delivery}")), "{text}");
+            assert!(width < 80 || text.lines().all(|line| line.chars().count() <= width.into()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_sender_wrote_cannot_claim_the_width_of_an_id() {
+        let rows = vec![vec!["1".repeat(500), format!("{ID} {}", "x".repeat(500))]];
+        let text = render(&["phone", "remark"], rows, 80);
+        assert!(text.lines().all(|line| line.chars().count() <= 160), "{text}");
+    }
+
+    #[test]
+    fn whole_is_an_id_a_delivery_a_moment_or_a_number() {
+        for cell in [ID, &format!("{ID}_crm"), "11-22 09:42:01", "2025-11-22 09:42:01", "7", "-1"] {
+            assert!(is_whole(cell), "{cell}");
+        }
+        for cell in ["record 7", "David", "019abc12", &format!("{ID} is gone"), "ééééééééééééééééééééééééé"] {
+            assert!(!is_whole(cell), "{cell}");
+        }
     }
 
     #[test]

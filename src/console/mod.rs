@@ -1,7 +1,7 @@
 //! The operator's listener: how things stand, as a page and as JSON. On loopback unless there is a token.
 
 use crate::deliver::{LaneStatus, Statuses};
-use crate::store::{DestinationRow, EventFilter, Sqlite};
+use crate::store::{DestinationRow, Sqlite};
 use crate::telemetry::Health;
 use actix_web::dev::Server;
 use actix_web::http::header::{
@@ -38,8 +38,8 @@ struct Status {
     not_ready_because: Option<String>,
     sources: Vec<SourceStatus>,
     destinations: Vec<DestinationStatus>,
-    quarantined: usize,
-    unrouted: usize,
+    quarantined: i64,
+    unrouted: i64,
 }
 
 #[derive(Debug, Serialize)]
@@ -68,9 +68,6 @@ enum LaneState {
     /// Its deliveries are kept, and nobody delivers them.
     NotConfigured,
 }
-
-/// Rows counted at most where a page says "so many or more".
-const COUNTED: u32 = 1_000;
 
 /// Starts to listen. The returned server runs when it is awaited.
 ///
@@ -161,15 +158,14 @@ async fn collect(console: &Console) -> crate::store::Result<Status> {
     let received: BTreeMap<String, i64> = console.store.source_counts().await?.into_iter().collect();
     let lanes: BTreeMap<String, LaneStatus> = console.lanes.iter().map(|(name, lane)| (name.to_owned(), lane)).collect();
     let destinations = console.store.destinations().await?;
-    let unrouted = console.store.events(EventFilter { unrouted: true, limit: COUNTED, ..EventFilter::default() }).await?.len();
     Ok(Status {
         version: env!("CARGO_PKG_VERSION"),
         ready: readiness.is_ok(),
         not_ready_because: readiness.err(),
         sources: console.sources.iter().map(|(name, has_key)| source_status(name, *has_key, &received)).collect(),
         destinations: destinations.into_iter().map(|row| destination_status(row, &lanes)).collect(),
-        quarantined: console.store.quarantined(None, COUNTED).await?.len(),
-        unrouted,
+        quarantined: console.store.count_quarantined().await?,
+        unrouted: console.store.count_unrouted().await?,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::decide::{Attempted, Decision, Policy, decide};
 use super::lane::Input;
-use crate::store::{AttemptRow, DeliveryKey, Hold, Leased, Outcome, Settlement, Sqlite, State, delivery_id};
+use crate::store::{AttemptRow, DeliveryKey, Hold, Leased, Outcome, Room, Settlement, Sqlite, State, delivery_id};
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
@@ -22,6 +22,7 @@ pub(super) struct Bench {
     pub(super) policy: Policy,
     pub(super) store: Sqlite,
     pub(super) inbox: UnboundedSender<Input<Leased>>,
+    pub(super) room: Arc<Room>,
 }
 
 /// Runs an attempt to its settlement, and tells the lane what it learns as it learns it.
@@ -35,7 +36,7 @@ pub(super) async fn run(bench: Arc<Bench>, leased: Leased, probe: bool, parked_u
     bench.tell(Input::Finished(decision.health));
     if let Some((reason, until)) = decision.hold.clone() {
         let hold = Hold { reason, since: now, until };
-        until_stored(|| bench.store.hold(leased.key.destination, hold.reason.clone(), until, now)).await;
+        until_stored(|| bench.store.hold_by_attempt(leased.key.destination, hold.reason.clone(), until, now)).await;
         // Only now: a lane on hold that the store does not know of would look as if a person had released it.
         bench.tell(Input::Held(hold));
     }
@@ -44,6 +45,7 @@ pub(super) async fn run(bench: Arc<Bench>, leased: Leased, probe: bool, parked_u
         Outcome::Ended(_) => None,
     };
     settle(&bench, &leased, &result, decision, started_at, now).await;
+    bench.room.leave(leased.places);
     bench.tell(Input::Settled(again_at));
 }
 
@@ -79,7 +81,9 @@ struct StoredSteps<'a> {
 #[async_trait]
 impl StepStore for StoredSteps<'_> {
     async fn save(&self, name: &str, remote_id: &str) -> Result<(), String> {
-        self.store.save_step(self.key, name.to_owned(), remote_id.to_owned()).await.map_err(|error| error.to_string())
+        // What was made over there is known here only: it is kept at any price, within the time of the attempt.
+        until_stored(|| self.store.save_step(self.key, name.to_owned(), remote_id.to_owned())).await;
+        Ok(())
     }
 }
 
@@ -108,7 +112,7 @@ pub(super) async fn until_stored<T, F: Future<Output = crate::store::Result<T>>>
     loop {
         match write().await {
             Ok(value) => return value,
-            Err(error) => tracing::error!(error = %error, "the store does not take the outcome of an attempt; trying again"),
+            Err(error) => tracing::error!(error = %error, "the store does not take what an attempt led to; trying again"),
         }
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(Duration::from_secs(5));

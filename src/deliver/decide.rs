@@ -9,6 +9,12 @@ use std::time::Duration;
 
 /// A `Retry-After` or a hold's end further away than this is not believed: it costs at most one more attempt to ask again.
 const FURTHEST: SignedDuration = SignedDuration::from_hours(24);
+/// A destination that asks for a longer pause is put on hold, where people see it, can end it, and a restart does not forget it.
+const LONGEST_PAUSE: SignedDuration = SignedDuration::from_secs(60);
+/// A hold that ends at once would be a loop at the speed of the network.
+const SHORTEST_HOLD: SignedDuration = SignedDuration::from_secs(5);
+/// Failed attempts that counted, before a delivery can be out of time.
+const LEAST_ATTEMPTS: u32 = 3;
 
 /// How long and how often a destination's deliveries are tried.
 #[derive(Debug, Clone, Copy)]
@@ -60,7 +66,7 @@ pub fn decide(attempted: &Attempted<'_>, policy: &Policy) -> Decision {
         Err(error) => match &error.verdict {
             Verdict::Retry { after } => retry(attempted, error, *after, policy),
             Verdict::Reject => dead(error, error.message.clone(), "reject", attempted.now),
-            Verdict::Hold { until } => hold(attempted, error, *until),
+            Verdict::Hold { until } => hold(attempted, &error.message, *until),
         },
     }
 }
@@ -76,23 +82,34 @@ fn dead(error: &DeliveryError, remark: String, word: &'static str, now: Timestam
 
 fn retry(attempted: &Attempted<'_>, error: &DeliveryError, after: Option<Duration>, policy: &Policy) -> Decision {
     let now = attempted.now;
-    if attempted.active_age >= SignedDuration::try_from(policy.give_up_after).unwrap_or(SignedDuration::MAX) {
+    let after = after.map(capped);
+    let is_paced = matches!(error.kind, ErrorKind::RateLimited | ErrorKind::Quota);
+    if is_paced && after.is_some_and(|after| after > LONGEST_PAUSE) {
+        let until = after.map(|after| later(now, after));
+        return hold(attempted, &format!("{}; it asked to be left alone for so long", error.message), until);
+    }
+    // What says "not now" of the destination as a whole costs this delivery nothing.
+    let is_free = is_paced || attempted.probe && error.kind.is_outage();
+    if !is_free && is_out_of_time(attempted, policy) {
         return dead(error, format!("out of time; the last attempt said: {}", error.message), "dead", now);
     }
-    let after = after.map(capped);
-    // What says "not now" of the destination as a whole costs this delivery nothing.
-    let is_free = attempted.probe && error.kind.is_outage() || matches!(error.kind, ErrorKind::RateLimited | ErrorKind::Quota);
     let attempts = if is_free { attempted.attempts } else { attempted.attempts.saturating_add(1) };
     let backoff = if is_free { SignedDuration::ZERO } else { capped(policy.backoff.delay(attempts)) };
     let not_before = later(now, backoff.max(after.unwrap_or_default()));
     Decision { outcome: Outcome::Again(Again { not_before, attempts }), health: health(error, after, now), hold: None, word: "retry" }
 }
 
-fn hold(attempted: &Attempted<'_>, error: &DeliveryError, until: Option<Timestamp>) -> Decision {
-    let until = until.map(|until| until.min(later(attempted.now, FURTHEST)));
+/// However late it is, a delivery gets some attempts: it may have waited behind others, or for a machine that was off.
+fn is_out_of_time(attempted: &Attempted<'_>, policy: &Policy) -> bool {
+    let give_up_after = SignedDuration::try_from(policy.give_up_after).unwrap_or(SignedDuration::MAX);
+    attempted.active_age >= give_up_after && attempted.attempts >= LEAST_ATTEMPTS
+}
+
+fn hold(attempted: &Attempted<'_>, reason: &str, until: Option<Timestamp>) -> Decision {
+    let until = until.map(|until| until.clamp(later(attempted.now, SHORTEST_HOLD), later(attempted.now, FURTHEST)));
     let outcome = Outcome::Again(Again { not_before: attempted.now, attempts: attempted.attempts });
     // Busy shuts the gate at once, until the hold is stored and known to the lane.
-    Decision { outcome, health: Health::Busy(None), hold: Some((error.message.clone(), until)), word: "hold" }
+    Decision { outcome, health: Health::Busy(None), hold: Some((reason.to_owned(), until)), word: "hold" }
 }
 
 fn health(error: &DeliveryError, after: Option<SignedDuration>, now: Timestamp) -> Health {
@@ -163,6 +180,15 @@ mod tests {
     }
 
     #[test]
+    fn a_long_pause_is_a_hold_that_ends_by_itself() {
+        let result = Err(DeliveryError::retry_after(ErrorKind::RateLimited, "429", Some(HOUR)));
+        let decision = decide(&attempted(&result), &policy());
+        assert_eq!(again(&decision).attempts, 2);
+        let (reason, until) = decision.hold.unwrap();
+        assert_eq!((reason.starts_with("429"), until), (true, Some(now() + HOUR)));
+    }
+
+    #[test]
     fn a_hold_costs_nothing() {
         let result = Err(DeliveryError::hold(ErrorKind::Credentials, "refused", None));
         let decision = decide(&attempted(&result), &policy());
@@ -173,7 +199,9 @@ mod tests {
     #[test]
     fn out_of_time_is_dead_with_the_last_reason() {
         let result = Err(DeliveryError::retry(ErrorKind::Server, "it failed (500)"));
-        let decision = decide(&Attempted { active_age: SignedDuration::from_hours(72), ..attempted(&result) }, &policy());
+        let late = Attempted { active_age: SignedDuration::from_hours(72), ..attempted(&result) };
+        assert!(matches!(decide(&late, &policy()).outcome, Outcome::Again(_)), "it has had two attempts only");
+        let decision = decide(&Attempted { attempts: 3, ..late }, &policy());
         let Outcome::Ended(ended) = decision.outcome else { panic!("it goes on") };
         assert_eq!((ended.state, ended.remark.unwrap().contains("it failed (500)")), (State::Dead, true));
     }

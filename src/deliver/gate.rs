@@ -7,6 +7,8 @@ const FAILURES_TO_SHUT: u32 = 5;
 /// First pause; it doubles with each failed probe.
 const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(5);
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_secs(300);
+/// Of what a destination may ask for; it doubles with each failed probe, up to a minute.
+const SHORTEST_PAUSE: SignedDuration = SignedDuration::from_secs(1);
 
 /// What an attempt said about the destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +81,9 @@ impl Gate {
 
     fn shut(&mut self, now: Timestamp, until: Option<Timestamp>, level: u32) {
         let pause = FIRST_PAUSE.saturating_mul(1_i32 << level.min(10)).min(LONGEST_PAUSE);
-        let until = until.unwrap_or_else(|| now.checked_add(pause).unwrap_or(now));
+        // A pause of nothing, or one that is over by our clock, would be a loop at the speed of the network.
+        let least = now.checked_add(SHORTEST_PAUSE.saturating_mul(1_i32 << level.min(6))).unwrap_or(now);
+        let until = until.unwrap_or_else(|| now.checked_add(pause).unwrap_or(now)).max(least);
         *self = Self::Shut { since: now, until, level, probing: false };
     }
 

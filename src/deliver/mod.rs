@@ -96,16 +96,18 @@ impl Deliverer {
         Statuses { lanes: self.lanes.iter().map(|lane| (lane.name.clone(), lane.status.clone())).collect() }
     }
 
-    /// Starts nothing any more, waits for what is under way at most until `deadline`, and gives the rest back to the store.
-    /// Returns whether everything under way was settled.
-    pub async fn stop(mut self, deadline: Duration) -> bool {
+    /// Starts no attempt any more. What is received from now on waits in the store.
+    pub fn begin_stop(&self) {
         self.watch.abort();
         for lane in &self.lanes {
             // A lane that is gone has stopped already.
             let _ = lane.inbox.send(Input::Stop);
         }
-        let all = async { while self.tasks.join_next().await.is_some() {} };
-        tokio::time::timeout(deadline, all).await.is_ok()
+    }
+
+    /// Waits for what is under way after [`begin_stop`](Self::begin_stop). Returns when everything is settled or back in the store.
+    pub async fn stopped(mut self) {
+        while self.tasks.join_next().await.is_some() {}
     }
 }
 
@@ -130,8 +132,17 @@ fn prepare(store: &Sqlite, destination: Destination, hold: Option<Hold>, parked_
     let end = LaneEnd { room: Arc::clone(&room), inbox: handoff };
     let handle = LaneHandle { name: destination.name.clone(), id: destination.id, inbox: inbox.clone(), status: seen };
     let lane = Lane::new(destination.limits, hold);
-    let bench = Bench { name: destination.name, connector: destination.connector, policy: destination.policy, store: store.clone(), inbox };
-    let shell = Shell { id: destination.id, lane, bench: Arc::new(bench), room, handoffs, inbox: inputs, status, parked_us };
+    let bench = Bench {
+        name: destination.name,
+        connector: destination.connector,
+        policy: destination.policy,
+        store: store.clone(),
+        inbox,
+        room: Arc::clone(&room),
+    };
+    let bench = Arc::new(bench);
+    let stepped_at = Timestamp::now();
+    let shell = Shell { id: destination.id, lane, bench, room, handoffs, inbox: inputs, status, parked_us, stepped_at };
     (handle, end, shell)
 }
 
@@ -147,8 +158,8 @@ async fn watch_store(store: Sqlite, lanes: Vec<LaneHandle>) {
         }
         // A file that cannot be read now is looked at again at the next turn.
         let Some(seen) = watcher.as_ref().and_then(|watcher| watcher.version().ok()) else { continue };
-        if version.replace(seen) != Some(seen) {
-            tell_due(&store, &lanes).await;
+        if version != Some(seen) && tell_due(&store, &lanes).await {
+            version = Some(seen);
         }
     }
 }
@@ -171,9 +182,11 @@ async fn tell_holds(store: &Sqlite, lanes: &[LaneHandle]) {
     }
 }
 
-async fn tell_due(store: &Sqlite, lanes: &[LaneHandle]) {
-    let Ok(due) = store.due_destinations(Timestamp::now()).await else { return };
+/// False when the store could not be asked.
+async fn tell_due(store: &Sqlite, lanes: &[LaneHandle]) -> bool {
+    let Ok(due) = store.due_destinations(Timestamp::now()).await else { return false };
     for lane in lanes.iter().filter(|lane| due.contains(&lane.id)) {
         let _ = lane.inbox.send(Input::Waiting);
     }
+    true
 }

@@ -38,6 +38,7 @@ pub(super) struct Shell {
     pub(super) status: watch::Sender<LaneStatus>,
     /// Time the destination was parked in all; see [`Leased::parked_base_us`].
     pub(super) parked_us: i64,
+    pub(super) stepped_at: Timestamp,
 }
 
 impl Shell {
@@ -57,8 +58,9 @@ impl Shell {
 
     async fn next_inputs(&mut self) -> Vec<Input<Leased>> {
         let (mut handoffs, mut inputs) = (Vec::new(), Vec::new());
-        let now = Timestamp::now();
-        let sleep = self.lane.wake_at(now).map_or(LONGEST_SLEEP, |at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
+        // As of the last step: what came due since then is still in its future, and wakes at once.
+        let wake_at = self.lane.wake_at(self.stepped_at);
+        let sleep = wake_at.map_or(LONGEST_SLEEP, |at| Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default());
         tokio::select! {
             taken = self.handoffs.recv_many(&mut handoffs, BATCH) => {
                 if taken == 0 {
@@ -78,8 +80,8 @@ impl Shell {
 
     fn step(&mut self, inputs: Vec<Input<Leased>>) {
         let now = Timestamp::now();
+        self.stepped_at = now;
         for input in inputs {
-            self.note_place(&input);
             self.note_hold(&input, now);
             for action in self.lane.on(input, now) {
                 self.perform(action);
@@ -90,13 +92,6 @@ impl Shell {
         }
         self.room.set_open(self.lane.is_open());
         self.publish();
-    }
-
-    /// Every delivery in memory has a place in the room until it is settled.
-    fn note_place(&self, input: &Input<Leased>) {
-        if matches!(input, Input::Settled(_)) {
-            self.room.leave(1);
-        }
     }
 
     fn note_hold(&mut self, input: &Input<Leased>, now: Timestamp) {
@@ -127,14 +122,14 @@ impl Shell {
             Action::Start { delivery, probe } => drop(tokio::spawn(attempt::run(bench, delivery, probe, self.parked_us))),
             Action::Claim(wanted) => drop(tokio::spawn(claim(bench, id, Arc::clone(&self.room), wanted))),
             Action::Release(deliveries) => {
-                self.room.leave(u32::try_from(deliveries.len()).unwrap_or(u32::MAX));
+                self.room.leave(deliveries.iter().map(|leased| leased.places).sum());
                 let keys: Vec<_> = deliveries.iter().map(|leased| leased.key).collect();
                 tokio::spawn(async move { until_stored(|| store.release(keys.clone())).await });
             }
             Action::Resume(since) => {
                 self.parked_us += micros(Timestamp::now().duration_since(since)).max(0);
                 tracing::info!(destination = bench.name, "the hold is over; deliveries go on");
-                tokio::spawn(async move { until_stored(|| store.resume(id, Timestamp::now())).await });
+                tokio::spawn(async move { until_stored(|| store.resume_expired(id, Timestamp::now())).await });
             }
             Action::Credit(from, to) => {
                 let outage = to.duration_since(from);
@@ -148,8 +143,8 @@ impl Shell {
 async fn claim(bench: Arc<Bench>, id: DestinationId, room: Arc<Room>, wanted: u32) {
     let places = room.take_up_to(wanted);
     let claimed = if places == 0 { None } else { bench.store.claim(id, places, Timestamp::now()).await.ok() };
-    let taken = claimed.as_ref().map_or(0, |claimed| u32::try_from(claimed.deliveries.len()).unwrap_or(0));
-    room.leave(places - taken);
+    room.take(claimed.iter().flat_map(|claimed| &claimed.deliveries).map(|leased| leased.places).sum());
+    room.leave(places);
     let input = claimed.map_or(Input::ClaimFailed, |claimed| Input::Claimed { deliveries: claimed.deliveries, next_due: claimed.next_due });
     send(&bench.inbox, input);
 }

@@ -1,6 +1,7 @@
 //! Reading a body: bounded in size, before and after inflating, and in time.
 
 use super::answer::Answer;
+use super::budget::Reservation;
 use actix_web::http::header::CONTENT_ENCODING;
 use actix_web::{HttpRequest, web};
 use bytes::{Bytes, BytesMut};
@@ -9,19 +10,38 @@ use futures_util::StreamExt as _;
 use std::io::Read as _;
 use std::time::Duration;
 
-/// Reads the whole body, inflated if it was sent with gzip. No more than `limit` bytes are ever held.
-pub(super) async fn read(request: &HttpRequest, payload: web::Payload, limit: usize, timeout: Duration) -> Result<Bytes, Answer> {
+/// Reads the whole body, inflated if it was sent with gzip. No more than `limit` bytes are ever held, and no more than `reserved`
+/// has been given.
+pub(super) async fn read(
+    request: &HttpRequest,
+    payload: web::Payload,
+    limit: usize,
+    timeout: Duration,
+    reserved: &mut Reservation,
+) -> Result<Bytes, Answer> {
     let is_gzip = match request.headers().get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?").trim().to_ascii_lowercase()) {
         None => false,
         Some(encoding) if encoding.is_empty() || encoding == "identity" => false,
         Some(encoding) if encoding == "gzip" || encoding == "x-gzip" => true,
         Some(_) => return Err(Answer::UnsupportedEncoding),
     };
-    let bytes = tokio::time::timeout(timeout, collect(payload, limit)).await.map_err(|_| Answer::TooSlow)??;
-    if is_gzip { inflate(&bytes, limit).map(Bytes::from) } else { Ok(bytes) }
+    let whole = async {
+        let bytes = collect(payload, limit, reserved).await?;
+        if !is_gzip {
+            return Ok(bytes);
+        }
+        // How far it inflates is not known before.
+        reserved.grow_to(bytes.len() + limit).await;
+        // A few bytes may become many, which is no work for a thread that others wait for.
+        web::block(move || inflate(&bytes, limit))
+            .await
+            .unwrap_or(Err(Answer::Unreadable("the body could not be inflated")))
+            .map(Bytes::from)
+    };
+    tokio::time::timeout(timeout, whole).await.map_err(|_| Answer::TooSlow)?
 }
 
-async fn collect(mut payload: web::Payload, limit: usize) -> Result<Bytes, Answer> {
+async fn collect(mut payload: web::Payload, limit: usize, reserved: &mut Reservation) -> Result<Bytes, Answer> {
     let mut first = Bytes::new();
     let mut whole = BytesMut::new();
     while let Some(piece) = payload.next().await {
@@ -29,6 +49,7 @@ async fn collect(mut payload: web::Payload, limit: usize) -> Result<Bytes, Answe
         if first.len() + whole.len() + piece.len() > limit {
             return Err(Answer::TooLarge { limit });
         }
+        reserved.grow_to(first.len() + whole.len() + piece.len()).await;
         // Most leads arrive in one piece, which is then not copied.
         if first.is_empty() && whole.is_empty() {
             first = piece;

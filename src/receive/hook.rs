@@ -1,9 +1,9 @@
 //! `/hooks/{source}`: the way of one request.
 
 use super::answer::Answer;
-use super::intake::SourceGate;
+use super::intake::{SourceGate, UNEXAMINED};
 use super::{Receiver, body, client};
-use crate::store::{NewEvent, Quarantined, Received, Refused};
+use crate::store::{NewEvent, QuarantineClass, Quarantined, Received, Refused};
 use crate::verify::Refusal;
 use actix_web::{HttpRequest, web};
 use bytes::Bytes;
@@ -34,7 +34,8 @@ pub(super) async fn post(request: HttpRequest, payload: web::Payload, receiver: 
     if let Err(answer) = admit(source, &name, client, received_at) {
         return answer;
     }
-    let body = match body::read(&request, payload, source.max_body_bytes, receiver.request_timeout).await {
+    let mut reserved = receiver.budget.reserve();
+    let body = match body::read(&request, payload, source.max_body_bytes, receiver.request_timeout, &mut reserved).await {
         Ok(body) => body,
         Err(answer) => {
             tracing::warn!(source = name, %client, ?answer, "a request was not taken");
@@ -79,13 +80,12 @@ async fn examine(
     at: Timestamp,
 ) -> Result<Vec<NewEvent>, Refusal> {
     if body.len() <= LARGE_BODY_BYTES {
-        return receiver.intake.verify(name, body, header, at).map(|verified| receiver.intake.prepare(name, &verified));
+        return receiver.intake.examine(name, body, header, at);
     }
+    let _turn = receiver.budget.turn().await;
     let (receiver, name, body, header) = (web::Data::clone(receiver), name.to_owned(), body.clone(), header.map(str::to_owned));
-    let work =
-        move || receiver.intake.verify(&name, &body, header.as_deref(), at).map(|verified| receiver.intake.prepare(&name, &verified));
-    // A panic in here is a bug; the body then goes to the quarantine instead of being lost.
-    web::block(work).await.unwrap_or(Err(Refusal::Malformed { detail: "the body could not be examined" }))
+    let work = move || receiver.intake.examine(&name, &body, header.as_deref(), at);
+    web::block(work).await.unwrap_or(Err(UNEXAMINED))
 }
 
 async fn store(receiver: &Receiver, source: &SourceGate, name: &str, events: Vec<NewEvent>) -> Answer {
@@ -109,6 +109,7 @@ async fn store(receiver: &Receiver, source: &SourceGate, name: &str, events: Vec
             if is_test { Answer::TestSuccess } else { Answer::Success }
         }
         Err(error) => {
+            receiver.health.note_failure();
             tracing::error!(source = name, "an event was not stored, and its sender was told so: {error}");
             Answer::Unavailable
         }
@@ -124,8 +125,7 @@ async fn quarantine(
     refusal: Refusal,
     at: Timestamp,
 ) -> Answer {
-    let promised = refusal == Refusal::AwaitingKey;
-    tracing::warn!(source = name, %client, code = refusal.code(), "to quarantine: {refusal}");
+    let class = class_of(&refusal, header.is_some());
     let refused = Refused {
         source: name.to_owned(),
         at,
@@ -134,16 +134,38 @@ async fn quarantine(
         body,
         code: refusal.code().to_owned(),
         reason: refusal.to_string(),
-        promised,
+        class,
     };
-    match receiver.store.quarantine(refused, receiver.quarantine).await {
-        Ok(Quarantined::Kept) if promised => Answer::Success,
-        Ok(Quarantined::Full) if promised => Answer::QuarantineFull,
+    let outcome = receiver.store.quarantine(refused, receiver.quarantine).await;
+    report(name, client, &refusal, outcome.as_ref());
+    match outcome {
+        Ok(Quarantined::Kept { .. }) if class == QuarantineClass::Promised => Answer::Success,
+        Ok(Quarantined::Full) if class == QuarantineClass::Promised => Answer::QuarantineFull,
         Ok(_) => refuse(&refusal),
-        Err(error) => {
-            tracing::error!(source = name, "a body was not quarantined: {error}");
+        Err(_) => {
+            receiver.health.note_failure();
             Answer::Unavailable
         }
+    }
+}
+
+fn class_of(refusal: &Refusal, is_signed: bool) -> QuarantineClass {
+    match refusal {
+        Refusal::AwaitingKey => QuarantineClass::Promised,
+        Refusal::NoKeyMatched { .. } if is_signed => QuarantineClass::Refused,
+        _ => QuarantineClass::Hopeless,
+    }
+}
+
+fn report(name: &str, client: IpAddr, refusal: &Refusal, outcome: Result<&Quarantined, &crate::store::Error>) {
+    let code = refusal.code();
+    match outcome {
+        Ok(Quarantined::Kept { pushed_out: 0 }) => tracing::warn!(source = name, %client, code, "to quarantine: {refusal}"),
+        Ok(Quarantined::Kept { pushed_out }) => {
+            tracing::error!(source = name, %client, code, pushed_out, "to quarantine, which was full, so that the largest bodies in it were given up: {refusal}");
+        }
+        Ok(Quarantined::Full) => tracing::error!(source = name, %client, code, "not kept, because the quarantine is full: {refusal}"),
+        Err(error) => tracing::error!(source = name, %client, code, "a body was not quarantined: {error}"),
     }
 }
 

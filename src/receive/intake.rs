@@ -7,8 +7,10 @@ use crate::store::{DestinationId, NewEvent};
 use crate::verify::{Refusal, SigningKey, Tolerance, Verified, matches_other, verify};
 use ipnet::IpNet;
 use jiff::Timestamp;
+use leadwire_connector::Event;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use uuid::Uuid;
 
@@ -47,6 +49,14 @@ impl SourceGate {
     }
 }
 
+/// For a body that the bridge itself failed on.
+pub(super) const UNEXAMINED: Refusal = Refusal::Malformed { detail: "the body could not be examined" };
+
+/// An event is strings, numbers and maps with text keys, which always are JSON.
+fn write(event: &Event) -> String {
+    serde_json::to_string(event).unwrap_or_default()
+}
+
 /// All sources, the routes, and the destinations' numbers.
 #[derive(Debug)]
 pub struct Intake {
@@ -63,7 +73,7 @@ impl Intake {
     ///
     /// # Errors
     /// Why it is refused; the words may name another source and are for the owner, not for the sender.
-    pub fn verify(&self, name: &str, body: &[u8], header: Option<&str>, received_at: Timestamp) -> Result<Verified, Refusal> {
+    fn verify(&self, name: &str, body: &[u8], header: Option<&str>, received_at: Timestamp) -> Result<Verified, Refusal> {
         let Some(source) = self.sources.get(name) else { return Err(Refusal::AwaitingKey) };
         verify(body, header, &source.keys, &source.tolerance, received_at).map_err(|refusal| match refusal {
             Refusal::NoKeyMatched { age_s, .. } => {
@@ -75,9 +85,18 @@ impl Intake {
         })
     }
 
+    /// What a body that was posted to a source becomes. A panic on the way is a bug, and must lose no lead: it is a refusal, and the
+    /// body is kept.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify).
+    pub fn examine(&self, name: &str, body: &[u8], header: Option<&str>, received_at: Timestamp) -> Result<Vec<NewEvent>, Refusal> {
+        let work = AssertUnwindSafe(|| self.verify(name, body, header, received_at).map(|verified| self.prepare(name, &verified)));
+        std::panic::catch_unwind(work).unwrap_or(Err(UNEXAMINED))
+    }
+
     /// The events of a verified body, each with its destinations.
-    #[must_use]
-    pub fn prepare(&self, name: &str, verified: &Verified) -> Vec<NewEvent> {
+    fn prepare(&self, name: &str, verified: &Verified) -> Vec<NewEvent> {
         let Some(source) = self.sources.get(name) else { return Vec::new() };
         normalize(verified, &source.profile, &mut Uuid::now_v7)
             .into_iter()
@@ -90,6 +109,7 @@ impl Intake {
                     content_key: normalized.content_key.0,
                     person_key: normalized.person_key.map(|key| key.0),
                     destinations: routed.destinations.iter().filter_map(|name| self.destinations.get(name).copied()).collect(),
+                    body: write(&normalized.event),
                     event: Arc::new(normalized.event),
                 }
             })

@@ -4,11 +4,13 @@
 
 mod answer;
 mod body;
+mod budget;
 mod client;
 mod hook;
 mod intake;
 mod reverify;
 
+pub use budget::Budget;
 pub use intake::{Intake, SourceGate};
 pub use reverify::{Reverified, reverify};
 
@@ -50,6 +52,8 @@ pub struct Receiver {
     pub request_timeout: Duration,
     /// What `/readyz` says.
     pub health: Arc<Health>,
+    /// Memory for bodies.
+    pub budget: Budget,
 }
 
 /// Starts to listen. The returned server runs when it is awaited.
@@ -68,13 +72,14 @@ pub fn listen(receiver: Receiver, listener: TcpListener, limits: &Limits) -> std
                     .route(web::head().to(hook::get))
                     .default_service(web::to(|| async { Answer::MethodNotAllowed })),
             )
-            .route("/healthz", web::get().to(healthz))
-            .route("/readyz", web::get().to(readyz))
+            .service(web::resource("/healthz").route(web::get().to(healthz)).route(web::head().to(healthz)))
+            .service(web::resource("/readyz").route(web::get().to(readyz)).route(web::head().to(readyz)))
             .default_service(web::to(|| async { Answer::NotFound }))
     });
     Ok(server
         .workers(limits.workers)
-        .max_connections(limits.max_connections)
+        // Each worker counts for itself.
+        .max_connections(limits.max_connections.div_ceil(limits.workers.max(1)))
         .client_request_timeout(limits.request_timeout.min(Duration::from_secs(15)))
         .shutdown_timeout(limits.shutdown_timeout.as_secs())
         .disable_signals()

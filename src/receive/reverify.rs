@@ -37,9 +37,9 @@ pub async fn reverify(intake: &Intake, store: &Sqlite, name: &str, mut progress:
         let Some((last, _)) = rows.last() else { return Ok(report) };
         after = last.id;
         for (row, body) in rows {
-            match intake.verify(name, &body, row.header.as_deref(), row.at) {
-                Ok(verified) => {
-                    let received = store.admit(row.id, intake.prepare(name, &verified)).await?;
+            match intake.examine(name, &body, row.header.as_deref(), row.at) {
+                Ok(events) => {
+                    let received = store.admit(row.id, events).await?;
                     let new = received.iter().filter(|outcome| **outcome == Received::New).count() as u64;
                     report.admitted += 1;
                     report.events += new;

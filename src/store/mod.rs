@@ -12,9 +12,9 @@ pub mod sqlite;
 pub use model::{
     Again, AttemptRow, AuditFinding, AuditReport, Claimed, Counts, DeliveryFilter, DeliveryKey, DeliveryRow, DestinationId,
     DestinationLedger, DestinationRow, Ended, EventDetail, EventFilter, EventRow, Handoff, Hold, LaneEnd, Leased, NewEvent, Outcome,
-    QuarantineRow, Quarantined, Received, Refused, Settlement, SourceLedger, State,
+    QuarantineClass, QuarantineRow, Quarantined, Received, Refused, Settlement, SourceLedger, State,
 };
-pub use room::Room;
+pub use room::{Room, places_for};
 pub use sqlite::{Ownership, QuarantineLimits, Sqlite, Watcher};
 
 /// Why the store did not do what it was asked.

@@ -30,6 +30,8 @@ pub struct NewEvent {
     pub person_key: Option<[u8; 16]>,
     /// Where it goes, without doubles.
     pub destinations: Vec<DestinationId>,
+    /// The event as JSON, as it is kept.
+    pub body: String,
 }
 
 /// What became of a [`NewEvent`].
@@ -58,6 +60,8 @@ pub struct Leased {
     pub parked_base_us: i64,
     /// Steps that earlier attempts finished, as (name, remote id).
     pub steps: Vec<(String, String)>,
+    /// Places it takes in its lane's [`Room`].
+    pub places: u32,
 }
 
 /// What the store tells a destination's lane after a commit.
@@ -245,9 +249,9 @@ pub struct DestinationRow {
     /// Its deliveries by state.
     #[serde(flatten)]
     pub counts: Counts,
-    /// When the oldest pending delivery was received.
+    /// Since when the delivery that is due longest has been due.
     #[serde(with = "leadwire_connector::timestamp::option")]
-    pub oldest_pending: Option<Timestamp>,
+    pub due_since: Option<Timestamp>,
 }
 
 /// A body that could not be verified.
@@ -267,17 +271,31 @@ pub struct Refused {
     pub code: String,
     /// In a sentence: why.
     pub reason: String,
-    /// Whether the sender was told success, so that nothing may push it out.
-    pub promised: bool,
+    /// What can become of it.
+    pub class: QuarantineClass,
 }
 
 /// What became of a [`Refused`] body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quarantined {
     /// Kept.
-    Kept,
+    Kept {
+        /// Bodies of its class that made room for it.
+        pushed_out: u32,
+    },
     /// There is no room left for it.
     Full,
+}
+
+/// What can become of a quarantined body. No class pushes out another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuarantineClass {
+    /// Not signed, or not readably: no key will ever verify it.
+    Hopeless,
+    /// Another key may verify it.
+    Refused,
+    /// Its sender was told success: nothing pushes it out.
+    Promised,
 }
 
 /// A row of the quarantine.

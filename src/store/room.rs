@@ -2,6 +2,15 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
+/// Bytes of an event for which one place stands. A large event takes several, so that the window bounds memory too.
+const PLACE_BYTES: usize = 64 * 1_024;
+
+/// The places that an event of this many bytes takes.
+#[must_use]
+pub fn places_for(bytes: usize) -> u32 {
+    u32::try_from(bytes / PLACE_BYTES).unwrap_or(u32::MAX).saturating_add(1)
+}
+
 /// Counts the places left in a lane. Shared between the lane, which opens and closes it, and the store, which takes places
 /// for deliveries that are born leased.
 #[derive(Debug)]
@@ -42,6 +51,11 @@ impl Room {
     /// Gives places back.
     pub fn leave(&self, places: u32) {
         self.places.fetch_add(i64::from(places), Ordering::AcqRel);
+    }
+
+    /// Takes places that may not be there: a delivery that is larger than the whole window must pass all the same.
+    pub fn take(&self, places: u32) {
+        self.places.fetch_sub(i64::from(places), Ordering::AcqRel);
     }
 }
 

@@ -234,3 +234,36 @@ async fn ten_mistakes_in_a_configuration_are_told_at_once() {
     assert!(told.matches("leadwire.toml:").count() >= 10, "{told}");
     assert!(!setup.folder.path().join("data").exists(), "nothing was started");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_forged_bodies_pushes_out_no_lead_and_stays_small() {
+    let mut setup = Setup::new();
+    setup.write();
+    setup.replace(KEY, "a-key-that-was-pasted-wrongly");
+    setup.replace("[store]\n", "[store]\nquarantine_max_bytes = \"8MiB\"\n");
+    let bridge = setup.start();
+    assert_eq!(bridge.post(lead(1).to_string()).await.status, 401);
+    let bomb = gzip(&vec![b' '; 31 << 20]);
+    let forged = signature("not the key", b"{}");
+    for n in 0..24 {
+        let large = format!("{n}{}", "x".repeat(3 << 20));
+        assert_eq!(bridge.post_to("acme", large.clone(), &[]).await.unwrap().status, 401);
+        assert_eq!(bridge.post_to("acme", large, &[("X-Webhook-Signature", &forged)]).await.unwrap().status, 401);
+    }
+    let floods: Vec<_> = (0..16).map(|_| bridge.post_to("acme", bomb.clone(), &[("Content-Encoding", "gzip")])).collect();
+    for answer in futures_util::future::join_all(floods).await {
+        assert_eq!(answer.unwrap().status, 401);
+    }
+    let mib = resident_mib(bridge.pid());
+    assert!(mib < 700, "{mib} MiB resident at the peak");
+    let mut bridge = bridge;
+    bridge.setup.replace("a-key-that-was-pasted-wrongly", KEY);
+    let report = bridge.json(&["quarantine", "verify"]);
+    assert_eq!(report["acme"]["events"], 1, "the lead is still there: {report}");
+}
+
+fn resident_mib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1_024
+}

@@ -29,7 +29,7 @@ async fn a_destination_that_asks_for_a_pause_gets_it() {
         let moments = moments(&sink);
         let pause = moments[1].duration_since(moments[0]);
         assert!(pause >= SignedDuration::from_millis(1_500), "{hint}: tried again after {pause}");
-        assert_eq!(bridge.deliveries()[0]["attempts"], 0, "{hint}: a pause that was asked for costs no attempt");
+        assert_eq!(bridge.deliveries()[0]["attempts"], 1, "{hint}: a pause that was asked for costs no attempt");
     }
 }
 
@@ -87,7 +87,7 @@ async fn a_connection_that_was_closed_while_it_was_kept_costs_no_attempt() {
         bridge.post(lead(n).to_string()).await;
         bridge.until("delivered", usize::try_from(n).unwrap() + 1).await;
     }
-    assert!(bridge.deliveries().iter().all(|delivery| delivery["attempts"] == 0), "{:?}", bridge.deliveries());
+    assert!(bridge.deliveries().iter().all(|delivery| delivery["attempts"] == 1), "{:?}", bridge.deliveries());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,4 +123,31 @@ async fn a_backlog_survives_a_crash_and_is_worked_off() {
         .await;
     bridge.until("delivered", 1_500).await;
     bridge.assert_audit();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_pause_is_a_hold_that_people_see_and_end() {
+    let sink = endpoint().await;
+    sink.order(FaultRule::next(1, FaultKind::RateLimit { retry_after: Some("99999999999999999999".to_owned()) }));
+    let bridge = Setup::new().endpoint("backend", sink.url().as_str()).start();
+    post(&bridge, 3).await;
+    let hold = bridge.until_held("backend").await;
+    assert!(!hold["until"].is_null(), "it ends by itself, a day from now: {hold}");
+    let bridge = bridge.kill().start();
+    bridge.until_held("backend").await;
+    assert!(bridge.command(&["resume", "backend"]).status.success());
+    bridge.until("delivered", 3).await;
+    bridge.assert_audit();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_of_nothing_is_no_loop() {
+    let sink = endpoint().await;
+    sink.order("429:0".parse().unwrap());
+    let bridge = Setup::new().endpoint("backend", sink.url().as_str()).start();
+    post(&bridge, 1).await;
+    eventually("three attempts", async || (sink.count() >= 3).then_some(())).await;
+    let moments = moments(&sink);
+    let took = moments[2].duration_since(moments[0]);
+    assert!(took >= SignedDuration::from_millis(2_500), "three attempts within {took}");
 }

@@ -192,7 +192,10 @@ mod tests {
         assert_eq!(places, ["directory", "max_rows", "max_age", "delimiter"]);
         assert!(told(&json!({"directory": "d", "dilimiter": ";"}))[0].contains("did you mean `delimiter`?"));
         assert!(told(&json!({"directory": "d", "columns": ["emial"]}))[0].contains("did you mean `email`?"));
-        assert!(told(&json!({"directory": "d", "columns": [{"name": "A", "value": "{{ person. }}"}]}))[0].starts_with("columns.0: "));
+        let own = |template: &str| told(&json!({"directory": "d", "columns": ["email", {"name": "A", "value": template}]})).remove(0);
+        assert!(own("{{ person. }}").starts_with("columns.1: "));
+        assert!(own("{{ person.emial }}").starts_with("columns.1: a person has no field `emial` did you mean `email`?"));
+        assert!(own("{{ person.email|nofilter }}").contains("unknown filter"));
     }
 
     #[test]

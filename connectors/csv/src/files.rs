@@ -3,7 +3,7 @@
 //! The rows are the truth of what is delivered. An id goes to the index before its file is given away, never after, so that at
 //! every moment it is in a file this folder still reads, or in the index, or in both.
 
-use crate::index::Index;
+use crate::index::{Id, Index};
 use crate::map::Row;
 use crate::part::{Part, sync_directory};
 use leadwire_connector::reexport::Timestamp;
@@ -215,19 +215,33 @@ impl Folder {
             if !is_taken(&path)? {
                 return Part::create(path, &self.plan.header, now);
             }
-            let (file, found) = Part::read(&path)?;
-            if found.header == self.plan.header && !found.is_edited {
-                return Part::resume(path, file, found, now);
+            if let Some(part) = self.take_up_daily(path, now)? {
+                return Ok(part);
             }
-            if found.ids.is_empty() && !found.header.ends_with(b"\n") && self.plan.header.starts_with(&found.header) {
-                // A crash tore the header itself, or made the file and nothing in it.
-                drop(file);
-                fs::remove_file(&path)?;
-                return Part::create(path, &self.plan.header, now);
-            }
-            self.index.add(now, found.ids)?;
         }
         Err(io::Error::other(format!("there are {DAILY_MOST} files of today already; move some away")))
+    }
+
+    /// Goes on with a file of today if it is ours to append to; else remembers which deliveries are in it.
+    fn take_up_daily(&mut self, path: PathBuf, now: Timestamp) -> io::Result<Option<Part>> {
+        let (file, found) = Part::read(&path)?;
+        if found.header == self.plan.header && !found.is_edited {
+            return Part::resume(path, file, found, now).map(Some);
+        }
+        if found.ids.is_empty() && !found.header.ends_with(b"\n") && self.plan.header.starts_with(&found.header) {
+            // A crash tore the header itself, or made the file and nothing in it.
+            drop(file);
+            fs::remove_file(&path)?;
+            return Part::create(path, &self.plan.header, now).map(Some);
+        }
+        self.remember(&file, found.ids, now)?;
+        Ok(None)
+    }
+
+    /// Rows that were written but not yet durable when the earlier run ended must be before they count as there.
+    fn remember(&mut self, file: &File, ids: Vec<Id>, now: Timestamp) -> io::Result<()> {
+        file.sync_all()?;
+        self.index.add(now, ids)
     }
 
     /// Gives the file away. A crash in between repeats the steps at the next start.
@@ -287,16 +301,23 @@ impl Folder {
         self.publish(path)
     }
 
-    /// The ids of the last daily files are in no index when the bridge did not see their day end.
+    /// Goes on with today's file, and remembers what is in all others of today and of the last day before: their ids are in no index
+    /// when the columns changed and changed back, or when the bridge did not see the day end.
     fn recover_daily(&mut self, now: Timestamp) -> io::Result<()> {
         let today = format!("{PREFIX}{}", day(now));
-        let skip_today = self.plan.rotation == Rotation::Daily;
-        let daily = listed(&self.plan.directory, |name| is_daily(name) && !(skip_today && name.starts_with(&today)))?;
-        let day_of = |path: &PathBuf| file_name(path).get(..today.len()).map(str::to_owned);
-        let last = daily.iter().map(day_of).max().flatten();
-        for path in daily.iter().filter(|path| day_of(path) == last) {
-            let (_, found) = Part::read(path)?;
-            self.index.add(now, found.ids)?;
+        let day_of = |path: &Path| file_name(path).get(..today.len()).unwrap_or_default().to_owned();
+        let mut daily = listed(&self.plan.directory, is_daily)?;
+        let last = daily.iter().map(|path| day_of(path)).filter(|day| *day != today).max();
+        daily.retain(|path| day_of(path) == today || Some(day_of(path)) == last);
+        // In the order in which they were begun: the first one has no number.
+        daily.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
+        for path in daily {
+            if self.plan.rotation == Rotation::Daily && day_of(&path) == today && self.part.is_none() {
+                self.part = self.take_up_daily(path, now)?;
+            } else {
+                let (file, found) = Part::read(&path)?;
+                self.remember(&file, found.ids, now)?;
+            }
         }
         Ok(())
     }

@@ -214,6 +214,31 @@ fn other_columns_begin_another_file() {
 }
 
 #[test]
+fn columns_that_change_back_write_no_row_twice() {
+    let directory = TempDir::new().unwrap();
+    let other = || Plan { header: b"text,delivery_id\n".to_vec(), ..plan(&directory, Rotation::Daily) };
+    open(&directory, Rotation::Daily, 0).append(&[row("1", "a")], at(0)).unwrap();
+    Folder::open(other(), at(1)).unwrap().append(&[row("2", "b")], at(1)).unwrap();
+    let mut folder = open(&directory, Rotation::Daily, 2);
+    let answered = folder.append(&[row("2", "b"), row("1", "a"), row("3", "c")], at(2)).unwrap();
+    let first = Some("leads-2026-11-22.csv".to_owned());
+    assert_eq!(answered, [None, first.clone(), first]);
+    assert_eq!(texts(&directory), ["text,delivery_id\nb,2\n", "content,delivery_id\na,1\nc,3\n"]);
+}
+
+#[test]
+fn a_day_that_ends_without_a_row_since_the_start_is_remembered() {
+    const DAY: i64 = 86_400;
+    let directory = TempDir::new().unwrap();
+    let other = Plan { header: b"text,delivery_id\n".to_vec(), ..plan(&directory, Rotation::Daily) };
+    open(&directory, Rotation::Daily, 0).append(&[row("1", "a")], at(0)).unwrap();
+    Folder::open(other, at(1)).unwrap().append(&[row("2", "b")], at(1)).unwrap();
+    let mut folder = open(&directory, Rotation::Daily, 2);
+    assert_eq!(folder.append(&[row("1", "a"), row("2", "b")], at(DAY)).unwrap(), [None, None]);
+    assert_eq!(texts(&directory).len(), 2);
+}
+
+#[test]
 fn a_daily_file_grows_all_day_and_the_next_day_has_its_own() {
     const DAY: i64 = 86_400;
     let directory = TempDir::new().unwrap();

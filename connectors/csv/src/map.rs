@@ -231,9 +231,15 @@ fn cut(text: &mut String) -> bool {
 /// NUL is dropped: no program expects it, and it marks a hole that a failed disk write left.
 fn safe(text: &str) -> String {
     let text = text.replace('\0', "");
-    let start = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{FEFF}');
+    let start = text.trim_start_matches(is_unseen);
     let runs = text.starts_with(['\t', '\r', '\n']) || start.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
     if runs { format!("'{text}") } else { text }
+}
+
+/// White space, control characters and the characters of no width: programs that drop them see a formula behind them.
+fn is_unseen(c: char) -> bool {
+    let has_no_width = matches!(c, '\u{AD}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}');
+    c.is_whitespace() || c.is_control() || has_no_width
 }
 
 fn encode(cells: &[String], delimiter: u8) -> Result<Vec<u8>, DeliveryError> {
@@ -284,7 +290,14 @@ mod tests {
             let hostile = format!("{start}cmd|' /C calc'!A0");
             assert_eq!(safe(&hostile), format!("'{hostile}"));
         }
+        for unseen in ["\u{A0}", "\u{200B}", "\u{200C}", "\u{200D}", "\u{2060}", "\u{FEFF}", "\u{B}", "\u{1B}", "\u{7F}", "\u{AD}", "\u{202E}"] {
+            for sign in ["=", "+", "-", "@"] {
+                let hostile = format!("{unseen} {unseen}{sign}1");
+                assert_eq!(safe(&hostile), format!("'{hostile}"), "{hostile:?}");
+            }
+        }
         assert_eq!(safe("2 - 1 = 1"), "2 - 1 = 1");
+        assert_eq!(safe("\u{200B}hello"), "\u{200B}hello");
         let table = Table::new(vec![Column::Own { name: "=x".into(), template: "{{ content }}".into() }], b',', false).unwrap();
         let row = written(&table, &event(&json!({"content": "=HYPERLINK(\"http://evil\")"})));
         assert_eq!(row, "\"'=HYPERLINK(\"\"http://evil\"\")\",d-1\n");
@@ -352,7 +365,7 @@ mod tests {
             prop_assert_eq!(read.len(), 1);
             prop_assert_eq!(read[0].iter().collect::<Vec<_>>(), cells.iter().map(String::as_str).collect::<Vec<_>>());
             for (cell, text) in cells.iter().zip(&texts) {
-                prop_assert!(!cell.trim_start().starts_with(['=', '+', '-', '@']) && !cell.starts_with(['\t', '\r', '\n']));
+                prop_assert!(!cell.trim_start_matches(is_unseen).starts_with(['=', '+', '-', '@']) && !cell.starts_with(['\t', '\r', '\n']));
                 let kept = text.replace('\0', "");
                 prop_assert!(cell.strip_prefix('\'').unwrap_or(cell) == kept || *cell == kept);
             }

@@ -23,7 +23,7 @@ pub(crate) fn read(answer: &Answer, success: &Success, what: &str, person: &Pers
     if !counts && !answer.is_2xx() {
         return Err(answer.error(what));
     }
-    match shortfall(answer, body.as_ref(), success, counts) {
+    match shortfall(answer, body.as_ref(), success, counts).or_else(|| page(answer, success)) {
         Some(shortfall) => {
             let message = format!("{what} answered {}, but {shortfall}, so the event counts as not delivered", answer.status);
             Err(DeliveryError::retry_after(ErrorKind::Unexpected, message, answer.retry_after())
@@ -47,6 +47,26 @@ fn shortfall(answer: &Answer, body: Option<&Value>, success: &Success, counts: b
         .iter()
         .find(|(pointer, expected)| !body.and_then(|body| body.pointer(pointer)).is_some_and(|found| same(found, expected)));
     unmet.map(|(pointer, _)| format!("the body does not have the value of `success.json` at `{pointer}`"))
+}
+
+/// Captive portals, proxies and the start pages of web applications answer 2xx to whatever comes. Where the owner has said what a body
+/// must hold, that decides. A framework that calls a plain `ok` `text/html` sends no page.
+fn page(answer: &Answer, success: &Success) -> Option<String> {
+    let is_owners = success.body_contains.is_some() || !success.json.is_empty();
+    let is_page = !is_owners && answer.is_2xx() && is_html(answer);
+    is_page.then(|| {
+        "with an HTML page in place of an acceptance: look whether `url` leads to the endpoint itself, and what stands in between; \
+         if the page is its acceptance, set `success.body_contains` to a text in it"
+            .to_owned()
+    })
+}
+
+fn is_html(answer: &Answer) -> bool {
+    let body = answer.body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&answer.body).trim_ascii_start();
+    let starts_with = |text: &str| body.get(..text.len()).is_some_and(|start| start.eq_ignore_ascii_case(text.as_bytes()));
+    let content_type = answer.header("content-type").unwrap_or_default().trim().to_ascii_lowercase();
+    let says_html = content_type.starts_with("text/html") || content_type.starts_with("application/xhtml");
+    starts_with("<!doctype html") || starts_with("<html") || (says_html && starts_with("<"))
 }
 
 fn contains(body: &[u8], text: &[u8]) -> bool {
@@ -146,11 +166,47 @@ mod tests {
     fn any_2xx_is_a_delivery_and_names_its_record() {
         let receipt = |body| read(&answer(202, body), &Success::default(), "example.com", &Person::default()).unwrap();
         assert_eq!(receipt(""), Receipt::delivered());
-        assert_eq!(receipt("<html>"), Receipt::delivered());
+        assert_eq!(receipt("thanks, <b>we have it</b>"), Receipt::delivered());
         assert_eq!(receipt("{\"id\":\"c-1\"}"), Receipt::record("c-1"));
         assert_eq!(receipt("{\"id\":17}"), Receipt::Delivered { record: Some(Record { id: "17".to_owned(), url: None }), remark: None });
         assert_eq!(receipt("{\"id\":{}}"), Receipt::delivered());
         assert_eq!(receipt("{\"id\":\"a\\nb\"}"), Receipt::delivered());
+    }
+
+    fn page(content_type: &str, body: &str, rules: &Value) -> Result<Receipt, DeliveryError> {
+        let mut answer = answer(200, body);
+        answer.headers.push(("content-type".to_owned(), content_type.to_owned()));
+        read(&answer, &success(rules), "example.com", &Person::default())
+    }
+
+    #[test]
+    fn a_page_is_no_delivery() {
+        for (content_type, body) in [
+            ("text/html; charset=utf-8", "<head><title>Sign in to the guest network</title>"),
+            ("Text/HTML", "\n<!-- a portal --><p>"),
+            ("application/octet-stream", "<!DOCTYPE HTML><title>App</title>"),
+            ("", " \r\n<HTML lang=en>"),
+            ("text/plain", "\u{FEFF}<html>"),
+        ] {
+            let error = page(content_type, body, &json!({})).unwrap_err();
+            assert_eq!((error.kind, error.status, &error.verdict), (ErrorKind::Unexpected, Some(200), &Verdict::Retry { after: None }));
+            assert!(error.message.contains("an HTML page in place of an acceptance"), "{}", error.message);
+            assert!(page(content_type, body, &json!({"statuses": [200]})).is_err());
+        }
+    }
+
+    #[test]
+    fn an_owner_may_say_that_a_page_is_the_acceptance() {
+        assert!(page("text/html", "<html>Thank you", &json!({"body_contains": "Thank you"})).is_ok());
+        assert!(page("text/html", "<html>Sign in", &json!({"body_contains": "Thank you"})).is_err());
+        assert!(page("text/html", r#"{"ok":true}"#, &json!({"json": {"/ok": true}})).is_ok());
+    }
+
+    #[test]
+    fn an_acceptance_that_is_only_called_html_is_one() {
+        for body in ["", "ok", r#"{"id":"1"}"#] {
+            assert!(page("text/html; charset=UTF-8", body, &json!({})).is_ok(), "{body}");
+        }
     }
 
     #[test]

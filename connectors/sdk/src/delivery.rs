@@ -57,9 +57,23 @@ impl Receipt {
         Self::Delivered { record: Some(Record { id: id.into(), url: None }), remark: None }
     }
 
-    /// Not taken, and why.
+    /// Not taken, and why. A person always gets a reason: an empty one is replaced.
     #[must_use]
     pub fn skipped(reason: impl Into<String>) -> Self {
-        Self::Skipped { reason: reason.into() }
+        let reason = crate::text::or_else(reason.into(), || "the destination does not take this event; the connector gave no reason".to_owned());
+        Self::Skipped { reason }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_skipped_delivery_always_has_a_reason() {
+        assert_eq!(Receipt::skipped("no e-mail"), Receipt::Skipped { reason: "no e-mail".to_owned() });
+        for empty in ["", " \n"] {
+            assert!(matches!(Receipt::skipped(empty), Receipt::Skipped { reason } if reason.contains("gave no reason")));
+        }
     }
 }

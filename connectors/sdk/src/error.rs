@@ -93,8 +93,11 @@ pub struct DeliveryError {
 }
 
 impl DeliveryError {
+    /// A person always gets a message: an empty one is replaced.
     fn new(kind: ErrorKind, message: impl Into<String>, verdict: Verdict) -> Self {
-        Self { kind, message: message.into(), status: None, code: None, excerpt: None, verdict }
+        let nothing = || format!("the attempt failed ({}); the connector said no more", kind.as_str());
+        let message = crate::text::or_else(message.into(), nothing);
+        Self { kind, message, status: None, code: None, excerpt: None, verdict }
     }
 
     /// To be tried again with the bridge's own backoff.
@@ -147,5 +150,18 @@ impl DeliveryError {
     #[must_use]
     pub fn is_ambiguous(&self) -> bool {
         self.kind == ErrorKind::Ambiguous
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_always_has_a_message() {
+        assert_eq!(DeliveryError::reject(ErrorKind::Data, "no such list").message, "no such list");
+        for empty in ["", "\t"] {
+            assert_eq!(DeliveryError::retry(ErrorKind::Server, empty).message, "the attempt failed (server); the connector said no more");
+        }
     }
 }

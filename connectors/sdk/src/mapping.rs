@@ -3,13 +3,40 @@
 //! A template sees the event's fields by their JSON names: `{{ person.email }}`, `{{ content }}`, `{{ extra.Company }}`. A field
 //! that the event does not have is empty; an empty result is not sent.
 
-use crate::settings::Fault;
-use crate::{DeliveryError, ErrorKind, Event};
-use minijinja::{Environment, UndefinedBehavior};
-use std::collections::BTreeMap;
+use crate::settings::{Fault, did_you_mean};
+use crate::{DeliveryError, ErrorKind, Event, Kind};
+use minijinja::{Environment, ErrorKind as TemplateErrorKind, UndefinedBehavior, Value};
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Steps of the template engine for one value; a loop over a long conversation needs some 10 per message.
 const FUEL: u64 = 1_000_000;
+
+/// Every field that an event may have. Another name would be empty for ever, and so would lose what it was meant to carry.
+pub const EVENT_FIELDS: [&str; 16] = [
+    "id",
+    "kind",
+    "source",
+    "chatbot_id",
+    "person",
+    "content",
+    "session_id",
+    "page_url",
+    "created_at",
+    "received_at",
+    "stale",
+    "chatbot_name",
+    "window",
+    "messages",
+    "extra",
+    "raw",
+];
+
+/// The fields of an event's `person`.
+pub const PERSON_FIELDS: [&str; 4] = ["first_name", "last_name", "email", "phone"];
+
+/// The fields of a conversation's `window`.
+pub const WINDOW_FIELDS: [&str; 2] = ["start", "end"];
 
 /// Templates by the name of the field they fill.
 #[derive(Debug, Clone)]
@@ -22,7 +49,8 @@ impl FieldMap {
     /// Compiles the templates.
     ///
     /// # Errors
-    /// One fault for each template that does not compile, at `fields.NAME`.
+    /// At `fields.NAME`: a template that does not compile, that names a field no event has, or that uses a filter, test, function or
+    /// method which does not exist.
     pub fn compile(templates: &BTreeMap<String, String>) -> Result<Self, Vec<Fault>> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Chainable);
@@ -32,13 +60,14 @@ impl FieldMap {
             // `null` is "not given" here, and must not become the word "none".
             if value.is_none() { Ok(()) } else { minijinja::escape_formatter(out, state, value) }
         });
-        let faults: Vec<Fault> = templates
+        let mut faults: Vec<Fault> = templates
             .iter()
             .filter_map(|(name, template)| {
                 let error = environment.add_template_owned(name.clone(), template.clone()).err()?;
                 Some(Fault::new(["fields", name], format!("this template does not compile: {}", explain(&error))))
             })
             .collect();
+        faults.extend(templates.keys().flat_map(|name| faults_of_use(&environment, name)));
         let names = templates.keys().cloned().collect();
         if faults.is_empty() { Ok(Self { environment, names }) } else { Err(faults) }
     }
@@ -51,7 +80,7 @@ impl FieldMap {
         if self.names.is_empty() {
             return Ok(Vec::new());
         }
-        let context = minijinja::Value::from_serialize(event);
+        let context = Value::from_serialize(event);
         let mut fields = Vec::with_capacity(self.names.len());
         for name in &self.names {
             let rendered = self.environment.get_template(name).and_then(|template| template.render(&context)).map_err(|error| {
@@ -69,6 +98,75 @@ impl FieldMap {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str)
     }
+}
+
+/// What is wrong with the names that a template or a condition takes from the event, each with what would be right. `names` are dotted
+/// as far as the source is (`person.email`), as minijinja's `undeclared_variables(true)` gives them: without what the source declares
+/// itself. `environment` knows the global functions.
+#[must_use]
+pub fn check_names(environment: &Environment<'_>, names: impl IntoIterator<Item = String>) -> Vec<(String, String)> {
+    let wrong: BTreeSet<_> = names.into_iter().filter_map(|name| wrong_name(environment, &name)).collect();
+    wrong.into_iter().collect()
+}
+
+fn wrong_name(environment: &Environment<'_>, name: &str) -> Option<(String, String)> {
+    let mut parts = name.split('.');
+    let field = parts.next().unwrap_or_default();
+    if environment.globals().any(|(global, _)| global == field) {
+        return None;
+    }
+    let (told, part, known) = match (field, parts.next()) {
+        ("person", Some(part)) => ("a person has no field", part, &PERSON_FIELDS[..]),
+        ("window", Some(part)) => ("a window has no field", part, &WINDOW_FIELDS[..]),
+        (field, _) => ("no event has a field", field, &EVENT_FIELDS[..]),
+    };
+    (!known.contains(&part)).then(|| (format!("{told} `{part}`"), did_you_mean(part, known)))
+}
+
+fn faults_of_use(environment: &Environment<'_>, name: &str) -> Vec<Fault> {
+    // A template that did not compile is not there, and has its fault.
+    let Ok(template) = environment.get_template(name) else { return Vec::new() };
+    let names = check_names(environment, template.undeclared_variables(true)).into_iter();
+    let mut faults: Vec<Fault> = names.map(|(message, help)| Fault::new(["fields", name], message).with_help(help)).collect();
+    faults.extend(try_out(&template).into_iter().map(|message| {
+        let help = "https://docs.rs/minijinja/latest/minijinja/ lists the filters, tests and functions; values have no methods";
+        Fault::new(["fields", name], format!("this template cannot run: {message}")).with_help(help)
+    }));
+    faults
+}
+
+/// Names of filters, tests and functions are resolved only when a template comes to them, so it runs on events of every kind, with
+/// everything and with nothing, to come through its branches. What depends on an event's values is no fault.
+fn try_out(template: &minijinja::Template<'_, '_>) -> BTreeSet<String> {
+    let mut unknown = BTreeSet::new();
+    for event in samples() {
+        match template.render(event) {
+            Err(error) if error.kind() == TemplateErrorKind::OutOfFuel => break,
+            Err(error) if is_unknown_name(error.kind()) => drop(unknown.insert(explain(&error))),
+            _ => {}
+        }
+    }
+    unknown
+}
+
+fn is_unknown_name(kind: TemplateErrorKind) -> bool {
+    use TemplateErrorKind::{TemplateNotFound, UnknownFilter, UnknownFunction, UnknownMethod, UnknownTest};
+    matches!(kind, UnknownFilter | UnknownTest | UnknownFunction | UnknownMethod | TemplateNotFound)
+}
+
+/// An event without fields, and one of each kind with all of them.
+fn samples() -> impl Iterator<Item = Value> {
+    let full = Kind::ALL.into_iter().map(|kind| {
+        Value::from_serialize(json!({
+            "id": "0199f3c2-0000-7000-8000-000000000001", "kind": kind, "source": "example", "chatbot_id": "1",
+            "person": {"first_name": "David", "last_name": "Garcia", "email": "david@example.com", "phone": "+14155550100"},
+            "content": "text", "session_id": "1", "page_url": "https://example.com/", "created_at": "2026-11-22T05:16:00.000000Z",
+            "received_at": "2026-11-22T05:17:00.000000Z", "stale": true, "chatbot_name": "Bot",
+            "window": {"start": "2026-11-21T00:00:00.000000Z", "end": "2026-11-22T00:00:00.000000Z"},
+            "messages": [{"author": "ai", "text": "Hi"}, {"author": "user", "text": "Hi"}], "extra": {}, "raw": {},
+        }))
+    });
+    std::iter::once(Value::UNDEFINED).chain(full)
 }
 
 /// The kind of error and the detail; never the values of the event.
@@ -117,6 +215,69 @@ mod tests {
     fn a_template_that_does_not_compile_is_a_fault_with_a_place() {
         let faults = FieldMap::compile(&map(&[("stage", "{{ person. }}")])).unwrap_err();
         assert_eq!(faults[0].path, ["fields", "stage"]);
+    }
+
+    fn told(template: &str) -> String {
+        let faults = FieldMap::compile(&map(&[("stage", template)])).unwrap_err();
+        assert!(faults.iter().all(|fault| fault.path == ["fields", "stage"]), "{faults:?}");
+        faults.iter().map(|fault| format!("{} {}\n", fault.message, fault.help.clone().unwrap_or_default())).collect()
+    }
+
+    #[test]
+    fn a_name_that_no_event_has_is_a_fault_with_the_nearest_one() {
+        for (wrong, right) in [
+            ("{{ person.emial }}", "a person has no field `emial` did you mean `email`?"),
+            ("{{ contnet|upper }}", "no event has a field `contnet` did you mean `content`?"),
+            ("{{ window.strat }}", "did you mean `start`?"),
+            ("{% if kind == 'lead' %}{{ sesion_id }}{% endif %}", "did you mean `session_id`?"),
+            ("{{ person.emial }}{{ persn.email }}", "did you mean `person`?"),
+        ] {
+            assert!(told(wrong).contains(right), "{wrong}: {}", told(wrong));
+        }
+        assert_eq!(told("{{ person.emial }}{{ person.emial|upper }}").lines().count(), 1);
+    }
+
+    #[test]
+    fn what_would_fail_on_every_event_is_found_in_every_branch() {
+        for (wrong, right) in [
+            ("{{ person.email | nofilter }}", "unknown filter"),
+            ("{% if person.email %}{{ content|shout }}{% endif %}", "unknown filter"),
+            ("{% if not person.email %}{{ content|shout }}{% endif %}", "unknown filter"),
+            ("{% if kind == 'appointment' %}{{ content|shout }}{% endif %}", "unknown filter"),
+            ("{% for message in messages %}{{ message.text|shout }}{% endfor %}", "unknown filter"),
+            ("{{ content is leadlike }}", "unknown test"),
+            ("{{ shout(content) }}", "unknown function"),
+            ("{{ content.upper() }}", "unknown method"),
+            ("{% include 'other' %}", "template not found"),
+        ] {
+            assert!(told(wrong).contains(right), "{wrong}: {}", told(wrong));
+        }
+    }
+
+    #[test]
+    fn names_of_the_template_itself_and_fields_of_some_events_are_no_fault() {
+        for right in [
+            "{% for message in messages %}{{ loop.index }}: {{ message.author }} {{ message.text }}{% endfor %}",
+            "{% set name = person.first_name %}{{ name|default('you') }}",
+            "{% macro greet(name) %}Hi {{ name }}{% endmacro %}{{ greet(person.last_name) }}",
+            "{% with short = content|default('')|truncate %}{{ short }}{% endwith %}",
+            "{{ extra['Company Name'] }}{{ raw.Deep.Field.Names }}{{ window.start }}{{ range(3)|join }}",
+            "{{ stale }}{{ chatbot_name }}{{ created_at[:10] }}{{ 'a' ~ person }}{{ dict(a=1).a }}",
+        ] {
+            FieldMap::compile(&map(&[("x", right)])).unwrap_or_else(|faults| panic!("{right}: {faults:?}"));
+        }
+    }
+
+    #[test]
+    fn the_known_names_are_those_of_an_event() {
+        for sample in samples().skip(1) {
+            let event: Event = serde_json::from_value(serde_json::to_value(&sample).unwrap()).unwrap();
+            let event = serde_json::to_value(event).unwrap();
+            let names = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+            assert_eq!(names(&event), EVENT_FIELDS.map(str::to_owned).into());
+            assert_eq!(names(&event["person"]), PERSON_FIELDS.map(str::to_owned).into());
+            assert_eq!(names(&event["window"]), WINDOW_FIELDS.map(str::to_owned).into());
+        }
     }
 
     #[test]

@@ -39,6 +39,11 @@ pub fn mask(secret: &str) -> String {
     }
 }
 
+/// The text, or `otherwise` when there is nothing to read in it.
+pub(crate) fn or_else(text: String, otherwise: impl FnOnce() -> String) -> String {
+    if text.trim().is_empty() { otherwise() } else { text }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

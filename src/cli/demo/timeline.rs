@@ -145,7 +145,11 @@ fn retry(delivery: &DeliveryRow) -> String {
 
 fn stop(delivery: &DeliveryRow) -> String {
     let name = &delivery.destination;
-    let tries = if delivery.attempts > 0 { format!(" (try {})", delivery.attempts + 1) } else { String::new() };
+    let tries = match (delivery.state.is_pending(), delivery.attempts) {
+        (true, 0) | (false, 0 | 1) => String::new(),
+        (true, failed) => format!(" ({failed} failed)"),
+        (false, tried) => format!(" (try {tried})"),
+    };
     match delivery.state {
         State::Delivered => {
             let record = delivery.record.as_ref().map(|record| record.id.as_str()).filter(|id| id.chars().count() <= RECORD_WIDTH);
@@ -212,7 +216,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_lead_that_arrived_is_one_line() {
-        let row = row(1, &[("spreadsheet", State::Delivered, 0), ("crm", State::Delivered, 0), ("json", State::Skipped, 0)]);
+        let row = row(1, &[("spreadsheet", State::Delivered, 1), ("crm", State::Delivered, 1), ("json", State::Skipped, 1)]);
         let mut timeline = timeline();
         assert_eq!(
             timeline.update(std::slice::from_ref(&row), now()),
@@ -228,10 +232,10 @@ pub(super) mod tests {
         let waiting = [row(1, &[("crm", State::Waiting, 1)])];
         assert_eq!(timeline.update(&waiting, now()), ["↻ 12:00:01  David Garcia      crm: the CRM failed (503); will be tried again"]);
         assert!(timeline.update(&waiting, now()).is_empty());
-        assert_eq!(timeline.pending(&waiting), ["· 12:00:01  David Garcia      lead → crm … (try 2)"]);
+        assert_eq!(timeline.pending(&waiting), ["· 12:00:01  David Garcia      lead → crm … (1 failed)"]);
         assert_eq!(timeline.update(&[row(1, &[("crm", State::Waiting, 2)])], now()).len(), 1);
         assert_eq!(
-            timeline.update(&[row(1, &[("crm", State::Delivered, 2)])], now()),
+            timeline.update(&[row(1, &[("crm", State::Delivered, 3)])], now()),
             ["✓ 12:00:01  David Garcia      lead → crm 101 (try 3)"]
         );
     }
@@ -255,7 +259,7 @@ pub(super) mod tests {
         let mut timeline = Timeline::new(vec!["a very long destination name".repeat(4)], false);
         let name = timeline.stations[0].clone();
         let rows = [row(2, &[(&name, State::Waiting, 1)]), {
-            let mut first = row(1, &[(&name, State::Delivered, 0)]);
+            let mut first = row(1, &[(&name, State::Delivered, 1)]);
             first.event.person.first_name = Some("\u{1b}[31m".repeat(30));
             first
         }];

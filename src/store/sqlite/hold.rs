@@ -7,18 +7,45 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 impl Sqlite {
-    /// Parks a destination. A hold that is on gets the new reason and end and keeps its beginning.
+    /// Parks a destination for a person. A hold that is on gets the new reason and end and keeps its beginning.
     ///
     /// # Errors
     /// `Unavailable` when nothing was committed.
     pub async fn hold(&self, destination: DestinationId, reason: String, until: Option<Timestamp>, now: Timestamp) -> Result<()> {
+        self.park(destination, reason, until, now, true).await
+    }
+
+    /// Parks a destination because of what it answered. A hold without end stays as it is: only a person ends it.
+    ///
+    /// # Errors
+    /// `Unavailable` when nothing was committed.
+    pub async fn hold_by_attempt(
+        &self,
+        destination: DestinationId,
+        reason: String,
+        until: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<()> {
+        self.park(destination, reason, until, now, false).await
+    }
+
+    async fn park(
+        &self,
+        destination: DestinationId,
+        reason: String,
+        until: Option<Timestamp>,
+        now: Timestamp,
+        overrule: bool,
+    ) -> Result<()> {
         self.writer
             .write(move |unit| {
+                unit.tally.forget_parked();
                 unit.connection
                     .prepare_cached(
-                        "UPDATE destination SET hold_reason = ?2, hold_until = ?3, hold_since = coalesce(hold_since, ?4) WHERE id = ?1",
+                        "UPDATE destination SET hold_reason = ?2, hold_until = ?3, hold_since = coalesce(hold_since, ?4)
+                         WHERE id = ?1 AND (?5 OR hold_since IS NULL OR hold_until IS NOT NULL)",
                     )?
-                    .execute(params![destination, reason, until.map(micros), micros(now)])?;
+                    .execute(params![destination, reason, until.map(micros), micros(now), overrule])?;
                 Ok(())
             })
             .await
@@ -29,16 +56,56 @@ impl Sqlite {
     /// # Errors
     /// `Unavailable` when nothing was committed.
     pub async fn resume(&self, destination: DestinationId, now: Timestamp) -> Result<bool> {
+        self.release_hold(destination, None, now).await
+    }
+
+    /// Releases a destination whose hold has an end that has come, and no other.
+    ///
+    /// # Errors
+    /// `Unavailable` when nothing was committed.
+    pub async fn resume_expired(&self, destination: DestinationId, now: Timestamp) -> Result<bool> {
+        self.release_hold(destination, Some(now), now).await
+    }
+
+    async fn release_hold(&self, destination: DestinationId, expired_at: Option<Timestamp>, now: Timestamp) -> Result<bool> {
         self.writer
             .write(move |unit| {
+                unit.tally.forget_parked();
                 let changed = unit
                     .connection
                     .prepare_cached(
                         "UPDATE destination SET parked_us = parked_us + max(0, ?2 - hold_since), hold_reason = NULL, hold_since = NULL, hold_until = NULL
-                         WHERE id = ?1 AND hold_since IS NOT NULL",
+                         WHERE id = ?1 AND hold_since IS NOT NULL AND (?3 IS NULL OR hold_until <= ?3)",
                     )?
-                    .execute(params![destination, micros(now)])?;
+                    .execute(params![destination, micros(now), expired_at.map(micros)])?;
                 Ok(changed == 1)
+            })
+            .await
+    }
+
+    /// Says that a bridge runs at this moment.
+    ///
+    /// # Errors
+    /// `Unavailable` when nothing was committed.
+    pub async fn beat(&self, now: Timestamp) -> Result<()> {
+        let alive_at = micros(now);
+        self.writer
+            .write(move |unit| Ok(unit.connection.execute("UPDATE pulse SET beats = beats + 1, alive_at = ?1", [alive_at]).map(drop)?))
+            .await
+    }
+
+    /// The time in which no bridge ran does not count for deliveries: a machine that was off must not kill them. What is on hold
+    /// has that time already.
+    pub(super) async fn credit_absence(&self, now: Timestamp) -> Result<()> {
+        let now = micros(now);
+        self.writer
+            .write(move |unit| {
+                unit.connection.execute(
+                    "UPDATE destination SET parked_us = parked_us + max(0, ?1 - coalesce((SELECT alive_at FROM pulse), ?1)) WHERE hold_since IS NULL",
+                    [now],
+                )?;
+                unit.connection.execute("UPDATE pulse SET beats = beats + 1, alive_at = ?1", [now])?;
+                Ok(())
             })
             .await
     }
@@ -51,6 +118,7 @@ impl Sqlite {
         let outage_us = i64::try_from(outage.as_micros()).unwrap_or(0).max(0);
         self.writer
             .write(move |unit| {
+                unit.tally.forget_parked();
                 unit.connection
                     .prepare_cached("UPDATE destination SET parked_us = parked_us + ?2 WHERE id = ?1")?
                     .execute(params![destination, outage_us])?;
@@ -59,7 +127,7 @@ impl Sqlite {
             .await
     }
 
-    /// All destinations the store knows, also those that left the configuration, without `oldest_pending`. Cheap.
+    /// All destinations the store knows, also those that left the configuration, without `due_since`. Cheap.
     ///
     /// # Errors
     /// `Unavailable` when the file cannot be read.
@@ -74,7 +142,7 @@ impl Sqlite {
         .await
     }
 
-    /// The same, with the oldest pending delivery of each.
+    /// The same, with `due_since`.
     ///
     /// # Errors
     /// `Unavailable` when the file cannot be read.
@@ -82,7 +150,7 @@ impl Sqlite {
         let mut rows = self.holds().await?;
         self.read(move |connection| {
             for row in &mut rows {
-                row.oldest_pending = read_oldest_pending(connection, row.id)?;
+                row.due_since = read_due_since(connection, row.id)?;
             }
             Ok(rows)
         })
@@ -113,20 +181,11 @@ fn read_destination(row: &Row<'_>) -> rusqlite::Result<DestinationRow> {
         }),
         None => None,
     };
-    Ok(DestinationRow {
-        id: row.get(0)?,
-        name: row.get(1)?,
-        hold,
-        parked_us: row.get(5)?,
-        counts: read_counts(row, 6)?,
-        oldest_pending: None,
-    })
+    Ok(DestinationRow { id: row.get(0)?, name: row.get(1)?, hold, parked_us: row.get(5)?, counts: read_counts(row, 6)?, due_since: None })
 }
 
-fn read_oldest_pending(connection: &Connection, destination: DestinationId) -> Result<Option<Timestamp>> {
-    let mut query = connection.prepare_cached(
-        "SELECT received_at FROM event WHERE seq = (SELECT min(event) FROM delivery WHERE destination = ?1 AND state < 3)",
-    )?;
-    let mut rows = query.query_map([destination], |row| row.get::<_, i64>(0))?;
-    Ok(rows.next().transpose()?.map(moment))
+fn read_due_since(connection: &Connection, destination: DestinationId) -> Result<Option<Timestamp>> {
+    let mut query = connection.prepare_cached("SELECT min(not_before) FROM delivery WHERE destination = ?1 AND state = 0")?;
+    let due: Option<i64> = query.query_row([destination], |row| row.get(0))?;
+    Ok(due.map(moment).filter(|due| *due <= Timestamp::now()))
 }

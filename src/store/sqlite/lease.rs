@@ -1,7 +1,9 @@
 //! Taking deliveries to work on, and bringing them back.
 
 use super::{Sqlite, ledger, micros, moment, writer::Unit};
-use crate::store::{Again, AttemptRow, Claimed, DeliveryKey, DestinationId, Ended, Handoff, Leased, Outcome, Result, Settlement, State};
+use crate::store::{
+    Again, AttemptRow, Claimed, DeliveryKey, DestinationId, Ended, Handoff, Leased, Outcome, Result, Settlement, State, places_for,
+};
 use jiff::Timestamp;
 use leadwire_connector::Event;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -14,9 +16,12 @@ struct Row {
     attempts: u32,
     clock_start: i64,
     parked_base_us: i64,
-    body: String,
+    body: Option<String>,
     steps: Vec<(String, String)>,
 }
+
+/// Bodies of one claim, in bytes: what is over waits for the next one.
+const CLAIM_BYTES: usize = 8 << 20;
 
 impl Sqlite {
     /// Leases at most `limit` deliveries that are due, longest due first.
@@ -29,9 +34,9 @@ impl Sqlite {
         let (rows, next_due) = self.writer.write(move |unit| lease_due(unit.connection, destination, limit, micros(now))).await?;
         let mut deliveries = Vec::with_capacity(rows.len());
         for row in rows {
-            match serde_json::from_str::<Event>(&row.body) {
+            match read_body(&row) {
                 Ok(event) => deliveries.push(leased(row, event)),
-                Err(error) => self.bury(row, &error, now).await?,
+                Err(remark) => self.bury(row, remark, now).await,
             }
         }
         Ok(Claimed { deliveries, next_due: next_due.map(moment) })
@@ -92,16 +97,24 @@ impl Sqlite {
 
     /// What was leased by a process that is gone waits again.
     pub(super) async fn free_leases(&self) -> Result<()> {
-        self.writer
-            .write(|unit| Ok(unit.connection.execute("UPDATE delivery SET state = 0 WHERE state = 1 AND state < 3", []).map(drop)?))
-            .await
+        // The inner query reads the index of what is pending and nothing else.
+        let sql = "UPDATE delivery SET state = 0 WHERE (event, destination) IN (SELECT event, destination FROM delivery WHERE state < 3 AND state = 1)";
+        self.writer.write(move |unit| Ok(unit.connection.execute(sql, []).map(drop)?)).await
     }
 
-    async fn bury(&self, row: Row, error: &serde_json::Error, now: Timestamp) -> Result<()> {
-        let remark = Some(format!("the stored event cannot be read: {error}"));
-        let outcome = Outcome::Ended(Ended { state: State::Dead, record: None, remark });
-        self.settle(Settlement { key: row.key, person_key: row.person_key, outcome, at: now, attempt: None }).await
+    /// When it cannot be written, the lease goes on until the next start, and the others are delivered all the same.
+    async fn bury(&self, row: Row, remark: String, now: Timestamp) {
+        let outcome = Outcome::Ended(Ended { state: State::Dead, record: None, remark: Some(remark) });
+        let settlement = Settlement { key: row.key, person_key: row.person_key, outcome, at: now, attempt: None };
+        if let Err(error) = self.settle(settlement).await {
+            tracing::error!("a delivery whose event cannot be read was not made a dead letter: {error}");
+        }
     }
+}
+
+fn read_body(row: &Row) -> std::result::Result<Event, String> {
+    let body = row.body.as_ref().ok_or_else(|| "the event of this delivery is missing from the store".to_owned())?;
+    serde_json::from_str(body).map_err(|error| format!("the stored event cannot be read: {error}"))
 }
 
 fn leased(row: Row, event: Event) -> Leased {
@@ -112,36 +125,45 @@ fn leased(row: Row, event: Event) -> Leased {
         attempts: row.attempts,
         clock_start: moment(row.clock_start),
         parked_base_us: row.parked_base_us,
+        places: places_for(row.body.as_ref().map_or(0, String::len)),
         steps: row.steps,
     }
 }
 
 fn lease_due(connection: &Connection, destination: DestinationId, limit: u32, now: i64) -> Result<(Vec<Row>, Option<i64>)> {
-    let mut due = connection.prepare_cached(
-        "SELECT d.event, d.person, d.attempts, d.clock_start, d.parked_base, e.body
-         FROM delivery d JOIN event e ON e.seq = d.event
-         WHERE d.destination = ?1 AND d.state = 0 AND d.not_before <= ?2 ORDER BY d.not_before, d.event LIMIT ?3",
-    )?;
-    let rows = due.query_map(params![destination, now, limit], |row| {
-        Ok(Row {
-            key: DeliveryKey { event: row.get(0)?, destination },
-            person_key: row.get(1)?,
-            attempts: row.get(2)?,
-            clock_start: row.get(3)?,
-            parked_base_us: row.get(4)?,
-            body: row.get(5)?,
-            steps: Vec::new(),
-        })
-    })?;
-    let mut rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut rows = find_due(connection, destination, limit, now)?;
     let mut lease = connection.prepare_cached("UPDATE delivery SET state = 1 WHERE event = ?1 AND destination = ?2")?;
     for row in &mut rows {
         lease.execute(params![row.key.event, destination])?;
         row.steps = read_steps(connection, row.key)?;
     }
-    let is_short = rows.len() < limit as usize;
-    let next_due = if is_short { read_next_due(connection, destination)? } else { Some(now) };
-    Ok((rows, next_due))
+    Ok((rows, read_next_due(connection, destination)?))
+}
+
+fn find_due(connection: &Connection, destination: DestinationId, limit: u32, now: i64) -> Result<Vec<Row>> {
+    let mut due = connection.prepare_cached(
+        "SELECT d.event, d.person, d.attempts, d.clock_start, d.parked_base, e.body
+         FROM delivery d LEFT JOIN event e ON e.seq = d.event
+         WHERE d.destination = ?1 AND d.state = 0 AND d.not_before <= ?2 ORDER BY d.not_before, d.event LIMIT ?3",
+    )?;
+    let mut found = due.query(params![destination, now, limit])?;
+    let (mut rows, mut bytes) = (Vec::new(), 0);
+    while bytes < CLAIM_BYTES
+        && let Some(row) = found.next()?
+    {
+        let body: Option<String> = row.get(5)?;
+        bytes += body.as_ref().map_or(0, String::len);
+        rows.push(Row {
+            key: DeliveryKey { event: row.get(0)?, destination },
+            person_key: row.get(1)?,
+            attempts: row.get(2)?,
+            clock_start: row.get(3)?,
+            parked_base_us: row.get(4)?,
+            body,
+            steps: Vec::new(),
+        });
+    }
+    Ok(rows)
 }
 
 fn read_steps(connection: &Connection, key: DeliveryKey) -> Result<Vec<(String, String)>> {
@@ -165,7 +187,7 @@ fn settle(unit: &mut Unit<'_>, settlement: &Settlement) -> Result<()> {
         Outcome::Ended(ended) => {
             let has_ended = end(unit.connection, key, ended, settlement.at)?;
             match &settlement.person_key {
-                Some(person) if has_ended => unblock_next(unit, key.destination, person),
+                Some(person) if has_ended => unblock_next(unit, key.destination, person, settlement.at),
                 _ => Ok(()),
             }
         }
@@ -183,7 +205,7 @@ fn end(connection: &Connection, key: DeliveryKey, ended: &Ended, at: Timestamp) 
     let (id, url) = ended.record.as_ref().map_or((None, None), |record| (Some(&record.id), record.url.as_ref()));
     let changed = connection
         .prepare_cached(
-            "UPDATE delivery SET state = ?3, ended_at = ?4, record_id = coalesce(?5, record_id), record_url = coalesce(?6, record_url), remark = ?7
+            "UPDATE delivery SET state = ?3, ended_at = ?4, attempts = attempts + 1, record_id = coalesce(?5, record_id), record_url = coalesce(?6, record_url), remark = ?7
              WHERE event = ?1 AND destination = ?2 AND state < 3",
         )?
         .execute(params![key.event, key.destination, ended.state.number(), micros(at), id, url, ended.remark])?;
@@ -193,16 +215,17 @@ fn end(connection: &Connection, key: DeliveryKey, ended: &Ended, at: Timestamp) 
     Ok(changed == 1)
 }
 
-/// The next delivery of the person becomes due, and its lane is told.
-pub(super) fn unblock_next(unit: &mut Unit<'_>, destination: DestinationId, person: &[u8; 16]) -> Result<()> {
+/// The next delivery of the person becomes due, with its whole time before it, and its lane is told.
+fn unblock_next(unit: &mut Unit<'_>, destination: DestinationId, person: &[u8; 16], now: Timestamp) -> Result<()> {
     let mut query = unit
         .connection
         .prepare_cached("SELECT event, state FROM delivery WHERE destination = ?1 AND person = ?2 AND state < 3 ORDER BY event LIMIT 1")?;
     let next: Option<(i64, i64)> = query.query_row(params![destination, person], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     let Some((event, _)) = next.filter(|(_, state)| *state == State::Blocked.number()) else { return Ok(()) };
+    let parked_base = unit.tally.parked_us(unit.connection, destination, micros(now))?;
     unit.connection
-        .prepare_cached("UPDATE delivery SET state = 0 WHERE event = ?1 AND destination = ?2")?
-        .execute(params![event, destination])?;
+        .prepare_cached("UPDATE delivery SET state = 0, clock_start = ?3, parked_base = ?4 WHERE event = ?1 AND destination = ?2")?
+        .execute(params![event, destination, micros(now), parked_base])?;
     unit.hand_off(destination, Handoff::Waiting);
     Ok(())
 }

@@ -64,6 +64,11 @@ impl Tally {
         Ok(parked_us + hold_since.map_or(0, |since| now_us.saturating_sub(since).max(0)))
     }
 
+    /// Holds changed in this transaction: what was read of them is read again.
+    pub(super) fn forget_parked(&mut self) {
+        self.parked.clear();
+    }
+
     /// Writes what was added.
     pub(super) fn write(&self, connection: &Connection) -> Result<()> {
         for (source, count) in &self.received {

@@ -97,6 +97,7 @@ impl Sqlite {
             Error::Refused(format!("another bridge runs on {}; stop it, or set [store] url to another file", self.readers.path.display()))
         })?;
         self.free_leases().await?;
+        self.credit_absence(Timestamp::now()).await?;
         Ok(Ownership { _lock: lock })
     }
 
@@ -124,7 +125,7 @@ impl Sqlite {
     /// # Errors
     /// Why it cannot.
     pub async fn probe(&self) -> Result<()> {
-        self.writer.write(|unit| Ok(unit.connection.execute("UPDATE probe SET times = times + 1", []).map(drop)?)).await
+        self.writer.write(|unit| Ok(unit.connection.execute("UPDATE pulse SET beats = beats + 1", []).map(drop)?)).await
     }
 
     /// Runs a query on a reading connection, off the async threads.
@@ -185,6 +186,7 @@ fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
         "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
          PRAGMA foreign_keys = OFF;
+         PRAGMA recursive_triggers = ON;
          PRAGMA wal_autocheckpoint = 16000;
          PRAGMA journal_size_limit = 67108864;
          PRAGMA cache_size = -16384;

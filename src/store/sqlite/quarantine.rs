@@ -1,7 +1,7 @@
 //! Bodies that could not be verified: kept, bounded, never delivered.
 
 use super::{Sqlite, micros, moment, receive};
-use crate::store::{Error, NewEvent, QuarantineRow, Quarantined, Received, Refused, Result};
+use crate::store::{NewEvent, QuarantineClass, QuarantineRow, Quarantined, Received, Refused, Result};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use sha2::{Digest, Sha256};
@@ -10,9 +10,15 @@ use std::sync::Arc;
 /// How much of a source the quarantine keeps.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Bytes of bodies of one source. Refused bodies push out older refused ones; promised ones are never pushed out.
+    /// Bytes of one source in each class; of hopeless ones a sixteenth.
     pub max_bytes: u64,
 }
+
+/// What a row takes beyond header and body, about, with its place in the indexes.
+const ROW_BYTES: usize = 512;
+
+/// A longer signature header is malformed anyway, and would be a way to fill the disk.
+const KEPT_HEADER_BYTES: usize = 2_048;
 
 const COLUMNS: &str = "id, source, at, client, times, size, code, reason, header";
 
@@ -40,6 +46,15 @@ impl Sqlite {
         .await
     }
 
+    /// How many bodies there are.
+    ///
+    /// # Errors
+    /// `Unavailable` when the file cannot be read.
+    pub async fn count_quarantined(&self) -> Result<i64> {
+        self.read(|connection| Ok(connection.query_row("SELECT coalesce(sum(bodies), 0) FROM quarantine_total", [], |row| row.get(0))?))
+            .await
+    }
+
     /// The rows of a source after `after`, in order, with their bodies: for verifying again piece by piece.
     ///
     /// # Errors
@@ -62,13 +77,8 @@ impl Sqlite {
         let names = Arc::clone(&self.names);
         self.writer
             .write(move |unit| {
-                let mut received = Vec::with_capacity(events.len());
-                for new in &events {
-                    let source = names.sources.get(&new.event.source).copied();
-                    let source = source.ok_or_else(|| Error::Refused(format!("the source {} is not registered", new.event.source)))?;
-                    let body = serde_json::to_string(&new.event).map_err(|error| Error::Refused(error.to_string()))?;
-                    received.push(receive::store(unit, source, new, &body)?);
-                }
+                // Another process may have admitted it in the meantime; then its events are duplicates.
+                let received = events.iter().map(|new| receive::store(unit, &names, new)).collect::<Result<_>>()?;
                 unit.connection.execute("DELETE FROM quarantine WHERE id = ?1", [id])?;
                 Ok(received)
             })
@@ -98,7 +108,7 @@ impl Sqlite {
         self.writer
             .write(move |unit| {
                 Ok(unit.connection.execute(
-                    "DELETE FROM quarantine WHERE (?1 IS NULL OR source = ?1) AND (?2 IS NULL OR at < ?2) AND (?3 OR NOT promised)",
+                    "DELETE FROM quarantine WHERE (?1 IS NULL OR source = ?1) AND (?2 IS NULL OR at < ?2) AND (?3 OR class < 2)",
                     params![source, before.map(micros), with_promised],
                 )?)
             })
@@ -113,59 +123,66 @@ fn digest(refused: &Refused) -> [u8; 32] {
 }
 
 fn keep(connection: &Connection, refused: &Refused, digest: &[u8; 32], limits: Limits) -> Result<Quarantined> {
+    let class = class_number(refused.class);
     let repeated = connection
-        .prepare_cached("UPDATE quarantine SET times = times + 1, at = ?3, promised = max(promised, ?4) WHERE source = ?1 AND digest = ?2")?
-        .execute(params![refused.source, digest, micros(refused.at), refused.promised])?;
+        .prepare_cached("UPDATE quarantine SET times = times + 1, at = ?3 WHERE source = ?1 AND digest = ?2 AND class >= ?4")?
+        .execute(params![refused.source, digest, micros(refused.at), class])?;
     if repeated == 1 {
-        return Ok(Quarantined::Kept);
+        return Ok(Quarantined::Kept { pushed_out: 0 });
     }
-    let most = i64::try_from(limits.max_bytes).unwrap_or(i64::MAX);
-    let size = i64::try_from(refused.body.len()).unwrap_or(i64::MAX);
-    if !make_room(connection, &refused.source, most.saturating_sub(size))? {
-        return Ok(Quarantined::Full);
-    }
+    let header = refused.header.as_deref().map(|header| header.get(..KEPT_HEADER_BYTES).unwrap_or(header));
+    let size = i64::try_from(refused.body.len() + header.map_or(0, str::len) + ROW_BYTES).unwrap_or(i64::MAX);
+    let Some(pushed_out) = make_room(connection, refused, size, limits)? else { return Ok(Quarantined::Full) };
     connection
         .prepare_cached(
-            "INSERT INTO quarantine (source, digest, at, client, header, body, size, code, reason, promised) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            "INSERT OR REPLACE INTO quarantine (source, class, size, digest, at, client, code, reason, header, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute(params![
             refused.source,
+            class,
+            size,
             digest,
             micros(refused.at),
             refused.client,
-            refused.header,
-            refused.body.as_ref(),
-            size,
             refused.code,
             refused.reason,
-            refused.promised,
+            header,
+            refused.body.as_ref(),
         ])?;
-    Ok(Quarantined::Kept)
+    Ok(Quarantined::Kept { pushed_out })
 }
 
-/// Removes the oldest refused bodies of the source until at most `most` bytes are left. False when promised bodies fill it.
-fn make_room(connection: &Connection, source: &str, most: i64) -> Result<bool> {
-    let total = |promised_only: bool| -> Result<i64> {
-        let mut query =
-            connection.prepare_cached("SELECT coalesce(sum(size), 0) FROM quarantine WHERE source = ?1 AND (promised OR NOT ?2)")?;
-        Ok(query.query_row(params![source, promised_only], |row| row.get(0))?)
-    };
-    let mut left = total(false)?;
-    if left <= most {
-        return Ok(true);
+fn class_number(class: QuarantineClass) -> i64 {
+    match class {
+        QuarantineClass::Hopeless => 0,
+        QuarantineClass::Refused => 1,
+        QuarantineClass::Promised => 2,
     }
-    if total(true)? > most {
-        return Ok(false);
+}
+
+/// Removes the largest bodies of the class until `size` more bytes fit; how many, or `None` when they cannot fit.
+fn make_room(connection: &Connection, refused: &Refused, size: i64, limits: Limits) -> Result<Option<u32>> {
+    let most = i64::try_from(limits.max_bytes).unwrap_or(i64::MAX);
+    let most = if refused.class == QuarantineClass::Hopeless { most / 16 } else { most };
+    let class = class_number(refused.class);
+    let mut total = connection.prepare_cached("SELECT bytes FROM quarantine_total WHERE source = ?1 AND class = ?2")?;
+    let mut over = total.query_row(params![refused.source, class], |row| row.get::<_, i64>(0)).optional()?.unwrap_or(0) + size - most;
+    if over > 0 && (refused.class == QuarantineClass::Promised || size > most) {
+        return Ok(None);
     }
-    while left > most {
-        let mut oldest =
-            connection.prepare_cached("SELECT id, size FROM quarantine WHERE source = ?1 AND NOT promised ORDER BY id LIMIT 1")?;
-        let found: Option<(i64, i64)> = oldest.query_row([source], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-        let Some((id, size)) = found else { return Ok(false) };
+    let mut largest =
+        connection.prepare_cached("SELECT id, size FROM quarantine WHERE source = ?1 AND class = ?2 ORDER BY size DESC LIMIT 1")?;
+    let mut pushed_out = 0;
+    while over > 0 {
+        let found: Option<(i64, i64)> =
+            largest.query_row(params![refused.source, class], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        let Some((id, freed)) = found else { return Ok(None) };
         connection.prepare_cached("DELETE FROM quarantine WHERE id = ?1")?.execute([id])?;
-        left -= size;
+        over -= freed;
+        pushed_out += 1;
     }
-    Ok(true)
+    Ok(Some(pushed_out))
 }
 
 fn read_row(row: &Row<'_>) -> rusqlite::Result<QuarantineRow> {

@@ -1,7 +1,7 @@
 //! Storing what was received: an event and its deliveries, in one transaction.
 
-use super::{Sqlite, micros, writer::Unit};
-use crate::store::{DeliveryKey, DestinationId, Error, Handoff, Leased, NewEvent, Received, Result, State};
+use super::{Names, Sqlite, micros, writer::Unit};
+use crate::store::{DeliveryKey, DestinationId, Error, Handoff, Leased, NewEvent, Received, Result, State, places_for};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::sync::Arc;
 
@@ -14,28 +14,15 @@ impl Sqlite {
     /// `Unavailable` when nothing was committed.
     pub async fn receive(&self, events: Vec<NewEvent>) -> Result<Vec<Received>> {
         let names = Arc::clone(&self.names);
-        let bodies = events.iter().map(|new| serde_json::to_string(&new.event)).collect::<std::result::Result<Vec<_>, _>>();
-        let bodies = bodies.map_err(|error| Error::Refused(format!("the event cannot be written as JSON: {error}")))?;
-        self.writer
-            .write(move |unit| {
-                let source = |new: &NewEvent| names.sources.get(&new.event.source).copied();
-                events
-                    .iter()
-                    .zip(&bodies)
-                    .map(|(new, body)| {
-                        let source =
-                            source(new).ok_or_else(|| Error::Refused(format!("the source {} is not registered", new.event.source)))?;
-                        store(unit, source, new, body)
-                    })
-                    .collect()
-            })
-            .await
+        self.writer.write(move |unit| events.iter().map(|new| store(unit, &names, new)).collect()).await
     }
 }
 
 /// Stores one event; a duplicate is counted at the first one.
-pub(super) fn store(unit: &mut Unit<'_>, source: i64, new: &NewEvent, body: &str) -> Result<Received> {
-    let Some(seq) = insert_event(unit.connection, source, new, body)? else {
+pub(super) fn store(unit: &mut Unit<'_>, names: &Names, new: &NewEvent) -> Result<Received> {
+    let source = names.sources.get(&new.event.source).copied();
+    let source = source.ok_or_else(|| Error::Refused(format!("the source {} is not registered", new.event.source)))?;
+    let Some(seq) = insert_event(unit.connection, source, new)? else {
         count_duplicate(unit.connection, source, &new.content_key)?;
         return Ok(Received::Duplicate);
     };
@@ -46,7 +33,7 @@ pub(super) fn store(unit: &mut Unit<'_>, source: i64, new: &NewEvent, body: &str
     Ok(Received::New)
 }
 
-fn insert_event(connection: &Connection, source: i64, new: &NewEvent, body: &str) -> Result<Option<i64>> {
+fn insert_event(connection: &Connection, source: i64, new: &NewEvent) -> Result<Option<i64>> {
     let event = &new.event;
     let mut insert = connection.prepare_cached(
         "INSERT INTO event (id, source, content_key, kind, received_at, email, phone, session_id, deliveries, body)
@@ -62,7 +49,7 @@ fn insert_event(connection: &Connection, source: i64, new: &NewEvent, body: &str
         event.person.phone,
         event.session_id,
         i64::try_from(new.destinations.len()).unwrap_or(i64::MAX),
-        body,
+        new.body,
     ])?;
     Ok((inserted == 1).then(|| connection.last_insert_rowid()))
 }
@@ -76,28 +63,31 @@ fn count_duplicate(connection: &Connection, source: i64, content_key: &[u8; 24])
 fn insert_delivery(unit: &mut Unit<'_>, seq: i64, destination: DestinationId, new: &NewEvent) -> Result<()> {
     let received_at = micros(new.event.received_at);
     let parked_base = unit.tally.parked_us(unit.connection, destination, received_at)?;
-    let state = birth_state(unit, destination, new.person_key.as_ref())?;
+    let state = birth_state(unit, destination, new)?;
+    // Told first: when the insert fails, the place that was taken is given back with the handoff.
+    match state {
+        State::Leased => unit.hand_off(destination, Handoff::Leased(fresh_lease(seq, destination, new, parked_base))),
+        State::Waiting => unit.hand_off(destination, Handoff::Waiting),
+        _ => {}
+    }
     unit.connection
         .prepare_cached(
             "INSERT INTO delivery (event, destination, state, person, not_before, clock_start, parked_base) VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)",
         )?
         .execute(params![seq, destination, state.number(), new.person_key, received_at, parked_base])?;
     unit.tally.add_created(destination);
-    match state {
-        State::Leased => unit.hand_off(destination, Handoff::Leased(fresh_lease(seq, destination, new, parked_base))),
-        State::Waiting => unit.hand_off(destination, Handoff::Waiting),
-        _ => {}
-    }
     Ok(())
 }
 
-fn birth_state(unit: &Unit<'_>, destination: DestinationId, person: Option<&[u8; 16]>) -> Result<State> {
-    if let Some(person) = person
+/// A large event waits in the store, where it takes no memory, until its lane has room for it.
+fn birth_state(unit: &Unit<'_>, destination: DestinationId, new: &NewEvent) -> Result<State> {
+    if let Some(person) = &new.person_key
         && is_person_pending(unit.connection, destination, person)?
     {
         return Ok(State::Blocked);
     }
-    Ok(if unit.try_enter(destination) { State::Leased } else { State::Waiting })
+    let is_small = places_for(new.body.len()) == 1;
+    Ok(if is_small && unit.try_enter(destination) { State::Leased } else { State::Waiting })
 }
 
 /// Whether a delivery of this person has not ended at this destination.
@@ -115,5 +105,6 @@ fn fresh_lease(seq: i64, destination: DestinationId, new: &NewEvent, parked_base
         clock_start: new.event.received_at,
         parked_base_us,
         steps: Vec::new(),
+        places: 1,
     }
 }

@@ -2,12 +2,12 @@
 
 use super::receive::is_person_pending;
 use super::row::DELIVERY_TABLES;
-use super::search::delivery_conditions;
+use super::search::{Conditions, delivery_conditions};
 use super::writer::Unit;
 use super::{Sqlite, ledger, micros};
 use crate::store::{DeliveryFilter, DeliveryKey, Handoff, Result, State};
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use uuid::Uuid;
 
 impl Sqlite {
@@ -16,32 +16,18 @@ impl Sqlite {
     /// # Errors
     /// `Unavailable` when the file cannot be read.
     pub async fn find_ended(&self, filter: DeliveryFilter) -> Result<Vec<DeliveryKey>> {
-        self.read(move |connection| {
-            let conditions = delivery_conditions(&filter);
-            let sql = format!(
-                "SELECT d.event, d.destination FROM {DELIVERY_TABLES} WHERE d.state >= 3 AND d.state <> 6 AND {} ORDER BY d.event, d.destination",
-                conditions.clause()
-            );
-            let mut query = connection.prepare(&sql)?;
-            let keys = query.query_map(params_from_iter(&conditions.values), |row| Ok(DeliveryKey { event: row.get(0)?, destination: row.get(1)? }))?;
-            Ok(keys.collect::<rusqlite::Result<_>>()?)
-        })
-        .await
+        self.read(move |connection| read_ended(connection, &delivery_conditions(&filter))).await
     }
 
-    /// The ended deliveries of one event, at one destination or at all.
+    /// The ended deliveries of one event that match.
     ///
     /// # Errors
     /// `Unavailable` when the file cannot be read.
-    pub async fn find_ended_of(&self, event: Uuid, destination: Option<String>) -> Result<Vec<DeliveryKey>> {
+    pub async fn find_ended_of(&self, event: Uuid, filter: DeliveryFilter) -> Result<Vec<DeliveryKey>> {
         self.read(move |connection| {
-            let sql = format!(
-                "SELECT d.event, d.destination FROM {DELIVERY_TABLES} WHERE e.id = ?1 AND (?2 IS NULL OR n.name = ?2) AND d.state >= 3 AND d.state <> 6"
-            );
-            let mut query = connection.prepare(&sql)?;
-            let keys =
-                query.query_map(params![event.as_bytes(), destination], |row| Ok(DeliveryKey { event: row.get(0)?, destination: row.get(1)? }))?;
-            Ok(keys.collect::<rusqlite::Result<_>>()?)
+            let mut conditions = delivery_conditions(&filter);
+            conditions.add("e.id = ?", Some(event.as_bytes().to_vec()));
+            read_ended(connection, &conditions)
         })
         .await
     }
@@ -66,6 +52,17 @@ impl Sqlite {
             })
             .await
     }
+}
+
+fn read_ended(connection: &Connection, conditions: &Conditions) -> Result<Vec<DeliveryKey>> {
+    let sql = format!(
+        "SELECT d.event, d.destination FROM {DELIVERY_TABLES} WHERE d.state >= 3 AND d.state <> 6 AND {} ORDER BY d.event, d.destination",
+        conditions.clause()
+    );
+    let mut query = connection.prepare(&sql)?;
+    let keys =
+        query.query_map(params_from_iter(&conditions.values), |row| Ok(DeliveryKey { event: row.get(0)?, destination: row.get(1)? }))?;
+    Ok(keys.collect::<rusqlite::Result<_>>()?)
 }
 
 fn revive(unit: &mut Unit<'_>, key: DeliveryKey, now: i64) -> Result<Option<State>> {

@@ -15,11 +15,15 @@ impl Sqlite {
     /// # Errors
     /// `Unavailable` when nothing was committed.
     pub async fn remove_ended(&self, cutoff: Timestamp) -> Result<usize> {
+        // Looking is done on a reader, so that no answer waits behind it.
+        let sequences = self.read(move |connection| find_ended(connection, micros(cutoff))).await?;
         self.writer
             .write(move |unit| {
-                let sequences = find_ended(unit.connection, micros(cutoff))?;
-                sequences.iter().try_for_each(|seq| remove(unit.connection, *seq))?;
-                Ok(sequences.len())
+                let mut removed = 0;
+                for seq in &sequences {
+                    removed += usize::from(is_ended(unit.connection, *seq)? && remove(unit.connection, *seq)?);
+                }
+                Ok(removed)
             })
             .await
     }
@@ -34,7 +38,13 @@ fn find_ended(connection: &Connection, cutoff: i64) -> Result<Vec<i64>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-fn remove(connection: &Connection, seq: i64) -> Result<()> {
+/// A delivery may have been replayed since it was looked at.
+fn is_ended(connection: &Connection, seq: i64) -> Result<bool> {
+    let mut query = connection.prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM delivery WHERE event = ?1 AND state NOT IN (3, 4))")?;
+    Ok(query.query_row([seq], |row| row.get(0))?)
+}
+
+fn remove(connection: &Connection, seq: i64) -> Result<bool> {
     for sql in [
         // Only delivered and skipped ones come here.
         "UPDATE destination SET removed = removed + 1, delivered = delivered - 1 WHERE id IN (SELECT destination FROM delivery WHERE event = ?1 AND state = 3)",
@@ -47,5 +57,5 @@ fn remove(connection: &Connection, seq: i64) -> Result<()> {
     ] {
         connection.prepare_cached(sql)?.execute([seq])?;
     }
-    Ok(())
+    Ok(true)
 }

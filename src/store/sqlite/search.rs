@@ -42,20 +42,19 @@ impl Sqlite {
     /// # Errors
     /// `Unavailable` when the file cannot be read.
     pub async fn events(&self, filter: EventFilter) -> Result<Vec<EventRow>> {
-        self.read(move |connection| {
-            let mut conditions = event_conditions(&filter);
-            conditions.values.push(i64::from(filter.limit).into());
-            let sql = format!(
-                "SELECT e.seq, e.body, e.duplicates FROM event e WHERE {} ORDER BY e.seq DESC LIMIT ?{}",
-                conditions.clause(),
-                conditions.values.len()
-            );
-            let mut query = connection.prepare(&sql)?;
-            let rows = query.query_map(params_from_iter(&conditions.values), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-            let rows = rows.collect::<rusqlite::Result<Vec<(i64, String, i64)>>>()?;
-            rows.into_iter().map(|(seq, body, duplicates)| read_event(connection, seq, &body, duplicates)).collect()
-        })
-        .await
+        self.read(move |connection| read_events(connection, event_conditions(&filter), "e.seq", filter.limit)).await
+    }
+
+    /// At most `limit` events with ids from `first` to `last`, newest first.
+    ///
+    /// # Errors
+    /// `Unavailable` when the file cannot be read.
+    pub async fn events_between(&self, first: Uuid, last: Uuid, limit: u32) -> Result<Vec<EventRow>> {
+        let mut conditions = Conditions::default();
+        conditions.add("e.id >= ?", Some(first.as_bytes().to_vec()));
+        conditions.add("e.id <= ?", Some(last.as_bytes().to_vec()));
+        // Ids grow with time; in their order, the index on them finds and sorts.
+        self.read(move |connection| read_events(connection, conditions, "e.id", limit)).await
     }
 
     /// Everything about one event; `None` when there is none of that id.
@@ -94,6 +93,15 @@ impl Sqlite {
         .await
     }
 
+    /// How many events no route took, tests aside.
+    ///
+    /// # Errors
+    /// `Unavailable` when the file cannot be read.
+    pub async fn count_unrouted(&self) -> Result<i64> {
+        let sql = "SELECT count(*) FROM event WHERE deliveries = 0 AND kind <> 'test'";
+        self.read(move |connection| Ok(connection.query_row(sql, [], |row| row.get(0))?)).await
+    }
+
     /// Names of sources with the number of events received in all and of duplicates.
     ///
     /// # Errors
@@ -117,7 +125,10 @@ fn event_conditions(filter: &EventFilter) -> Conditions {
     conditions.add("e.kind = ?", filter.kind.clone());
     conditions.add("e.received_at >= ?", filter.since.map(micros));
     conditions.add("e.received_at < ?", filter.until.map(micros));
-    conditions.add("e.deliveries = ? AND e.kind <> 'test'", filter.unrouted.then_some(0));
+    if filter.unrouted {
+        // Written out, so that the index of just these is used.
+        conditions.texts.push("e.deliveries = 0 AND e.kind <> 'test'".to_owned());
+    }
     conditions
 }
 
@@ -132,6 +143,19 @@ pub(super) fn delivery_conditions(filter: &DeliveryFilter) -> Conditions {
 /// People write a number with or without its country's zeros and signs; the last digits tell.
 fn digits(phone: &str) -> String {
     phone.chars().filter(char::is_ascii_digit).collect::<String>().trim_start_matches('0').to_owned()
+}
+
+fn read_events(connection: &Connection, mut conditions: Conditions, order: &str, limit: u32) -> Result<Vec<EventRow>> {
+    conditions.values.push(i64::from(limit).into());
+    let sql = format!(
+        "SELECT e.seq, e.body, e.duplicates FROM event e WHERE {} ORDER BY {order} DESC LIMIT ?{}",
+        conditions.clause(),
+        conditions.values.len()
+    );
+    let mut query = connection.prepare(&sql)?;
+    let rows = query.query_map(params_from_iter(&conditions.values), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let rows = rows.collect::<rusqlite::Result<Vec<(i64, String, i64)>>>()?;
+    rows.into_iter().map(|(seq, body, duplicates)| read_event(connection, seq, &body, duplicates)).collect()
 }
 
 fn read_event(connection: &Connection, seq: i64, body: &str, duplicates: i64) -> Result<EventRow> {

@@ -4,8 +4,8 @@
 
 use super::{QuarantineLimits, Sqlite};
 use crate::store::{
-    Again, Claimed, DeliveryFilter, DestinationId, Ended, EventFilter, Handoff, LaneEnd, Leased, NewEvent, Outcome, Quarantined, Received,
-    Refused, Room, Settlement, State,
+    Again, Claimed, DeliveryFilter, DestinationId, Ended, EventFilter, Handoff, LaneEnd, Leased, NewEvent, Outcome, QuarantineClass,
+    Quarantined, Received, Refused, Room, Settlement, State,
 };
 use jiff::{SignedDuration, Timestamp};
 use leadwire_connector::Event;
@@ -85,7 +85,14 @@ fn event(n: u8, person: Option<u8>, destinations: &[DestinationId]) -> NewEvent 
         "extra": {}, "raw": {"n": n}
     }))
     .unwrap();
-    NewEvent { event: Arc::new(event), content_key: [n; 24], person_key: person.map(|p| [p; 16]), destinations: destinations.to_vec() }
+    let body = serde_json::to_string(&event).unwrap();
+    NewEvent {
+        event: Arc::new(event),
+        content_key: [n; 24],
+        person_key: person.map(|p| [p; 16]),
+        destinations: destinations.to_vec(),
+        body,
+    }
 }
 
 fn attach_lane(stage: &Stage, places: u32) -> (Arc<Room>, UnboundedReceiver<Handoff>) {
@@ -216,9 +223,12 @@ async fn one_row_that_cannot_be_read_does_not_stop_the_others() {
     stage.receive(1, None).await;
     stage.receive(2, None).await;
     stage.raw().execute("UPDATE event SET body = '{\"half' WHERE seq = 1", []).unwrap();
+    stage.receive(3, None).await;
+    stage.raw().execute("DELETE FROM event WHERE seq = 3", []).unwrap();
     let claimed = stage.claim(10).await.deliveries;
     assert_eq!(claimed.len(), 1);
     assert_eq!(claimed[0].key.event, 2);
+    assert!(stage.claim(10).await.deliveries.is_empty());
 }
 
 #[tokio::test]
@@ -248,34 +258,96 @@ async fn places_taken_for_a_write_that_failed_are_given_back() {
     assert!(room.try_enter());
 }
 
-fn refused(body: &str, promised: bool) -> Refused {
+fn refused(body: &str, class: QuarantineClass) -> Refused {
     Refused {
         source: "acme".to_owned(),
         at: now(),
         client: "203.0.113.9".to_owned(),
-        header: Some("t=1,v1=00".to_owned()),
+        header: None,
         body: body.to_owned().into(),
         code: "no_key_matched".to_owned(),
         reason: "no key matched".to_owned(),
-        promised,
+        class,
     }
 }
 
 #[tokio::test]
-async fn the_quarantine_is_bounded_and_never_pushes_out_what_was_promised() {
+async fn the_quarantine_is_bounded_and_no_class_pushes_out_another() {
+    use QuarantineClass::{Hopeless, Promised, Refused};
     let stage = Stage::open();
-    let limits = QuarantineLimits { max_bytes: 10 };
-    let keep = async |body: &str, promised| stage.store.quarantine(refused(body, promised), limits).await.unwrap();
-    assert_eq!(keep("aaaa", false).await, Quarantined::Kept);
-    assert_eq!(keep("aaaa", false).await, Quarantined::Kept);
-    assert_eq!(keep("bbbbbb", true).await, Quarantined::Kept);
-    assert_eq!(keep("cccc", false).await, Quarantined::Kept);
-    let rows = stage.store.quarantined(None, 10).await.unwrap();
-    assert_eq!(rows.iter().map(|row| row.size).collect::<Vec<_>>(), [4, 6], "the oldest refused body made room");
-    assert_eq!(keep("dddddd", true).await, Quarantined::Full);
-    assert_eq!(keep("eeeeeeeeeeee", false).await, Quarantined::Full);
-    assert_eq!(stage.store.purge_quarantine(None, None, false).await.unwrap(), 1);
+    // A row takes 512 bytes beside its body: there is room for two or three.
+    let limits = QuarantineLimits { max_bytes: 2_000 };
+    let keep = async |size: usize, letter: &str, class| stage.store.quarantine(refused(&letter.repeat(size), class), limits).await.unwrap();
+    let kept = |pushed_out| Quarantined::Kept { pushed_out };
+    assert_eq!(keep(10, "a", Refused).await, kept(0));
+    assert_eq!(keep(10, "a", Refused).await, kept(0), "a repetition is counted");
+    assert_eq!(keep(900, "b", Promised).await, kept(0));
+    assert_eq!(keep(700, "c", Refused).await, kept(0));
+    assert_eq!(keep(11, "d", Refused).await, kept(1), "the largest makes room, so that a lead outlives a flood");
+    assert_eq!(keep(2_000, "e", Refused).await, Quarantined::Full);
+    assert_eq!(keep(900, "f", Promised).await, Quarantined::Full, "what was promised is never pushed out");
+    assert_eq!(keep(10, "g", Hopeless).await, Quarantined::Full, "what can never verify gets a sixteenth");
+    let mut sizes: Vec<i64> = stage.store.quarantined(None, 10).await.unwrap().iter().map(|row| row.size).collect();
+    sizes.sort_unstable();
+    assert_eq!(sizes, [522, 523, 1_412]);
+    assert_eq!(stage.store.count_quarantined().await.unwrap(), 3);
+    assert_eq!(stage.store.purge_quarantine(None, None, false).await.unwrap(), 2);
     assert_eq!(stage.store.purge_quarantine(None, None, true).await.unwrap(), 1);
+    assert_eq!(stage.store.count_quarantined().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_long_header_counts_too() {
+    let stage = Stage::open();
+    let limits = QuarantineLimits { max_bytes: 32_000 };
+    for n in 0..20 {
+        let header = Some(format!("{n}{}", "x".repeat(100_000)));
+        stage.store.quarantine(Refused { header, ..refused("", QuarantineClass::Hopeless) }, limits).await.unwrap();
+    }
+    assert!(stage.store.count_quarantined().await.unwrap() <= 1);
+}
+
+#[tokio::test]
+async fn only_a_person_ends_a_hold_without_end() {
+    let stage = Stage::open();
+    let later = now() + SignedDuration::from_secs(60);
+    let hold = async || stage.store.holds().await.unwrap().remove(0).hold;
+    stage.store.hold(stage.crm, "a person".to_owned(), None, now()).await.unwrap();
+    stage.store.hold_by_attempt(stage.crm, "quota".to_owned(), Some(later), now()).await.unwrap();
+    assert_eq!(hold().await.unwrap().reason, "a person");
+    assert!(!stage.store.resume_expired(stage.crm, later).await.unwrap());
+    assert!(stage.store.resume(stage.crm, later).await.unwrap());
+    stage.store.hold_by_attempt(stage.crm, "quota".to_owned(), Some(later), now()).await.unwrap();
+    assert!(!stage.store.resume_expired(stage.crm, now()).await.unwrap());
+    assert!(stage.store.resume_expired(stage.crm, later).await.unwrap());
+}
+
+#[tokio::test]
+async fn the_time_in_which_no_bridge_ran_is_parked_time() {
+    let stage = Stage::open();
+    let _ownership = stage.store.take_ownership().await.unwrap();
+    assert!(stage.store.holds().await.unwrap()[0].parked_us < 1_000_000, "a new store has no past");
+    stage.store.beat(Timestamp::now() - SignedDuration::from_hours(96)).await.unwrap();
+    stage.store.credit_absence(Timestamp::now()).await.unwrap();
+    assert!(stage.store.holds().await.unwrap()[0].parked_us >= 96 * 3_600 * 1_000_000);
+}
+
+#[tokio::test]
+async fn a_claim_is_bounded_in_bytes_and_large_events_wait_in_the_store() {
+    let stage = Stage::open();
+    let (_room, mut handoffs) = attach_lane(&stage, 100);
+    for n in 1..=4 {
+        let mut new = event(n, None, &[stage.crm]);
+        let event = Arc::make_mut(&mut new.event);
+        event.content = Some("x".repeat(5 << 20));
+        new.body = serde_json::to_string(event).unwrap();
+        stage.store.receive(vec![new]).await.unwrap();
+        assert!(matches!(handoffs.recv().await, Some(Handoff::Waiting)));
+    }
+    let claimed = stage.claim(10).await;
+    assert_eq!(claimed.deliveries.len(), 2);
+    assert!(claimed.next_due.is_some_and(|due| due <= now()), "the others are due at once");
+    assert!(claimed.deliveries[0].places > 80);
 }
 
 #[tokio::test]

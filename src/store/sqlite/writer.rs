@@ -42,8 +42,8 @@ fn deliver(handoffs: Vec<(DestinationId, Handoff)>, lanes: &Lanes) {
 
 fn give_back_places(handoffs: Vec<(DestinationId, Handoff)>, lanes: &Lanes) {
     for (destination, handoff) in handoffs {
-        if let (Handoff::Leased(_), Some(lane)) = (handoff, lanes.get(&destination)) {
-            lane.room.leave(1);
+        if let (Handoff::Leased(leased), Some(lane)) = (handoff, lanes.get(&destination)) {
+            lane.room.leave(leased.places);
         }
     }
 }

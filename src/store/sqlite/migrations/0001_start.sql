@@ -38,6 +38,9 @@ CREATE TABLE event (
     UNIQUE (source, content_key)
 ) STRICT;
 
+-- Events that no route took, for people.
+CREATE INDEX event_unrouted ON event (seq) WHERE deliveries = 0 AND kind <> 'test';
+
 -- The states are 0 waiting, 1 leased, 2 blocked, 3 delivered, 4 skipped, 5 dead, 6 erased.
 CREATE TABLE delivery (
     event INTEGER NOT NULL REFERENCES event,
@@ -57,8 +60,8 @@ CREATE TABLE delivery (
 
 -- A delivery that is born leased and then ends never enters this index.
 CREATE INDEX delivery_waiting ON delivery (destination, not_before) WHERE state = 0;
--- Holds what is pending. Answers "is an earlier one of this person pending here?" and "which comes next?".
-CREATE INDEX delivery_pending ON delivery (destination, person, event) WHERE state < 3;
+-- Holds what is pending. Answers "is an earlier one of this person pending here?", "which comes next?" and "what is leased?".
+CREATE INDEX delivery_pending ON delivery (destination, person, event, state) WHERE state < 3;
 
 CREATE TABLE attempt (
     event INTEGER NOT NULL,
@@ -82,25 +85,49 @@ CREATE TABLE step (
     PRIMARY KEY (event, destination, name)
 ) STRICT, WITHOUT ROWID;
 
+-- The classes are 0 hopeless (not signed, or not readably: it can never verify), 1 refused (it may verify with another key),
+-- 2 promised (answered with success: nothing pushes it out). None pushes out another class.
 CREATE TABLE quarantine (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never reused: two processes may verify again at the same time
     source TEXT NOT NULL,
+    class INTEGER NOT NULL,
+    size INTEGER NOT NULL,                 -- all that the row takes, about
     digest BLOB NOT NULL,                  -- of header and body: the sender's retries are one row
     at INTEGER NOT NULL,
     client TEXT NOT NULL,
     times INTEGER NOT NULL DEFAULT 1,
-    header TEXT,
-    body BLOB NOT NULL,
-    size INTEGER NOT NULL,
     code TEXT NOT NULL,
     reason TEXT NOT NULL,
-    promised INTEGER NOT NULL,             -- answered with success: never pushed out by others
+    header TEXT,
+    body BLOB NOT NULL,
     UNIQUE (source, digest)
 ) STRICT;
 
--- Written to prove that the store can commit. SQLite skips a write that changes nothing, so this changes.
-CREATE TABLE probe (
+-- What makes room first: the largest. A lead is small, so it outlives a flood.
+CREATE INDEX quarantine_largest ON quarantine (source, class, size);
+
+-- Kept by triggers, so that a bound costs no scan.
+CREATE TABLE quarantine_total (
+    source TEXT NOT NULL,
+    class INTEGER NOT NULL,
+    bodies INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    PRIMARY KEY (source, class)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER quarantine_added AFTER INSERT ON quarantine BEGIN
+    INSERT INTO quarantine_total VALUES (new.source, new.class, 1, new.size)
+    ON CONFLICT DO UPDATE SET bodies = bodies + 1, bytes = bytes + excluded.bytes;
+END;
+CREATE TRIGGER quarantine_removed AFTER DELETE ON quarantine BEGIN
+    UPDATE quarantine_total SET bodies = bodies - 1, bytes = bytes - old.size WHERE source = old.source AND class = old.class;
+END;
+
+-- Written to prove that the store can commit, and to know afterwards until when a bridge ran. SQLite skips a write that changes
+-- nothing, so this changes.
+CREATE TABLE pulse (
     id INTEGER PRIMARY KEY CHECK (id = 1),
-    times INTEGER NOT NULL
+    beats INTEGER NOT NULL,
+    alive_at INTEGER
 ) STRICT;
-INSERT INTO probe VALUES (1, 0);
+INSERT INTO pulse VALUES (1, 0, NULL);
