@@ -8,6 +8,8 @@ use uuid::Uuid;
 
 /// Space between columns.
 const GAP: u16 = 2;
+/// A cell or word of so many characters, such as a state, is not worth breaking.
+const SHORT: usize = 12;
 /// Below, a list has two lines a row.
 const NARROW: u16 = 110;
 
@@ -47,17 +49,23 @@ fn render(heading: &[&str], rows: Vec<Vec<String>>, width: u16) -> String {
     text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
-/// The width of the widest id, moment or number in this column.
+/// The width of what is widest in this column of all that is not to be broken.
 fn unbroken(table: &Table, at: usize) -> u16 {
-    let cells = table.row_iter().filter_map(|row| row.cell_iter().nth(at)).map(comfy_table::Cell::content);
-    let widths = cells.filter(|cell| is_whole(cell)).map(|cell| cell.chars().count());
-    widths.max().and_then(|width| u16::try_from(width).ok()).unwrap_or(0)
+    let cells = table.header().into_iter().chain(table.row_iter()).filter_map(|row| row.cell_iter().nth(at));
+    let widest = cells.map(|cell| unbroken_in(&cell.content())).max().unwrap_or(0);
+    u16::try_from(widest).unwrap_or(u16::MAX)
 }
 
-/// Whether breaking the cell makes it useless: people copy ids, and compare moments and numbers.
+fn unbroken_in(cell: &str) -> usize {
+    let short_words = || cell.split(' ').map(|word| word.chars().count()).filter(|width| *width <= SHORT);
+    if is_whole(cell) { cell.chars().count() } else { short_words().max().unwrap_or(0) }
+}
+
+/// Whether breaking the cell makes it useless: people copy ids, compare moments, and read a short word at a glance.
 fn is_whole(cell: &str) -> bool {
     let is_id = || !cell.contains(' ') && cell.get(..36).is_some_and(|start| Uuid::try_parse(start).is_ok());
-    cell.chars().all(|c| c.is_ascii_digit() || "-: ".contains(c)) || is_id()
+    let is_moment = || cell.chars().all(|c| c.is_ascii_digit() || "-: ".contains(c));
+    cell.chars().count() <= SHORT || is_moment() || is_id()
 }
 
 /// Whether the terminal is too narrow for an id and much beside it.
@@ -95,7 +103,7 @@ mod tests {
     const ID: &str = "019abc12-3456-7000-8000-0123456789ab";
 
     #[test]
-    fn ids_moments_and_numbers_are_never_broken() {
+    fn ids_moments_and_short_words_are_never_broken() {
         let remark = "the endpoint answered 422: the field `budget` is not a number; mend the mapping of it";
         for width in [60, 80, 120] {
             let delivery = format!("{ID}_archive");
@@ -104,8 +112,8 @@ mod tests {
                 vec![String::new(), remark.to_owned(), "3 attempts".to_owned()],
             ];
             let text = render(&["received", "delivery and remark", "state"], rows, width);
-            assert!(text.contains(&format!("11-22 09:42:01  {delivery}")), "{text}");
-            assert!(width < 80 || text.lines().all(|line| line.chars().count() <= width.into()), "{text}");
+            assert!(text.contains(&format!("11-22 09:42:01  {delivery}  ")) && text.contains("  3 attempts"), "{text}");
+            assert!(width < 80 || text.lines().all(|line| line.chars().count() <= usize::from(width)), "{text}");
         }
     }
 
@@ -117,11 +125,11 @@ mod tests {
     }
 
     #[test]
-    fn whole_is_an_id_a_delivery_a_moment_or_a_number() {
-        for cell in [ID, &format!("{ID}_crm"), "11-22 09:42:01", "2025-11-22 09:42:01", "7", "-1"] {
+    fn whole_is_an_id_a_delivery_a_moment_or_a_short_word() {
+        for cell in [ID, &format!("{ID}_crm"), "11-22 09:42:01", "2025-11-22 09:42:01", "7", "unrecognized"] {
             assert!(is_whole(cell), "{cell}");
         }
-        for cell in ["record 7", "David", "019abc12", &format!("{ID} is gone"), "ééééééééééééééééééééééééé"] {
+        for cell in ["David Garcia 7", &format!("{ID} is gone"), &"é".repeat(36)] {
             assert!(!is_whole(cell), "{cell}");
         }
     }

@@ -95,8 +95,16 @@ impl Shell {
     }
 
     fn note_hold(&mut self, input: &Input<Leased>, now: Timestamp) {
-        if let (Input::Resumed, Some(hold)) = (input, self.lane.hold()) {
-            self.parked_us += micros(now.duration_since(hold.since)).max(0);
+        let name = &self.bench.name;
+        match (input, self.lane.hold()) {
+            (Input::Held(hold), None) => {
+                tracing::warn!(destination = name, until = ?hold.until, "on hold, its deliveries wait: {}", hold.reason)
+            }
+            (Input::Resumed, Some(hold)) => {
+                tracing::info!(destination = name, "released, its deliveries go on");
+                self.parked_us += micros(now.duration_since(hold.since)).max(0);
+            }
+            _ => {}
         }
     }
 
@@ -108,6 +116,13 @@ impl Shell {
             probe_at: gate.opens_at(),
             in_flight: self.lane.in_flight(),
         };
+        let was_flowing = self.status.borrow().flowing;
+        if was_flowing && !status.flowing {
+            tracing::warn!(
+                destination = self.bench.name,
+                "no deliveries start for now; one at a time will probe whether it takes them again"
+            );
+        }
         self.status.send_if_modified(|known| {
             let is_new = *known != status;
             *known = status;

@@ -224,10 +224,10 @@ async fn the_beginning_of_an_id_is_enough_unless_several_begin_like_that() {
 async fn a_reader_that_has_seen_enough_ends_a_command_quietly() {
     let bridge = Setup::bare(&format!("[sources.acme]\nsigning_keys = [\"{KEY}\"]\n")).archive().start();
     // More than a pipe holds.
-    for n in 0..300 {
+    for n in 0..800 {
         bridge.post(lead(n).to_string()).await;
     }
-    for arguments in [&["events", "list", "--limit", "300"][..], &["events", "list", "--limit", "300", "--json"]] {
+    for arguments in [&["events", "list", "--limit", "800"][..], &["events", "list", "--limit", "800", "--json"]] {
         let mut child = narrow(&bridge.setup, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut output = BufReader::with_capacity(16, child.stdout.take().unwrap());
         assert!(!output.fill_buf().unwrap().is_empty());

@@ -76,6 +76,7 @@ impl Sqlite {
             std::fs::create_dir_all(directory)
                 .map_err(|error| Error::Unavailable(format!("{} cannot be made: {error}", directory.display())))?;
         }
+        keep_private(path).map_err(|error| Error::Unavailable(format!("{}: {error}", path.display())))?;
         let mut connection = open_writer(path).map_err(|error| Error::Unavailable(format!("{}: {error}", path.display())))?;
         schema::migrate(&mut connection)?;
         let names =
@@ -176,6 +177,15 @@ impl Readers {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
+
+/// The file holds personal data: a new one is for its owner alone, and SQLite gives its companions the same mode.
+fn keep_private(path: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
 }
 
 fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
