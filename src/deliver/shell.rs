@@ -98,7 +98,7 @@ impl Shell {
         let name = &self.bench.name;
         match (input, self.lane.hold()) {
             (Input::Held(hold), None) => {
-                tracing::warn!(destination = name, until = ?hold.until, "on hold, its deliveries wait: {}", hold.reason)
+                tracing::warn!(destination = name, until = ?hold.until, "on hold, its deliveries wait: {}", hold.reason);
             }
             (Input::Resumed, Some(hold)) => {
                 tracing::info!(destination = name, "released, its deliveries go on");

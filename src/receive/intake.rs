@@ -89,7 +89,7 @@ impl Intake {
     /// body is kept.
     ///
     /// # Errors
-    /// As [`verify`](Self::verify).
+    /// Why the body is refused; the words may name another source and are for the owner, not for the sender.
     pub fn examine(&self, name: &str, body: &[u8], header: Option<&str>, received_at: Timestamp) -> Result<Vec<NewEvent>, Refusal> {
         let work = AssertUnwindSafe(|| self.verify(name, body, header, received_at).map(|verified| self.prepare(name, &verified)));
         std::panic::catch_unwind(work).unwrap_or(Err(UNEXAMINED))

@@ -238,7 +238,8 @@ fn safe(text: &str) -> String {
 
 /// White space, control characters and the characters of no width: programs that drop them see a formula behind them.
 fn is_unseen(c: char) -> bool {
-    let has_no_width = matches!(c, '\u{AD}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}');
+    let has_no_width =
+        matches!(c, '\u{AD}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}');
     c.is_whitespace() || c.is_control() || has_no_width
 }
 
@@ -290,7 +291,9 @@ mod tests {
             let hostile = format!("{start}cmd|' /C calc'!A0");
             assert_eq!(safe(&hostile), format!("'{hostile}"));
         }
-        for unseen in ["\u{A0}", "\u{200B}", "\u{200C}", "\u{200D}", "\u{2060}", "\u{FEFF}", "\u{B}", "\u{1B}", "\u{7F}", "\u{AD}", "\u{202E}"] {
+        for unseen in
+            ["\u{A0}", "\u{200B}", "\u{200C}", "\u{200D}", "\u{2060}", "\u{FEFF}", "\u{B}", "\u{1B}", "\u{7F}", "\u{AD}", "\u{202E}"]
+        {
             for sign in ["=", "+", "-", "@"] {
                 let hostile = format!("{unseen} {unseen}{sign}1");
                 assert_eq!(safe(&hostile), format!("'{hostile}"), "{hostile:?}");

@@ -2,6 +2,7 @@
 
 use crate::client::Api;
 use crate::deliver::HubSpot;
+use crate::recent::Recent;
 use leadwire_connector::http::HttpSettings;
 use leadwire_connector::mapping::FieldMap;
 use leadwire_connector::settings::{self, Fault, Origin, Secret};
@@ -128,7 +129,7 @@ fn faults(config: &Config) -> Vec<Fault> {
 impl Build for Settings {
     fn build(&self, context: &BuildContext) -> Result<Box<dyn Connector>, String> {
         let http = HttpSettings { max_answer_bytes: context.http.max_answer_bytes.max(MAX_ANSWER_BYTES), ..context.http.clone() };
-        Ok(Box::new(HubSpot { api: Api::new(&self.config, &http)?, settings: self.clone() }))
+        Ok(Box::new(HubSpot { api: Api::new(&self.config, &http)?, settings: self.clone(), recent: Recent::default() }))
     }
 
     /// The free tier allows 100 requests in 10 seconds

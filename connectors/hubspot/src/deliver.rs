@@ -4,6 +4,7 @@ use crate::client::Api;
 use crate::config::Settings;
 use crate::map::{Contact, Identity, Plan};
 use crate::note::{self, Page, Pages};
+use crate::recent::Recent;
 use crate::verdict::{Outcome, id, is_gone, written};
 use async_trait::async_trait;
 use leadwire_connector::http::Request;
@@ -11,12 +12,14 @@ use leadwire_connector::{
     Connector, Delivery, DeliveryError, ErrorKind, Event, Kind, PreviewRequest, Receipt, Record, Report, Steps, Verdict,
 };
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The step that keeps the contact's id; empty once that contact turned out to be gone.
 const CONTACT: &str = "contact";
 /// The step that keeps the names of the properties that were left out, so that a later attempt still notes their values.
 const LEFT_OUT: &str = "left_out";
+/// The step that an attempt keeps which waits for the search to follow.
+const WAITED: &str = "waited";
 /// How often a contact is tried: each time without the properties that were refused, or without an id that was stale.
 const ROUNDS: u32 = 3;
 /// Search follows the writes after "a few moments".
@@ -33,6 +36,7 @@ const MAX_PAGES: usize = 20;
 pub(crate) struct HubSpot {
     pub(crate) api: Api,
     pub(crate) settings: Settings,
+    pub(crate) recent: Recent,
 }
 
 #[async_trait]
@@ -50,6 +54,7 @@ impl Connector for HubSpot {
             // The contact was archived between two steps, or since an earlier attempt: once more with another one.
             Err(error) if is_gone(&error) && steps.get(CONTACT).is_some_and(|id| !id.is_empty()) => {
                 steps.keep(CONTACT, "").await?;
+                self.forget(&contact);
                 self.relay(&mut contact, may_create, delivery, steps).await
             }
             result => result,
@@ -103,16 +108,30 @@ impl HubSpot {
             return Ok(Some(id.to_owned()));
         }
         let found = if may_create { Some(self.write_contact(contact, event, steps).await?) } else { self.find(contact).await? };
-        if let Some(id) = &found {
-            steps.keep(CONTACT, id).await?;
+        // Before the step is kept, which may fail.
+        if let (Some(id), Some(phone)) = (&found, contact.phone()) {
+            self.recent.remember(phone, id, Instant::now());
+        }
+        match &found {
+            Some(id) => steps.keep(CONTACT, id).await?,
+            // The lead may have come a moment ago.
+            None => wait_once(steps, "HubSpot has no contact with this e-mail or phone yet").await?,
         }
         Ok(found)
     }
 
+    fn forget(&self, contact: &Contact) {
+        if let Some(phone) = contact.phone() {
+            self.recent.forget(phone);
+        }
+    }
+
     async fn write_contact(&self, contact: &mut Contact, event: &Event, steps: &mut Steps<'_>) -> Result<String, DeliveryError> {
+        // What this attempt itself sends is answered before it goes on; only an earlier one may have left something unknown.
+        let may_be_there = steps.is_announced(CONTACT);
         let mut round = 1;
         loop {
-            let error = match self.upsert(contact, event, steps).await {
+            let error = match self.upsert(contact, event, may_be_there, steps).await {
                 Ok(Outcome::Done(body)) => return written(&body),
                 Ok(Outcome::Invalid { properties, error }) => {
                     self.leave_out(contact, &properties, error.clone())?;
@@ -120,7 +139,10 @@ impl HubSpot {
                     error
                 }
                 // The id in HubSpot's answer was out of date already.
-                Err(error) if is_gone(&error) => error,
+                Err(error) if is_gone(&error) => {
+                    self.forget(contact);
+                    error
+                }
                 Ok(Outcome::Conflict { error, .. }) | Err(error) => return Err(error),
             };
             if round == ROUNDS {
@@ -137,9 +159,15 @@ impl HubSpot {
         if left && (contact.is_somebody() || self.settings.config.anonymous) { Ok(()) } else { Err(error) }
     }
 
-    async fn upsert(&self, contact: &Contact, event: &Event, steps: &mut Steps<'_>) -> Result<Outcome, DeliveryError> {
-        if let Some(id) = self.find_twin(contact, event, steps).await? {
+    async fn upsert(&self, contact: &Contact, event: &Event, may_be_there: bool, steps: &mut Steps<'_>) -> Result<Outcome, DeliveryError> {
+        if let Some(id) = self.find_twin(contact, event, may_be_there).await? {
             return self.update(&id, contact).await;
+        }
+        if !matches!(contact.identity(), Identity::Email(_)) {
+            if may_be_there {
+                wait_once(steps, "an earlier attempt may have made the contact, and HubSpot's search does not show it yet").await?;
+            }
+            steps.announce(CONTACT).await?;
         }
         match self.api.send(&self.api.create_contact(&contact.for_create())).await {
             Ok(Outcome::Conflict { existing: Some(id), .. }) => self.update(&id, contact).await,
@@ -156,11 +184,11 @@ impl HubSpot {
     }
 
     /// HubSpot keeps contacts unique by e-mail; those without one must be looked for before they are made.
-    async fn find_twin(&self, contact: &Contact, event: &Event, steps: &mut Steps<'_>) -> Result<Option<String>, DeliveryError> {
+    async fn find_twin(&self, contact: &Contact, event: &Event, may_be_there: bool) -> Result<Option<String>, DeliveryError> {
         match contact.identity() {
             Identity::Email(_) => Ok(None),
             Identity::Phone(_) => self.find(contact).await,
-            Identity::Nothing if steps.announce(CONTACT).await? => {
+            Identity::Nothing if may_be_there => {
                 let since = event.received_at.checked_sub(CLOCK_SKEW).unwrap_or(event.received_at);
                 self.search(&self.api.contacts_made_since(since, &contact.name_for_create())).await
             }
@@ -174,7 +202,10 @@ impl HubSpot {
                 Err(error) if is_gone(&error) => Ok(None),
                 outcome => written(&outcome?.done()?).map(Some),
             },
-            Identity::Phone(phone) => self.search(&self.api.contacts_by_phone(phone)).await,
+            Identity::Phone(phone) => match self.recent.id_of(phone, Instant::now()) {
+                Some(id) => Ok(Some(id)),
+                None => self.search(&self.api.contacts_by_phone(phone)).await,
+            },
             Identity::Nothing => Ok(None),
         }
     }
@@ -265,6 +296,16 @@ impl HubSpot {
         let notes = notes.pages.iter().map(|page| self.note_request("CONTACT-ID", page, event));
         lookup.into_iter().chain(create).chain(notes).collect()
     }
+}
+
+/// The first time, an error to be tried again when HubSpot's search has followed; after that nothing.
+async fn wait_once(steps: &mut Steps<'_>, why: &str) -> Result<(), DeliveryError> {
+    if steps.get(WAITED).is_some() {
+        return Ok(());
+    }
+    steps.keep(WAITED, "").await?;
+    let message = format!("{why}; it is looked for once more in {} seconds", SEARCH_LAG.as_secs());
+    Err(DeliveryError::retry_after(ErrorKind::Unexpected, message, Some(SEARCH_LAG)))
 }
 
 fn results(body: &Value) -> Result<&Vec<Value>, DeliveryError> {

@@ -7,6 +7,7 @@ mod config;
 mod deliver;
 mod map;
 mod note;
+mod recent;
 pub mod simulator;
 mod verdict;
 

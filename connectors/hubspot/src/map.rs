@@ -76,11 +76,15 @@ impl Contact {
 
     /// E-mail first; an event whose phone belongs to somebody else is still this e-mail's.
     pub(crate) fn identity(&self) -> Identity<'_> {
-        let phone = || value(&self.properties, "phone").or_else(|| value(&self.properties, "mobilephone"));
         match value(&self.properties, "email") {
             Some(email) => Identity::Email(email),
-            None => phone().map_or(Identity::Nothing, Identity::Phone),
+            None => self.phone().map_or(Identity::Nothing, Identity::Phone),
         }
+    }
+
+    /// What a contact without an e-mail is found by.
+    pub(crate) fn phone(&self) -> Option<&str> {
+        value(&self.properties, "phone").or_else(|| value(&self.properties, "mobilephone"))
     }
 
     /// Whether there is anything that says who this is.

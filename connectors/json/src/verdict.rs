@@ -55,8 +55,8 @@ fn page(answer: &Answer, success: &Success) -> Option<String> {
     let is_owners = success.body_contains.is_some() || !success.json.is_empty();
     let is_page = !is_owners && answer.is_2xx() && is_html(answer);
     is_page.then(|| {
-        "with an HTML page in place of an acceptance: look whether `url` leads to the endpoint itself, and what stands in between; \
-         if the page is its acceptance, set `success.body_contains` to a text in it"
+        "the body is an HTML page, as proxies and sign-in portals send one (see where `url` leads; if the page is the acceptance, set \
+         `success.body_contains` to a text in it)"
             .to_owned()
     })
 }
@@ -190,7 +190,7 @@ mod tests {
         ] {
             let error = page(content_type, body, &json!({})).unwrap_err();
             assert_eq!((error.kind, error.status, &error.verdict), (ErrorKind::Unexpected, Some(200), &Verdict::Retry { after: None }));
-            assert!(error.message.contains("an HTML page in place of an acceptance"), "{}", error.message);
+            assert!(error.message.contains("the body is an HTML page"), "{}", error.message);
             assert!(page(content_type, body, &json!({"statuses": [200]})).is_err());
         }
     }

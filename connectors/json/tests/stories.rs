@@ -136,10 +136,17 @@ async fn a_huge_answer_is_cut_and_a_2xx_still_counts_unless_the_body_must_say_mo
 }
 
 #[tokio::test]
-async fn garbage_counts_only_for_those_who_ask_for_no_more_than_a_2xx() {
-    assert!(Story::begin(&["garbage"], json!({})).await.deliver("d-1").await.is_ok());
-    let error = Story::begin(&["garbage"], json!({"success": {"json": {"/status": "accepted"}}})).await.deliver("d-1").await.unwrap_err();
-    assert_eq!((error.kind, error.verdict), (ErrorKind::Unexpected, Verdict::Retry { after: None }));
+async fn a_page_of_a_proxy_in_between_is_no_delivery() {
+    for settings in [json!({}), json!({"success": {"json": {"/status": "accepted"}}})] {
+        let story = Story::begin(&["garbage x1"], settings.clone()).await;
+        let error = story.deliver("d-1").await.unwrap_err();
+        assert_eq!((error.kind, error.verdict), (ErrorKind::Unexpected, Verdict::Retry { after: None }), "{settings}");
+        assert!(story.arrived().is_empty());
+    }
+    let story = Story::begin(&["garbage x1"], json!({})).await;
+    story.deliver("d-1").await.unwrap_err();
+    story.deliver("d-1").await.unwrap();
+    assert_eq!(story.arrived(), [("d-1".to_owned(), 1)]);
 }
 
 #[tokio::test]

@@ -60,7 +60,8 @@ impl Receipt {
     /// Not taken, and why. A person always gets a reason: an empty one is replaced.
     #[must_use]
     pub fn skipped(reason: impl Into<String>) -> Self {
-        let reason = crate::text::or_else(reason.into(), || "the destination does not take this event; the connector gave no reason".to_owned());
+        let reason =
+            crate::text::or_else(reason.into(), || "the destination does not take this event; the connector gave no reason".to_owned());
         Self::Skipped { reason }
     }
 }

@@ -253,7 +253,7 @@ impl Client {
                 .pool_idle_timeout(Duration::from_secs(15))
                 .tcp_nodelay(true)
                 .build()
-                .map_err(|error| format!("the HTTP client cannot be set up: {}", chain(&error)))
+                .map_err(|error| format!("the HTTP client cannot be set up: {}", root_cause(&error)))
         };
         Ok(Self { pooled: build(64)?, fresh: build(0)?, max_answer_bytes: settings.max_answer_bytes })
     }
@@ -320,25 +320,22 @@ fn is_lost_connection(error: &reqwest::Error) -> bool {
 fn transport_error(url: &Url, error: &reqwest::Error) -> DeliveryError {
     let host = url.host_str().unwrap_or("the destination");
     if error.is_builder() {
-        return DeliveryError::reject(ErrorKind::Configuration, format!("the request to {host} cannot be made: {}", chain(error)));
+        return DeliveryError::reject(ErrorKind::Configuration, format!("the request to {host} cannot be made: {}", root_cause(error)));
     }
     if error.is_connect() {
-        return DeliveryError::retry(ErrorKind::Unreachable, format!("{host} cannot be reached: {}", chain(error)));
+        return DeliveryError::retry(ErrorKind::Unreachable, format!("{host} cannot be reached: {}", root_cause(error)));
     }
     let what = if error.is_timeout() { "did not answer in time" } else { "broke off before the answer was complete" };
     DeliveryError::retry(ErrorKind::Ambiguous, format!("{host} {what}; it may have taken the request"))
 }
 
-/// The causes below an error, without the URL, which may hold a secret in its query.
-fn chain(error: &reqwest::Error) -> String {
-    let mut causes = Vec::new();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        causes.push(error.to_string());
-        cause = error.source();
+/// The innermost cause, which is what a person can do something about. The outer ones name the URL, which may hold a secret.
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut innermost = std::error::Error::source(error);
+    while let Some(deeper) = innermost.and_then(std::error::Error::source) {
+        innermost = Some(deeper);
     }
-    causes.dedup();
-    causes.join(": ")
+    innermost.map_or_else(|| "no cause is known".to_owned(), ToString::to_string)
 }
 
 #[cfg(test)]

@@ -260,7 +260,7 @@ mod tests {
             "{% for message in messages %}{{ loop.index }}: {{ message.author }} {{ message.text }}{% endfor %}",
             "{% set name = person.first_name %}{{ name|default('you') }}",
             "{% macro greet(name) %}Hi {{ name }}{% endmacro %}{{ greet(person.last_name) }}",
-            "{% with short = content|default('')|truncate %}{{ short }}{% endwith %}",
+            "{% with short = content|default('')|title %}{{ short }}{% endwith %}",
             "{{ extra['Company Name'] }}{{ raw.Deep.Field.Names }}{{ window.start }}{{ range(3)|join }}",
             "{{ stale }}{{ chatbot_name }}{{ created_at[:10] }}{{ 'a' ~ person }}{{ dict(a=1).a }}",
         ] {

@@ -66,12 +66,17 @@ impl<'a> Steps<'a> {
     /// # Errors
     /// One to be retried when the mark could not be kept; nothing has been sent then.
     pub async fn announce(&mut self, name: &str) -> Result<bool, DeliveryError> {
-        let mark = format!("{name}.sent");
-        if self.done.contains_key(&mark) {
+        if self.is_announced(name) {
             return Ok(true);
         }
-        self.keep(&mark, "").await?;
+        self.keep(&mark(name), "").await?;
         Ok(false)
+    }
+
+    /// Whether [`announce`](Self::announce) marked it, in this attempt or an earlier one. Marks nothing.
+    #[must_use]
+    pub fn is_announced(&self, name: &str) -> bool {
+        self.done.contains_key(&mark(name))
     }
 
     /// Keeps a remote id, replacing an older one of the same name (a record that was merged into another).
@@ -86,6 +91,10 @@ impl<'a> Steps<'a> {
         self.done.insert(name.to_owned(), remote_id.to_owned());
         Ok(())
     }
+}
+
+fn mark(name: &str) -> String {
+    format!("{name}.sent")
 }
 
 /// Keeps steps in memory, for tests and previews.

@@ -1,5 +1,5 @@
-//! A simulated HubSpot: contacts, notes and their associations, with the rules that a connector trips over. It has no users,
-//! no limits and no lag; faults are the server's business.
+//! A simulated HubSpot: contacts, notes and their associations, with the rules that a connector trips over. It has no users
+//! and no limits, and its search lags only if asked to; faults are the server's business.
 
 mod answers;
 mod properties;
@@ -38,6 +38,13 @@ impl Simulator {
     #[must_use]
     pub fn accepting(token: impl Into<String>) -> Self {
         Self { token: Some(token.into()), records: Records::default() }
+    }
+
+    /// Search finds a record only when so many requests came after the one that made it.
+    #[must_use]
+    pub fn with_search_lag(mut self, requests: u64) -> Self {
+        self.records.set_search_lag(requests);
+        self
     }
 
     fn is_authorized(&self, request: &Request) -> bool {
@@ -84,6 +91,7 @@ impl Service for Simulator {
         if !self.is_authorized(request) {
             return error(401, "INVALID_AUTHENTICATION", "Authentication credentials not found.");
         }
+        self.records.count_request();
         self.route(request).unwrap_or_else(|refusal| refusal)
     }
 
@@ -245,6 +253,17 @@ mod tests {
         let state = hubspot.0.state();
         assert_eq!(state["contacts"].as_array().unwrap().len(), 1);
         assert_eq!(state["notes"][0]["contact"], merged["id"]);
+    }
+
+    #[test]
+    fn search_may_lag_behind_the_writes() {
+        let mut hubspot = Client(Simulator::default().with_search_lag(2));
+        hubspot.create(&json!({"lastname": "A", "phone": "+1"}));
+        let filters = json!([{"propertyName": "phone", "operator": "EQ", "value": "+1"}]);
+        let body = json!({"filterGroups": [{"filters": filters}], "sorts": [], "properties": [], "limit": 10, "after": "0"});
+        let totals = [(); 4].map(|()| hubspot.send("POST", "/crm/objects/2026-09/contacts/search", &body).1["total"].clone());
+        assert_eq!(totals, [0, 0, 1, 1]);
+        assert_eq!(hubspot.send("GET", "/crm/objects/2026-09/contacts/101", &Value::Null).0, 200);
     }
 
     #[test]

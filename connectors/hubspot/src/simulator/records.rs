@@ -34,14 +34,16 @@ pub(super) struct Entry {
     pub(super) properties: BTreeMap<String, String>,
     pub(super) created: Timestamp,
     updated: Timestamp,
+    /// The number of the request that made it.
+    request: u64,
     pub(super) archived: bool,
     /// Of a note: the contact it hangs on.
     contact: Option<u64>,
 }
 
 impl Entry {
-    fn new(object: Object, contact: Option<u64>, now: Timestamp) -> Self {
-        Self { object, properties: BTreeMap::new(), created: now, updated: now, archived: false, contact }
+    fn new(object: Object, contact: Option<u64>, request: u64, now: Timestamp) -> Self {
+        Self { object, properties: BTreeMap::new(), created: now, updated: now, request, archived: false, contact }
     }
 }
 
@@ -51,11 +53,27 @@ pub(super) struct Records {
     entries: BTreeMap<u64, Entry>,
     /// Ids that were merged away, and where they went.
     merged: BTreeMap<u64, u64>,
+    /// So many came so far.
+    requests: u64,
+    search_lag: u64,
 }
 
 impl Records {
     pub(super) fn live(&self, object: Object) -> impl Iterator<Item = (u64, &Entry)> {
         self.entries.iter().filter(move |(_, entry)| entry.object == object && !entry.archived).map(|(id, entry)| (*id, entry))
+    }
+
+    /// What search knows of by now.
+    pub(super) fn searchable(&self, object: Object) -> impl Iterator<Item = (u64, &Entry)> {
+        self.live(object).filter(|(_, entry)| self.search_lag == 0 || self.requests > entry.request + self.search_lag)
+    }
+
+    pub(super) fn set_search_lag(&mut self, requests: u64) {
+        self.search_lag = requests;
+    }
+
+    pub(super) fn count_request(&mut self) {
+        self.requests += 1;
     }
 
     fn next_id(&self) -> u64 {
@@ -97,7 +115,7 @@ impl Records {
             Object::Note => Some(self.contact_of_new_note(&properties, body)?),
         };
         let id = self.next_id();
-        let mut entry = Entry::new(object, contact, now);
+        let mut entry = Entry::new(object, contact, self.requests, now);
         set(&mut entry, properties);
         self.entries.insert(id, entry);
         Ok(Response::json(201, &self.shown(id)))

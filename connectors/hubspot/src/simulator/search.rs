@@ -15,7 +15,7 @@ pub(super) fn answer(records: &Records, object: Object, body: &Value) -> Result<
     }
     let limit = body["limit"].as_u64().and_then(|limit| usize::try_from(limit).ok()).unwrap_or(10).min(200);
     let found: Vec<u64> =
-        records.live(object).filter(|(_, entry)| groups.iter().any(|group| holds(entry, group))).map(|(id, _)| id).collect();
+        records.searchable(object).filter(|(_, entry)| groups.iter().any(|group| holds(entry, group))).map(|(id, _)| id).collect();
     let results: Vec<Value> = found.iter().take(limit).map(|id| records.shown(*id)).collect();
     Ok(Response::json(200, &json!({"total": found.len(), "results": results})))
 }
