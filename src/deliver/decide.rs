@@ -61,11 +61,11 @@ pub fn decide(attempted: &Attempted<'_>, policy: &Policy) -> Decision {
             ended(State::Delivered, Ended { state: State::Delivered, record: record.clone(), remark: remark.clone() }, Health::Good)
         }
         Ok(Receipt::Skipped { reason }) => {
-            ended(State::Skipped, Ended { state: State::Skipped, record: None, remark: Some(reason.clone()) }, Health::Unknown)
+            ended(State::Skipped, Ended { state: State::Skipped, record: None, remark: Some(told(reason)) }, Health::Unknown)
         }
         Err(error) => match &error.verdict {
             Verdict::Retry { after } => retry(attempted, error, *after, policy),
-            Verdict::Reject => dead(error, error.message.clone(), "reject", attempted.now),
+            Verdict::Reject => dead(error, &error.message, "reject", attempted.now),
             Verdict::Hold { until } => hold(attempted, &error.message, *until),
         },
     }
@@ -75,9 +75,14 @@ fn ended(state: State, ended: Ended, health: Health) -> Decision {
     Decision { outcome: Outcome::Ended(ended), health, hold: None, word: state.as_str() }
 }
 
-fn dead(error: &DeliveryError, remark: String, word: &'static str, now: Timestamp) -> Decision {
-    let ended = Ended { state: State::Dead, record: None, remark: Some(remark) };
+fn dead(error: &DeliveryError, remark: &str, word: &'static str, now: Timestamp) -> Decision {
+    let ended = Ended { state: State::Dead, record: None, remark: Some(told(remark)) };
     Decision { outcome: Outcome::Ended(ended), health: health(error, None, now), hold: None, word }
+}
+
+/// A person must always find a reason, whatever a connector leaves out.
+fn told(reason: &str) -> String {
+    if reason.trim().is_empty() { "the connector gave no reason".to_owned() } else { reason.to_owned() }
 }
 
 fn retry(attempted: &Attempted<'_>, error: &DeliveryError, after: Option<Duration>, policy: &Policy) -> Decision {
@@ -91,7 +96,7 @@ fn retry(attempted: &Attempted<'_>, error: &DeliveryError, after: Option<Duratio
     // What says "not now" of the destination as a whole costs this delivery nothing.
     let is_free = is_paced || attempted.probe && error.kind.is_outage();
     if !is_free && is_out_of_time(attempted, policy) {
-        return dead(error, format!("out of time; the last attempt said: {}", error.message), "dead", now);
+        return dead(error, &format!("out of time; the last attempt said: {}", error.message), "dead", now);
     }
     let attempts = if is_free { attempted.attempts } else { attempted.attempts.saturating_add(1) };
     let backoff = if is_free { SignedDuration::ZERO } else { capped(policy.backoff.delay(attempts)) };

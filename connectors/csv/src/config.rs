@@ -56,7 +56,7 @@ pub(crate) struct Settings {
 
 /// Reads the keys; every fault at once.
 pub(crate) fn parse(keys: Map<String, Value>, origin: &dyn Origin) -> Result<Box<dyn Build>, Vec<Fault>> {
-    Ok(Box::new(Settings::new(settings::parse(keys, origin)?)?))
+    Ok(Box::new(settings::parse_and(keys, origin, Settings::new)?))
 }
 
 impl Settings {
@@ -163,7 +163,7 @@ mod tests {
     use serde_json::json;
 
     fn read(keys: &Value) -> Result<Settings, Vec<Fault>> {
-        Settings::new(settings::parse(keys.as_object().unwrap().clone(), &Typed)?)
+        settings::parse_and(keys.as_object().unwrap().clone(), &Typed, Settings::new)
     }
 
     fn told(keys: &Value) -> Vec<String> {

@@ -3,14 +3,14 @@
 use crate::client::Api;
 use crate::deliver::HubSpot;
 use crate::recent::Recent;
-use leadwire_connector::http::HttpSettings;
+use leadwire_connector::http::{HttpSettings, is_loopback};
 use leadwire_connector::mapping::FieldMap;
 use leadwire_connector::settings::{self, Fault, Origin, Secret};
 use leadwire_connector::{Build, BuildContext, Connector, Limits};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use url::{Host, Url};
+use url::Url;
 
 /// What every lead fills unless `fields` says otherwise.
 const DEFAULT_FIELDS: [(&str, &str); 4] = [
@@ -88,7 +88,7 @@ pub(crate) struct Settings {
 
 /// Reads and validates the settings; for [`ConnectorKind::parse`](leadwire_connector::ConnectorKind).
 pub(crate) fn parse(table: Map<String, Value>, origin: &dyn Origin) -> Result<Box<dyn Build>, Vec<Fault>> {
-    Ok(Box::new(Settings::new(settings::parse(table, origin)?)?))
+    Ok(Box::new(settings::parse_and(table, origin, Settings::new)?))
 }
 
 impl Settings {
@@ -149,15 +149,6 @@ impl Build for Settings {
                 .push("`email` is switched off: contacts are found by phone only, and the same person may become two contacts".to_owned());
         }
         warnings
-    }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::client::Endpoint;
 use crate::sign::{self, Key};
-use leadwire_connector::http;
+use leadwire_connector::http::{self, is_loopback};
 use leadwire_connector::mapping::FieldMap;
 use leadwire_connector::settings::{self, Fault, Origin, Secret, duration};
 use leadwire_connector::{Build, BuildContext, Connector};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use url::{Host, Url};
+use url::Url;
 
 /// Headers that the connector or the connection itself needs.
 const RESERVED: [&str; 14] = [
@@ -137,7 +137,7 @@ pub(crate) struct Settings {
 
 /// Reads and validates the settings; for [`ConnectorKind::parse`](leadwire_connector::ConnectorKind).
 pub(crate) fn parse(table: Map<String, Value>, origin: &dyn Origin) -> Result<Box<dyn Build>, Vec<Fault>> {
-    Ok(Box::new(Settings::new(settings::parse(table, origin)?)?))
+    Ok(Box::new(settings::parse_and(table, origin, Settings::new)?))
 }
 
 impl Settings {
@@ -280,15 +280,6 @@ impl Build for Settings {
             warnings.push("`secret` is shorter than the 24 bytes that Standard Webhooks asks for".to_owned());
         }
         warnings
-    }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
     }
 }
 

@@ -151,7 +151,7 @@ pub struct ConnectorKind {
     /// The configuration reference, in Markdown.
     pub reference: &'static str,
     /// Reads the keys of `[destinations.NAME]` that the bridge itself does not know. Pure: no network, nothing written.
-    /// Implementations call [`settings::parse`](crate::settings::parse).
+    /// Implementations call [`settings::parse_and`](crate::settings::parse_and).
     pub parse: ParseSettings,
     /// A simulated service of this kind, if it comes with one.
     #[cfg(feature = "simulator")]

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use std::sync::Once;
 use std::time::Duration;
-use url::Url;
+use url::{Host, Url};
 
 /// How the client behaves; the same for every destination of a bridge.
 #[derive(Debug, Clone)]
@@ -212,6 +212,17 @@ impl Answer {
             _ => DeliveryError::reject(ErrorKind::Data, format!("{what} refused the data ({status})")),
         };
         error.with_status(status).with_excerpt(&self.body)
+    }
+}
+
+/// Whether the address is this machine itself, where plain HTTP shows nothing to others.
+#[must_use]
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 

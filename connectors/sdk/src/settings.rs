@@ -59,13 +59,41 @@ impl Origin for Typed {
 /// # Errors
 /// Every unknown key (with the nearest known one), every value of a wrong type or range, every missing field.
 pub fn parse<T: DeserializeOwned>(value: Map<String, Value>, origin: &dyn Origin) -> Result<T, Vec<Fault>> {
-    let mut value = Value::Object(value);
+    parse_and(value, origin, Ok)
+}
+
+/// Reads `value` into `T`, then asks `validate` what serde cannot see. When some values are faulty, the others are validated without
+/// them, so that a person learns everything at once.
+///
+/// # Errors
+/// Those of [`parse`] and those of `validate`, each place once.
+pub fn parse_and<T: DeserializeOwned, U>(
+    value: Map<String, Value>,
+    origin: &dyn Origin,
+    validate: impl FnOnce(T) -> Result<U, Vec<Fault>>,
+) -> Result<U, Vec<Fault>> {
+    let (parsed, mut faults) = collect::<T>(Value::Object(value), origin);
+    let Some(parsed) = parsed else { return Err(faults) };
+    match validate(parsed) {
+        Ok(valid) if faults.is_empty() => Ok(valid),
+        Ok(_) => Err(faults),
+        Err(more) => {
+            // What was taken away because of a fault may seem to be missing; that is no news.
+            let news: Vec<Fault> =
+                more.into_iter().filter(|fault| !faults.iter().any(|known| known.path.starts_with(&fault.path))).collect();
+            faults.extend(news);
+            Err(faults)
+        }
+    }
+}
+
+/// What can be read, and every fault on the way. Nothing can be read when a required field is missing.
+fn collect<T: DeserializeOwned>(mut value: Value, origin: &dyn Origin) -> (Option<T>, Vec<Fault>) {
     let mut faults: Vec<Fault> = Vec::new();
     // serde stops at the first fault. Each round notes it and takes the value away, until nothing new turns up.
     loop {
         let error = match serde_path_to_error::deserialize::<_, T>(&value) {
-            Ok(parsed) if faults.is_empty() => return Ok(parsed),
-            Ok(_) => return Err(faults),
+            Ok(parsed) => return (Some(parsed), faults),
             Err(error) => error,
         };
         let path = keys(error.path());
@@ -80,7 +108,7 @@ pub fn parse<T: DeserializeOwned>(value: Map<String, Value>, origin: &dyn Origin
             faults.push(fault);
         }
         if !removed {
-            return Err(faults);
+            return (None, faults);
         }
     }
 }
@@ -342,6 +370,21 @@ mod tests {
     fn a_secret_pasted_in_place_of_a_name_is_not_repeated() {
         let faults = parse::<Example>(table(&json!({"url": "x", "token": {"env": "pat-na1-0123"}})), &Typed).unwrap_err();
         assert!(!faults[0].message.contains("pat"), "{}", faults[0].message);
+    }
+
+    #[test]
+    fn what_serde_cannot_see_is_told_beside_what_it_sees() {
+        let validate = |example: Example| -> Result<(), Vec<Fault>> {
+            let fault = |key: &str| Fault::new([key], "not this one");
+            Err([("url", example.url == "x"), ("concurrency", example.concurrency == 0)]
+                .into_iter()
+                .filter(|(_, wrong)| *wrong)
+                .map(|(key, _)| fault(key))
+                .collect())
+        };
+        let faults = parse_and(table(&json!({"url": "x", "concurrency": "many", "nosuch": 1})), &Typed, validate).unwrap_err();
+        let places: Vec<String> = faults.iter().map(|fault| fault.path.join(".")).collect();
+        assert_eq!(places, ["concurrency", "nosuch", "url"], "the fault that follows from another one is not told");
     }
 
     #[test]
