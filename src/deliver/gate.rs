@@ -123,3 +123,77 @@ impl Gate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::allow_attributes)]
+    use super::*;
+
+    fn now() -> Timestamp {
+        "2026-11-22T10:00:00Z".parse().unwrap()
+    }
+
+    fn shut() -> Gate {
+        let mut gate = Gate::default();
+        (0..FAILURES_TO_SHUT).for_each(|_| drop(gate.note(Health::Outage, now())));
+        assert!(!gate.is_flowing());
+        gate
+    }
+
+    /// Lets probe after probe fail and returns the pauses between them.
+    fn pauses(mut gate: Gate, probes: usize) -> Vec<i64> {
+        let mut at = now();
+        let step = |_| {
+            let opens = gate.opens_at().unwrap();
+            let pause = opens.duration_since(at).as_secs();
+            at = opens;
+            assert_eq!(gate.concurrency(8, at), 1);
+            gate.note_start();
+            gate.note(Health::Outage, at);
+            pause
+        };
+        (0..probes).map(step).collect()
+    }
+
+    #[test]
+    fn failures_must_come_in_a_row() {
+        let mut gate = Gate::default();
+        for _ in 0..20 {
+            (1..FAILURES_TO_SHUT).for_each(|_| drop(gate.note(Health::Outage, now())));
+            gate.note(Health::Good, now());
+        }
+        assert!(gate.is_flowing());
+    }
+
+    #[test]
+    fn pauses_double_up_to_five_minutes() {
+        assert_eq!(pauses(shut(), 9), [5, 10, 20, 40, 80, 160, 300, 300, 300]);
+    }
+
+    #[test]
+    fn what_started_before_it_shut_does_not_move_it() {
+        let mut gate = shut();
+        let before = gate;
+        gate.note(Health::Outage, now());
+        assert_eq!(gate, before);
+        gate.note(Health::Good, now());
+        assert!(gate.is_flowing(), "but good news is good news");
+    }
+
+    #[test]
+    fn a_pause_that_is_over_already_lasts_a_second_all_the_same() {
+        let mut gate = Gate::default();
+        gate.note(Health::Busy(Some(now() - SignedDuration::from_hours(1))), now());
+        assert_eq!(gate.opens_at(), Some(now() + SHORTEST_PAUSE));
+    }
+
+    #[test]
+    fn a_probe_that_never_reached_the_destination_lets_the_next_one_through() {
+        let mut gate = shut();
+        let opens = gate.opens_at().unwrap();
+        gate.note_start();
+        assert_eq!(gate.concurrency(8, opens), 0);
+        gate.note(Health::Unknown, opens);
+        assert_eq!(gate.concurrency(8, opens), 1);
+    }
+}

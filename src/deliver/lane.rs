@@ -280,3 +280,112 @@ impl<T> Lane<T> {
         self.fresh.len() + self.older.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::allow_attributes)]
+    use super::*;
+    use jiff::SignedDuration;
+
+    fn now() -> Timestamp {
+        "2026-11-22T10:00:00Z".parse().unwrap()
+    }
+
+    fn lane(concurrency: u32) -> Lane<u32> {
+        let mut lane = Lane::new(LaneLimits { concurrency, per_second: None, burst: 1, window: 8 }, None);
+        assert_eq!(lane.advance(now()), [Action::Claim(4)], "it looks into the store first");
+        lane.on(Input::Claimed { deliveries: Vec::new(), next_due: None }, now());
+        lane
+    }
+
+    fn take(lane: &mut Lane<u32>, inputs: impl IntoIterator<Item = Input<u32>>) -> Vec<Action<u32>> {
+        let mut actions: Vec<Action<u32>> = inputs.into_iter().flat_map(|input| lane.on(input, now())).collect();
+        actions.extend(lane.advance(now()));
+        actions
+    }
+
+    fn start(delivery: u32) -> Action<u32> {
+        Action::Start { delivery, probe: false }
+    }
+
+    fn hold(until: Option<Timestamp>) -> Input<u32> {
+        Input::Held(Hold { reason: "a reason".to_owned(), since: now(), until })
+    }
+
+    #[test]
+    fn fresh_deliveries_pass_older_ones_within_the_concurrency() {
+        let mut lane = lane(2);
+        let claimed = Input::Claimed { deliveries: vec![1, 2, 3], next_due: None };
+        assert_eq!(take(&mut lane, [claimed, Input::Fresh(9)]), [start(9), start(1)]);
+        assert_eq!(take(&mut lane, [Input::Finished(Health::Good)]), [start(2)]);
+        assert_eq!(lane.in_flight(), 2);
+    }
+
+    #[test]
+    fn what_waits_in_the_store_is_claimed_once_and_again_when_something_was_added_meanwhile() {
+        let mut lane = lane(2);
+        assert_eq!(take(&mut lane, [Input::Waiting]), [Action::Claim(4)]);
+        assert_eq!(take(&mut lane, [Input::Waiting]), [], "a claim is under way");
+        assert_eq!(
+            take(&mut lane, [Input::Claimed { deliveries: Vec::new(), next_due: None }]),
+            [Action::Claim(4)],
+            "it came after the claim"
+        );
+    }
+
+    #[test]
+    fn a_claim_that_failed_is_repeated_after_a_moment() {
+        let mut lane = lane(2);
+        take(&mut lane, [Input::Waiting]);
+        assert_eq!(take(&mut lane, [Input::ClaimFailed]), []);
+        let wake = lane.wake_at(now()).unwrap();
+        assert_eq!(wake, now() + SignedDuration::from_secs(1));
+        assert_eq!(lane.advance(wake), [Action::Claim(4)]);
+    }
+
+    #[test]
+    fn a_hold_gives_back_what_has_not_started_and_starts_nothing() {
+        let mut lane = lane(1);
+        assert_eq!(take(&mut lane, [Input::Fresh(1), Input::Fresh(2), Input::Fresh(3)]), [start(1)]);
+        assert_eq!(take(&mut lane, [hold(None)]), [Action::Release(vec![2, 3])]);
+        assert_eq!(take(&mut lane, [Input::Fresh(4)]), [Action::Release(vec![4])]);
+        assert!(!lane.is_open());
+        assert_eq!(lane.wake_at(now()), None, "a hold without end waits for a person");
+        assert_eq!(take(&mut lane, [Input::Finished(Health::Good), Input::Settled(None), Input::Resumed]), [Action::Claim(4)]);
+    }
+
+    #[test]
+    fn a_hold_with_an_end_ends_by_itself() {
+        let mut lane = lane(1);
+        let until = now() + SignedDuration::from_secs(60);
+        take(&mut lane, [hold(Some(until))]);
+        assert_eq!(lane.wake_at(now()), Some(until));
+        assert_eq!(lane.advance(until), [Action::Resume(now()), Action::Claim(4)]);
+    }
+
+    #[test]
+    fn a_stop_lets_attempts_end_and_gives_the_rest_back() {
+        let mut lane = lane(1);
+        take(&mut lane, [Input::Fresh(1), Input::Fresh(2)]);
+        assert_eq!(take(&mut lane, [Input::Stop]), [Action::Release(vec![2])]);
+        assert!(!lane.is_idle());
+        assert_eq!(take(&mut lane, [Input::Finished(Health::Good)]), []);
+        assert!(!lane.is_idle(), "the lease is still to be settled");
+        take(&mut lane, [Input::Settled(None)]);
+        assert!(lane.is_idle());
+    }
+
+    #[test]
+    fn a_destination_that_is_down_gets_one_probe_at_a_time() {
+        let mut lane = lane(5);
+        take(&mut lane, (0..9).map(Input::Fresh));
+        let outages = (0..5).map(|_| Input::Finished(Health::Outage));
+        assert_eq!(take(&mut lane, outages), [], "after five in a row the gate is shut");
+        let opens = lane.wake_at(now()).unwrap();
+        assert_eq!(lane.advance(opens), [Action::Start { delivery: 5, probe: true }]);
+        assert_eq!(lane.advance(opens), [], "one probe at a time");
+        let good = lane.on(Input::Finished(Health::Good), opens);
+        assert_eq!(good, [Action::Credit(now(), opens)], "the time it was down is credited");
+        assert_eq!(lane.advance(opens).len(), 3, "then everything flows");
+    }
+}
