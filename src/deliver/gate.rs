@@ -135,7 +135,9 @@ mod tests {
 
     fn shut() -> Gate {
         let mut gate = Gate::default();
-        (0..FAILURES_TO_SHUT).for_each(|_| drop(gate.note(Health::Outage, now())));
+        for _ in 0..FAILURES_TO_SHUT {
+            gate.note(Health::Outage, now());
+        }
         assert!(!gate.is_flowing());
         gate
     }
@@ -159,7 +161,9 @@ mod tests {
     fn failures_must_come_in_a_row() {
         let mut gate = Gate::default();
         for _ in 0..20 {
-            (1..FAILURES_TO_SHUT).for_each(|_| drop(gate.note(Health::Outage, now())));
+            for _ in 1..FAILURES_TO_SHUT {
+                gate.note(Health::Outage, now());
+            }
             gate.note(Health::Good, now());
         }
         assert!(gate.is_flowing());
