@@ -40,6 +40,8 @@ pub(super) enum Answer {
     /// Not verified: a word and a sentence.
     Signature(&'static str, String),
     Unavailable,
+    /// Large bodies fill the memory they may take.
+    Busy,
     QuarantineFull,
 }
 
@@ -56,7 +58,7 @@ impl Answer {
             Self::Unreadable(_) => StatusCode::BAD_REQUEST,
             Self::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Signature(..) => StatusCode::UNAUTHORIZED,
-            Self::NotReady(_) | Self::Unavailable | Self::QuarantineFull => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotReady(_) | Self::Unavailable | Self::Busy | Self::QuarantineFull => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -83,6 +85,7 @@ impl Answer {
             Self::UnsupportedEncoding => ("unsupported_encoding", "send the body as it is, or with Content-Encoding: gzip".to_owned()),
             Self::Signature(code, message) => (code, message),
             Self::Unavailable => ("store_unavailable", "the event could not be stored; send it again".to_owned()),
+            Self::Busy => ("busy", "too many large bodies at once; send it again".to_owned()),
             Self::QuarantineFull => {
                 ("quarantine_full", "the quarantine of this source is full; set its signing key, then send again".to_owned())
             }
@@ -100,7 +103,7 @@ impl Responder for Answer {
             Self::About(_) => response.insert_header(ContentType::plaintext()),
             Self::MethodNotAllowed => response.insert_header(ContentType::json()).insert_header((ALLOW, "GET, HEAD, POST")),
             Self::TooMany => response.insert_header(ContentType::json()).insert_header((RETRY_AFTER, "60")),
-            Self::NotReady(_) | Self::Unavailable | Self::QuarantineFull => {
+            Self::NotReady(_) | Self::Unavailable | Self::Busy | Self::QuarantineFull => {
                 response.insert_header(ContentType::json()).insert_header((RETRY_AFTER, RETRY_AFTER_S))
             }
             _ => response.insert_header(ContentType::json()),

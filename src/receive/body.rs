@@ -1,7 +1,7 @@
 //! Reading a body: bounded in size, before and after inflating, and in time.
 
 use super::answer::Answer;
-use super::budget::Reservation;
+use super::budget::{Busy, Reservation};
 use actix_web::http::header::CONTENT_ENCODING;
 use actix_web::{HttpRequest, web};
 use bytes::{Bytes, BytesMut};
@@ -9,6 +9,9 @@ use flate2::read::MultiGzDecoder;
 use futures_util::StreamExt as _;
 use std::io::Read as _;
 use std::time::Duration;
+
+/// No byte of deflate stands for more (zlib's technical details, "Maximum Expansion Factor").
+const DEFLATE_RATIO: usize = 1_032;
 
 /// Reads the whole body, inflated if it was sent with gzip. No more than `limit` bytes are ever held, and no more than `reserved`
 /// has been given.
@@ -30,13 +33,16 @@ pub(super) async fn read(
         if !is_gzip {
             return Ok(bytes);
         }
-        // How far it inflates is not known before.
-        reserved.grow_to(bytes.len() + limit).await;
+        // How far it inflates is not known before, but deflate has a bound.
+        let at_most = bytes.len().saturating_mul(DEFLATE_RATIO).min(limit);
+        reserved.grow_to(bytes.len() + at_most).await.map_err(|Busy| Answer::Busy)?;
+        let kept = reserved.clone();
         // A few bytes may become many, which is no work for a thread that others wait for.
-        web::block(move || inflate(&bytes, limit))
-            .await
-            .unwrap_or(Err(Answer::Unreadable("the body could not be inflated")))
-            .map(Bytes::from)
+        let work = move || {
+            let _kept = kept;
+            inflate(&bytes, limit)
+        };
+        web::block(work).await.unwrap_or(Err(Answer::Unreadable("the body could not be inflated"))).map(Bytes::from)
     };
     tokio::time::timeout(timeout, whole).await.map_err(|_| Answer::TooSlow)?
 }
@@ -49,7 +55,7 @@ async fn collect(mut payload: web::Payload, limit: usize, reserved: &mut Reserva
         if first.len() + whole.len() + piece.len() > limit {
             return Err(Answer::TooLarge { limit });
         }
-        reserved.grow_to(first.len() + whole.len() + piece.len()).await;
+        reserved.grow_to(first.len() + whole.len() + piece.len()).await.map_err(|Busy| Answer::Busy)?;
         // Most leads arrive in one piece, which is then not copied.
         if first.is_empty() && whole.is_empty() {
             first = piece;

@@ -1,6 +1,7 @@
 //! `/hooks/{source}`: the way of one request.
 
 use super::answer::Answer;
+use super::budget::Reservation;
 use super::intake::{SourceGate, UNEXAMINED};
 use super::{Receiver, body, client};
 use crate::store::{NewEvent, QuarantineClass, Quarantined, Received, Refused};
@@ -43,7 +44,7 @@ pub(super) async fn post(request: HttpRequest, payload: web::Payload, receiver: 
         }
     };
     let header = signature_header(&request);
-    match examine(&receiver, &name, &body, header.as_deref(), received_at).await {
+    match examine(&receiver, &name, &body, header.as_deref(), received_at, &reserved).await {
         Ok(events) => store(&receiver, source, &name, events).await,
         Err(refusal) => quarantine(&receiver, &name, client, header, body, refusal, received_at).await,
     }
@@ -78,13 +79,18 @@ async fn examine(
     body: &Bytes,
     header: Option<&str>,
     at: Timestamp,
+    reserved: &Reservation,
 ) -> Result<Vec<NewEvent>, Refusal> {
     if body.len() <= LARGE_BODY_BYTES {
         return receiver.intake.examine(name, body, header, at);
     }
-    let _turn = receiver.budget.turn().await;
+    // The work goes on when the sender hangs up, so it keeps its turn and its memory itself.
+    let kept = (receiver.budget.turn().await, reserved.clone());
     let (receiver, name, body, header) = (web::Data::clone(receiver), name.to_owned(), body.clone(), header.map(str::to_owned));
-    let work = move || receiver.intake.examine(&name, &body, header.as_deref(), at);
+    let work = move || {
+        let _kept = kept;
+        receiver.intake.examine(&name, &body, header.as_deref(), at)
+    };
     web::block(work).await.unwrap_or(Err(UNEXAMINED))
 }
 

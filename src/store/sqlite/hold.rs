@@ -15,7 +15,8 @@ impl Sqlite {
         self.park(destination, reason, until, now, true).await
     }
 
-    /// Parks a destination because of what it answered. A hold without end stays as it is: only a person ends it.
+    /// Parks a destination because of what it answered. A hold that is on stays as it is unless this one ends later: what a person
+    /// set is not cut short.
     ///
     /// # Errors
     /// `Unavailable` when nothing was committed.
@@ -43,7 +44,7 @@ impl Sqlite {
                 unit.connection
                     .prepare_cached(
                         "UPDATE destination SET hold_reason = ?2, hold_until = ?3, hold_since = coalesce(hold_since, ?4)
-                         WHERE id = ?1 AND (?5 OR hold_since IS NULL OR hold_until IS NOT NULL)",
+                         WHERE id = ?1 AND (?5 OR hold_since IS NULL OR hold_until < ?3)",
                     )?
                     .execute(params![destination, reason, until.map(micros), micros(now), overrule])?;
                 Ok(())
