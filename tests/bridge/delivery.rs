@@ -45,8 +45,8 @@ async fn the_rate_limit_of_a_destination_is_kept() {
     bridge.until("delivered", 31).await;
     let moments = moments(&sink);
     let took = moments[30].duration_since(moments[0]);
-    // Three seconds, less what the first request was late on a busy machine.
-    assert!(took >= SignedDuration::from_millis(2_000), "31 deliveries at 10 per second took {took}");
+    // Three seconds, less a tenth for a first request that was late.
+    assert!(took >= SignedDuration::from_millis(2_700), "31 deliveries at 10 per second took {took}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,5 +150,5 @@ async fn a_pause_of_nothing_is_no_loop() {
     eventually("three attempts", async || (sink.count() >= 3).then_some(())).await;
     let moments = moments(&sink);
     let took = moments[2].duration_since(moments[0]);
-    assert!(took >= SignedDuration::from_millis(2_000), "three attempts within {took}");
+    assert!(took >= SignedDuration::from_millis(2_500), "three attempts within {took}");
 }
