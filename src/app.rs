@@ -7,7 +7,7 @@ use crate::deliver::{self, Backoff, Deliverer, LaneLimits, Policy};
 use crate::normalize::{self, Profile};
 use crate::receive::{self, Budget, Intake, Receiver, SourceGate, reverify};
 use crate::route::Rules;
-use crate::store::{self, Ownership, QuarantineLimits, Sqlite};
+use crate::store::{self, Ownership, QuarantineLimits, Store};
 use crate::telemetry::Health;
 use crate::verify::{SigningKey, Tolerance};
 use actix_web::dev::ServerHandle;
@@ -50,7 +50,7 @@ pub struct Bridge {
     /// Where the console is.
     pub console: SocketAddr,
     /// For looking into it.
-    pub store: Sqlite,
+    pub store: Store,
     health: Arc<Health>,
     receiving: (ServerHandle, JoinHandle<std::io::Result<()>>),
     showing: (ServerHandle, JoinHandle<std::io::Result<()>>),
@@ -64,14 +64,16 @@ pub struct Bridge {
 ///
 /// # Errors
 /// When it cannot be opened.
-pub fn open_store(settings: &Settings) -> store::Result<Sqlite> {
-    let StoreUrl::Sqlite(path) = &settings.store.url;
-    Sqlite::open(path, settings.sources.keys(), settings.destinations.keys())
+pub async fn open_store(settings: &Settings) -> store::Result<Store> {
+    let (sources, destinations) = (settings.sources.keys(), settings.destinations.keys());
+    match &settings.store.url {
+        StoreUrl::Sqlite(path) => Store::sqlite(path, sources, destinations),
+    }
 }
 
 /// The sources and routes of these settings, with the destinations' numbers in this store.
 #[must_use]
-pub fn build_intake(settings: &mut Settings, store: &Sqlite) -> Intake {
+pub fn build_intake(settings: &mut Settings, store: &Store) -> Intake {
     let sources = settings.sources.iter().map(|(name, source)| (name.clone(), build_gate(name, source))).collect();
     let number = |name: &String| store.destination_id(name).map(|id| (name.clone(), id));
     let destinations = settings.destinations.keys().filter_map(number).collect();
@@ -99,7 +101,7 @@ impl Bridge {
     /// # Errors
     /// When the store or an address cannot be used; nothing runs then.
     pub async fn start(mut settings: Settings) -> Result<Self, StartError> {
-        let store = open_store(&settings)?;
+        let store = open_store(&settings).await?;
         let ownership = store.take_ownership().await?;
         let listener = receive::bind(settings.server.listen)?;
         let console_listener = receive::bind(settings.console.listen)?;
@@ -165,7 +167,7 @@ impl Bridge {
         handle.stop(false).await;
         let _ = task.await;
         // When the next bridge starts, the time until then does not count for deliveries.
-        let _ = self.store.beat(Timestamp::now()).await;
+        let _ = self.store.sign_off(Timestamp::now()).await;
         is_settled
     }
 }
@@ -179,7 +181,7 @@ fn listen_limits(settings: &Settings) -> receive::Limits {
     }
 }
 
-fn build_destinations(settings: &mut Settings, store: &Sqlite) -> Vec<deliver::Destination> {
+fn build_destinations(settings: &mut Settings, store: &Store) -> Vec<deliver::Destination> {
     let destinations: BTreeMap<String, config::Destination> = std::mem::take(&mut settings.destinations);
     let share = MEMORY_WINDOW.checked_div(destinations.len()).unwrap_or(MEMORY_WINDOW).clamp(32, 1_024);
     let window = u32::try_from(share).unwrap_or(32);
@@ -251,7 +253,7 @@ impl Connector for LateConnector {
 }
 
 /// At the start, bodies that a new key verifies are admitted; then, for ever, what is old enough is removed.
-async fn tidy(store: Sqlite, intake: Arc<Intake>, retention: Option<Duration>, quarantine_max_age: Duration) {
+async fn tidy(store: Store, intake: Arc<Intake>, retention: Option<Duration>, quarantine_max_age: Duration) {
     for name in intake.sources.keys() {
         match reverify(&intake, &store, name, || {}).await {
             Ok(report) if report.admitted > 0 => {
@@ -279,7 +281,7 @@ async fn tidy(store: Sqlite, intake: Arc<Intake>, retention: Option<Duration>, q
     }
 }
 
-async fn remove_old(store: &Sqlite, retention: Option<Duration>, quarantine_max_age: Duration) -> store::Result<()> {
+async fn remove_old(store: &Store, retention: Option<Duration>, quarantine_max_age: Duration) -> store::Result<()> {
     let before = |age: Duration| Timestamp::now().checked_sub(SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX)).ok();
     store.purge_quarantine(None, before(quarantine_max_age).or(Some(Timestamp::MIN)), false).await?;
     let Some(cutoff) = retention.and_then(before) else { return Ok(()) };

@@ -5,7 +5,7 @@ use super::{Context, Failure};
 use crate::store::{AuditReport, DestinationLedger};
 
 pub(super) async fn run(context: &Context) -> Result<(), Failure> {
-    let report = context.store()?.audit().await?;
+    let report = context.store().await?.audit().await?;
     if context.json {
         context.print_json(&report)?;
     } else {

@@ -31,7 +31,7 @@ fn reason(text: &str) -> Result<String, String> {
 }
 
 pub(super) async fn hold(args: HoldArgs, context: &Context) -> Result<(), Failure> {
-    let store = context.store_or_new()?;
+    let store = context.store_or_new().await?;
     let id = store.find_destination(&args.destination).await.map_err(|error| Failure::Usage(error.to_string()))?;
     let now = Timestamp::now();
     let until = args.r#for.and_then(|span| now.checked_add(SignedDuration::try_from(span).ok()?).ok());
@@ -46,7 +46,7 @@ pub(super) async fn hold(args: HoldArgs, context: &Context) -> Result<(), Failur
 }
 
 pub(super) async fn resume(args: ResumeArgs, context: &Context) -> Result<(), Failure> {
-    let store = context.store_or_new()?;
+    let store = context.store_or_new().await?;
     let id = store.find_destination(&args.destination).await.map_err(|error| Failure::Usage(error.to_string()))?;
     let was_held = store.resume(id, Timestamp::now()).await?;
     if context.json {

@@ -1,7 +1,7 @@
 //! Ids as people write them: whole, or only their beginning.
 
 use super::{Failure, time};
-use crate::store::{EventRow, Sqlite};
+use crate::store::{EventRow, Store};
 use uuid::Uuid;
 
 /// A shorter beginning says too little.
@@ -43,7 +43,7 @@ pub(super) fn parse(text: &str) -> Result<Id, String> {
 
 impl Id {
     /// The one event that is meant.
-    pub(super) async fn find(&self, store: &Sqlite) -> Result<EventRow, Failure> {
+    pub(super) async fn find(&self, store: &Store) -> Result<EventRow, Failure> {
         let mut found = store.events_between(self.first, self.last, LISTED + 1).await?;
         match (found.pop(), found.is_empty()) {
             (Some(only), true) => Ok(only),

@@ -21,7 +21,7 @@ mod time;
 use crate::app;
 use crate::config::{self, Settings, StoreUrl};
 use crate::connectors::Connectors;
-use crate::store::{self, Sqlite};
+use crate::store::{self, Store};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -119,21 +119,21 @@ impl Context {
     ///
     /// # Errors
     /// Of the configuration or of the store; `Failed` when there is none.
-    pub fn store(&self) -> Result<Sqlite, Failure> {
+    pub async fn store(&self) -> Result<Store, Failure> {
         let settings = self.settings()?;
-        let StoreUrl::Sqlite(path) = &settings.store.url;
-        if path.try_exists().is_ok_and(|exists| !exists) {
-            return Err(Failure::Failed(no_store(path)));
+        match &settings.store.url {
+            StoreUrl::Sqlite(path) if path.try_exists().is_ok_and(|exists| !exists) => return Err(Failure::Failed(no_store(path))),
+            StoreUrl::Sqlite(_) => {}
         }
-        Ok(app::open_store(&settings)?)
+        Ok(app::open_store(&settings).await?)
     }
 
     /// The same, but makes the store when there is none; for what is right before the bridge has ever run.
     ///
     /// # Errors
     /// Of the configuration or of the store.
-    pub fn store_or_new(&self) -> Result<Sqlite, Failure> {
-        Ok(app::open_store(&self.settings()?)?)
+    pub async fn store_or_new(&self) -> Result<Store, Failure> {
+        Ok(app::open_store(&self.settings()?).await?)
     }
 
     /// Prints a value as JSON, one line.

@@ -58,7 +58,7 @@ pub(super) async fn run(args: QuarantineArgs, context: &Context) -> Result<(), F
 }
 
 async fn list(source: Option<String>, limit: u32, context: &Context) -> Result<(), Failure> {
-    let rows = context.store()?.quarantined(source, limit).await?;
+    let rows = context.store().await?.quarantined(source, limit).await?;
     if context.json {
         return context.print_json(&rows);
     }
@@ -75,7 +75,7 @@ async fn verify(only: Option<String>, context: &Context) -> Result<(), Failure> 
         let known: Vec<&str> = settings.sources.keys().map(String::as_str).collect();
         return Err(Failure::Usage(format!("there is no source `{name}`; known are {}", known.join(", "))));
     }
-    let store = app::open_store(&settings)?;
+    let store = app::open_store(&settings).await?;
     let intake = app::build_intake(&mut settings, &store);
     let bar = ProgressBar::new_spinner();
     bar.set_style(
@@ -114,6 +114,6 @@ async fn purge(
             "this removes bodies for good; add --yes to do it, or look at `leadwire quarantine list` first".to_owned(),
         ));
     }
-    let removed = context.store()?.purge_quarantine(source, before, with_promised).await?;
+    let removed = context.store().await?.purge_quarantine(source, before, with_promised).await?;
     if context.json { context.print_json(&json!({"removed": removed})) } else { line(&format!("{removed} bodies removed")) }
 }

@@ -3,7 +3,7 @@
 use super::id::{self, Id};
 use super::show::{line, note};
 use super::{Context, Failure, time};
-use crate::store::{DeliveryFilter, DeliveryKey, EventRow, Sqlite, State};
+use crate::store::{DeliveryFilter, DeliveryKey, EventRow, State, Store};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
@@ -62,7 +62,7 @@ impl EndedArg {
 }
 
 pub(super) async fn run(args: ReplayArgs, context: &Context) -> Result<(), Failure> {
-    let store = context.store()?;
+    let store = context.store().await?;
     let keys = find(&store, &args).await?;
     if args.dry_run || keys.is_empty() {
         return report(context, keys.len(), 0);
@@ -74,7 +74,7 @@ pub(super) async fn run(args: ReplayArgs, context: &Context) -> Result<(), Failu
     report(context, keys.len(), replayed)
 }
 
-async fn find(store: &Sqlite, args: &ReplayArgs) -> Result<Vec<DeliveryKey>, Failure> {
+async fn find(store: &Store, args: &ReplayArgs) -> Result<Vec<DeliveryKey>, Failure> {
     if let Some(name) = &args.destination {
         store.find_destination(name).await.map_err(|error| Failure::Usage(error.to_string()))?;
     }
@@ -89,7 +89,7 @@ async fn find(store: &Sqlite, args: &ReplayArgs) -> Result<Vec<DeliveryKey>, Fai
 }
 
 /// Fails when nothing matches. When only some ids have nothing, says so: the others may be what is left of an interrupted replay.
-async fn find_of(store: &Sqlite, ids: &[Id], filter: &DeliveryFilter) -> Result<Vec<DeliveryKey>, Failure> {
+async fn find_of(store: &Store, ids: &[Id], filter: &DeliveryFilter) -> Result<Vec<DeliveryKey>, Failure> {
     let (mut keys, mut reasons) = (Vec::new(), Vec::new());
     for id in ids {
         let event = id.find(store).await?;
@@ -156,7 +156,7 @@ fn confirm(count: usize) -> Result<bool, Failure> {
 }
 
 /// What was replayed before an interruption is pending and is not found again, so running the command once more goes on.
-async fn replay(store: &Sqlite, keys: &[DeliveryKey], per_second: u32) -> Result<usize, Failure> {
+async fn replay(store: &Store, keys: &[DeliveryKey], per_second: u32) -> Result<usize, Failure> {
     let bar = ProgressBar::new(keys.len() as u64);
     bar.set_style(
         ProgressStyle::with_template("{bar:40} {pos}/{len} replayed, {eta} left").unwrap_or_else(|_| ProgressStyle::default_bar()),

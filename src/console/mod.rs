@@ -1,7 +1,7 @@
 //! The operator's listener: how things stand, as a page and as JSON. On loopback unless there is a token.
 
 use crate::deliver::{LaneStatus, Statuses};
-use crate::store::{DestinationRow, Sqlite};
+use crate::store::{DestinationRow, Store};
 use crate::telemetry::Health;
 use actix_web::dev::Server;
 use actix_web::http::header::{
@@ -19,7 +19,7 @@ use subtle::ConstantTimeEq as _;
 #[derive(Debug)]
 pub struct Console {
     /// Where the rows are.
-    pub store: Sqlite,
+    pub store: Store,
     /// What `/readyz` says.
     pub health: Arc<Health>,
     /// How the destinations are.

@@ -1,8 +1,8 @@
 //! One attempt: the connector's call, bounded in time, and the settlement of its lease.
 
 use super::decide::{Attempted, Decision, Policy, decide};
-use super::lane::Input;
-use crate::store::{AttemptRow, DeliveryKey, Hold, Leased, Outcome, Room, Settlement, Sqlite, State, delivery_id};
+use super::lane::{Health, Input};
+use crate::store::{AttemptRow, DeliveryKey, Hold, Leased, Outcome, Room, Settlement, State, Store, delivery_id};
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
@@ -20,13 +20,16 @@ pub(super) struct Bench {
     pub(super) name: String,
     pub(super) connector: Box<dyn Connector>,
     pub(super) policy: Policy,
-    pub(super) store: Sqlite,
+    pub(super) store: Store,
     pub(super) inbox: UnboundedSender<Input<Leased>>,
     pub(super) room: Arc<Room>,
 }
 
 /// Runs an attempt to its settlement, and tells the lane what it learns as it learns it.
 pub(super) async fn run(bench: Arc<Bench>, leased: Leased, probe: bool, parked_us: i64) {
+    if !bench.store.may_start(&leased) {
+        return give_up(&bench, &leased);
+    }
     let started_at = Timestamp::now();
     let result = call(&bench, &leased).await;
     let now = Timestamp::now();
@@ -47,6 +50,14 @@ pub(super) async fn run(bench: Arc<Bench>, leased: Leased, probe: bool, parked_u
     settle(&bench, &leased, &result, decision, started_at, now).await;
     bench.room.leave(leased.places);
     bench.tell(Input::Settled(again_at));
+}
+
+/// The lease was lost while the delivery waited in memory: another process has it.
+fn give_up(bench: &Bench, leased: &Leased) {
+    tracing::warn!(destination = bench.name, event = %leased.event.id, "not attempted: this bridge was silent for too long, and another may have it");
+    bench.tell(Input::Finished(Health::Unknown));
+    bench.room.leave(leased.places);
+    bench.tell(Input::Settled(None));
 }
 
 impl Bench {
@@ -74,7 +85,7 @@ async fn call(bench: &Bench, leased: &Leased) -> Result<Receipt, DeliveryError> 
 }
 
 struct StoredSteps<'a> {
-    store: &'a Sqlite,
+    store: &'a Store,
     key: DeliveryKey,
 }
 
@@ -98,6 +109,7 @@ async fn settle(
 ) {
     let settlement = Settlement {
         key: leased.key,
+        lease: leased.lease,
         person_key: leased.person_key,
         attempt: attempt_row(leased, result, decision.word, started_at, now),
         outcome: decision.outcome,

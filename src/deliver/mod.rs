@@ -17,7 +17,7 @@ pub use decide::Policy;
 pub use lane::LaneLimits;
 pub use shell::LaneStatus;
 
-use crate::store::{DestinationId, Hold, LaneEnd, Leased, Room, Sqlite};
+use crate::store::{DestinationId, Hold, LaneEnd, Leased, Room, Store};
 use attempt::Bench;
 use jiff::Timestamp;
 use lane::{Input, Lane};
@@ -25,13 +25,9 @@ use leadwire_connector::Connector;
 use shell::Shell;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
-
-/// How often the store is asked whether another process wrote to it.
-const WATCH_EVERY: Duration = Duration::from_millis(500);
 
 /// A destination, ready to be delivered to.
 pub struct Destination {
@@ -74,7 +70,7 @@ impl Deliverer {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn start(store: &Sqlite, destinations: Vec<Destination>) -> crate::store::Result<Self> {
+    pub async fn start(store: &Store, destinations: Vec<Destination>) -> crate::store::Result<Self> {
         let holds = store.holds().await?;
         let known: HashMap<DestinationId, (Option<Hold>, i64)> = holds.into_iter().map(|row| (row.id, (row.hold, row.parked_us))).collect();
         let (mut lanes, mut tasks, mut ends) = (Vec::new(), JoinSet::new(), HashMap::new());
@@ -124,7 +120,7 @@ impl Statuses {
     }
 }
 
-fn prepare(store: &Sqlite, destination: Destination, hold: Option<Hold>, parked_us: i64) -> (LaneHandle, LaneEnd, Shell) {
+fn prepare(store: &Store, destination: Destination, hold: Option<Hold>, parked_us: i64) -> (LaneHandle, LaneEnd, Shell) {
     let (inbox, inputs) = unbounded_channel();
     let (handoff, handoffs) = unbounded_channel();
     let (status, seen) = watch::channel(LaneStatus::default());
@@ -147,26 +143,18 @@ fn prepare(store: &Sqlite, destination: Destination, hold: Option<Hold>, parked_
 }
 
 /// `hold`, `resume`, `replay` and `quarantine verify` write to the store from another process; the lanes learn it here.
-async fn watch_store(store: Sqlite, lanes: Vec<LaneHandle>) {
-    let mut watcher = None;
-    let mut version = None;
+async fn watch_store(store: Store, lanes: Vec<LaneHandle>) {
+    let mut changes = store.changes();
     loop {
-        tokio::time::sleep(WATCH_EVERY).await;
+        changes.next().await;
         tell_holds(&store, &lanes).await;
-        if watcher.is_none() {
-            watcher = store.watcher().ok();
-        }
-        // A file that cannot be read now is looked at again at the next turn.
-        let Some(seen) = watcher.as_ref().and_then(|watcher| watcher.version().ok()) else { continue };
-        if version != Some(seen) && tell_due(&store, &lanes).await {
-            version = Some(seen);
-        }
+        tell_due(&store, &lanes).await;
     }
 }
 
 /// The lanes are looked at before the store: a lane that is on hold was so in the store before, so that a store that says
 /// otherwise was told otherwise since.
-async fn tell_holds(store: &Sqlite, lanes: &[LaneHandle]) {
+async fn tell_holds(store: &Store, lanes: &[LaneHandle]) {
     let known: Vec<Option<Hold>> = lanes.iter().map(|lane| lane.status.borrow().hold.clone()).collect();
     let Ok(rows) = store.holds().await else { return };
     let now = Timestamp::now();
@@ -182,11 +170,9 @@ async fn tell_holds(store: &Sqlite, lanes: &[LaneHandle]) {
     }
 }
 
-/// False when the store could not be asked.
-async fn tell_due(store: &Sqlite, lanes: &[LaneHandle]) -> bool {
-    let Ok(due) = store.due_destinations(Timestamp::now()).await else { return false };
+async fn tell_due(store: &Store, lanes: &[LaneHandle]) {
+    let Ok(due) = store.due_destinations(Timestamp::now()).await else { return };
     for lane in lanes.iter().filter(|lane| due.contains(&lane.id)) {
         let _ = lane.inbox.send(Input::Waiting);
     }
-    true
 }

@@ -14,7 +14,7 @@ pub use budget::Budget;
 pub use intake::{Intake, SourceGate};
 pub use reverify::{Reverified, reverify};
 
-use crate::store::{QuarantineLimits, Sqlite};
+use crate::store::{QuarantineLimits, Store};
 use crate::telemetry::Health;
 use actix_web::dev::Server;
 use actix_web::{App, HttpServer, web};
@@ -43,7 +43,7 @@ pub struct Receiver {
     /// Sources and routes.
     pub intake: Arc<Intake>,
     /// Where events go.
-    pub store: Sqlite,
+    pub store: Store,
     /// How much the quarantine keeps.
     pub quarantine: QuarantineLimits,
     /// Proxies whose `X-Forwarded-For` is believed.

@@ -1,7 +1,7 @@
 //! Verifying the quarantine again, after keys changed.
 
 use super::intake::Intake;
-use crate::store::{Received, Result, Sqlite};
+use crate::store::{Received, Result, Store};
 
 /// Rows looked at in one go, so that memory stays bounded by a few bodies.
 const PIECE: u32 = 8;
@@ -26,7 +26,7 @@ pub struct Reverified {
 ///
 /// # Errors
 /// When the store fails; what was admitted until then stays admitted.
-pub async fn reverify(intake: &Intake, store: &Sqlite, name: &str, mut progress: impl FnMut()) -> Result<Reverified> {
+pub async fn reverify(intake: &Intake, store: &Store, name: &str, mut progress: impl FnMut()) -> Result<Reverified> {
     let mut report = Reverified::default();
     if intake.sources.get(name).is_none_or(|source| source.keys.is_empty()) {
         return Ok(report);

@@ -6,16 +6,48 @@
 //! - counts that are kept beside the rows in the same transaction always agree with the rows (`leadwire audit`).
 
 mod model;
+mod operations;
 mod room;
-pub mod sqlite;
+mod sqlite;
 
 pub use model::{
     Again, AttemptRow, AuditFinding, AuditReport, Claimed, Counts, DeliveryFilter, DeliveryKey, DeliveryRow, DestinationId,
     DestinationLedger, DestinationRow, Ended, EventDetail, EventFilter, EventRow, Handoff, Hold, LaneEnd, Leased, NewEvent, Outcome,
-    QuarantineClass, QuarantineRow, Quarantined, Received, Refused, Settlement, SourceLedger, State,
+    QuarantineClass, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Settlement, SourceLedger, State,
 };
+pub use operations::Store;
 pub use room::{Room, places_for};
-pub use sqlite::{Ownership, QuarantineLimits, Sqlite, Watcher};
+
+use std::time::Duration;
+
+/// What keeps the rows.
+#[derive(Debug, Clone)]
+enum Engine {
+    /// One file, one bridge.
+    Sqlite(sqlite::Sqlite),
+}
+
+/// The right to deliver from the store. Given up when dropped, also by a crash.
+#[derive(Debug)]
+pub struct Ownership {
+    _lock: std::fs::File,
+}
+
+/// Sees what others change in the store: other processes, and other parts of this one.
+#[derive(Debug)]
+pub struct Changes {
+    watcher: sqlite::Watcher,
+}
+
+impl Changes {
+    /// Returns when something may have changed since the last call, and every few seconds whether it did or not.
+    pub async fn next(&mut self) {
+        self.watcher.next().await;
+    }
+}
+
+/// Changes are looked for at least this often, whatever an engine tells: a message may be lost, and a store may be back.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]

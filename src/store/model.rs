@@ -62,6 +62,8 @@ pub struct Leased {
     pub steps: Vec<(String, String)>,
     /// Places it takes in its lane's [`Room`].
     pub places: u32,
+    /// Which lease of the delivery this is: a lease that was lost and taken again is another.
+    pub lease: i64,
 }
 
 /// What the store tells a destination's lane after a commit.
@@ -173,6 +175,8 @@ pub enum Outcome {
 pub struct Settlement {
     /// Which delivery.
     pub key: DeliveryKey,
+    /// Which lease of it.
+    pub lease: i64,
     /// Who it is about, to unblock the next of that person.
     pub person_key: Option<[u8; 16]>,
     /// What became of it.
@@ -296,6 +300,13 @@ pub enum QuarantineClass {
     Refused,
     /// Its sender was told success: nothing pushes it out.
     Promised,
+}
+
+/// How much of a source the quarantine keeps.
+#[derive(Debug, Clone, Copy)]
+pub struct QuarantineLimits {
+    /// Bytes of one source in each class; of hopeless ones a sixteenth.
+    pub max_bytes: u64,
 }
 
 /// A row of the quarantine.

@@ -1,6 +1,6 @@
 //! Whether the bridge can do its work now.
 
-use crate::store::Sqlite;
+use crate::store::Store;
 use jiff::Timestamp;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
@@ -43,7 +43,7 @@ impl Health {
     ///
     /// # Errors
     /// Why not, in a sentence.
-    pub async fn check(&self, store: &Sqlite) -> Result<(), String> {
+    pub async fn check(&self, store: &Store) -> Result<(), String> {
         if self.stopping.load(Ordering::Acquire) {
             return Err("the bridge is stopping".to_owned());
         }

@@ -51,11 +51,7 @@ const INVARIANTS: [(&str, &str); 9] = [
 const SHOWN: usize = 20;
 
 impl Sqlite {
-    /// Compares the ledger with the rows, from one snapshot.
-    ///
-    /// # Errors
-    /// `Unavailable` when the file cannot be read.
-    pub async fn audit(&self) -> Result<AuditReport> {
+    pub(in crate::store) async fn audit(&self) -> Result<AuditReport> {
         self.read(|connection| {
             let snapshot = connection.unchecked_transaction()?;
             let findings = INVARIANTS.iter().map(|(invariant, sql)| find(&snapshot, invariant, sql)).collect::<Result<_>>()?;

@@ -7,20 +7,17 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 impl Sqlite {
-    /// Parks a destination for a person. A hold that is on gets the new reason and end and keeps its beginning.
-    ///
-    /// # Errors
-    /// `Unavailable` when nothing was committed.
-    pub async fn hold(&self, destination: DestinationId, reason: String, until: Option<Timestamp>, now: Timestamp) -> Result<()> {
+    pub(in crate::store) async fn hold(
+        &self,
+        destination: DestinationId,
+        reason: String,
+        until: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<()> {
         self.park(destination, reason, until, now, true).await
     }
 
-    /// Parks a destination because of what it answered. A hold that is on stays as it is unless this one ends later: what a person
-    /// set is not cut short.
-    ///
-    /// # Errors
-    /// `Unavailable` when nothing was committed.
-    pub async fn hold_by_attempt(
+    pub(in crate::store) async fn hold_by_attempt(
         &self,
         destination: DestinationId,
         reason: String,
@@ -52,19 +49,11 @@ impl Sqlite {
             .await
     }
 
-    /// Releases a destination; the time it was parked does not count for its deliveries. False when it was not on hold.
-    ///
-    /// # Errors
-    /// `Unavailable` when nothing was committed.
-    pub async fn resume(&self, destination: DestinationId, now: Timestamp) -> Result<bool> {
+    pub(in crate::store) async fn resume(&self, destination: DestinationId, now: Timestamp) -> Result<bool> {
         self.release_hold(destination, None, now).await
     }
 
-    /// Releases a destination whose hold has an end that has come, and no other.
-    ///
-    /// # Errors
-    /// `Unavailable` when nothing was committed.
-    pub async fn resume_expired(&self, destination: DestinationId, now: Timestamp) -> Result<bool> {
+    pub(in crate::store) async fn resume_expired(&self, destination: DestinationId, now: Timestamp) -> Result<bool> {
         self.release_hold(destination, Some(now), now).await
     }
 
@@ -84,15 +73,15 @@ impl Sqlite {
             .await
     }
 
-    /// Says that a bridge runs at this moment.
-    ///
-    /// # Errors
-    /// `Unavailable` when nothing was committed.
-    pub async fn beat(&self, now: Timestamp) -> Result<()> {
+    pub(in crate::store) async fn beat(&self, now: Timestamp) -> Result<()> {
         let alive_at = micros(now);
         self.writer
             .write(move |unit| Ok(unit.connection.execute("UPDATE pulse SET beats = beats + 1, alive_at = ?1", [alive_at]).map(drop)?))
             .await
+    }
+
+    pub(in crate::store) async fn sign_off(&self, now: Timestamp) -> Result<()> {
+        self.beat(now).await
     }
 
     /// The time in which no bridge ran does not count for deliveries: a machine that was off must not kill them. What is on hold
@@ -111,11 +100,7 @@ impl Sqlite {
             .await
     }
 
-    /// Adds time in which the destination was down, so that it does not count for its deliveries.
-    ///
-    /// # Errors
-    /// `Unavailable` when nothing was committed.
-    pub async fn credit_outage(&self, destination: DestinationId, outage: SignedDuration) -> Result<()> {
+    pub(in crate::store) async fn credit_outage(&self, destination: DestinationId, outage: SignedDuration) -> Result<()> {
         let outage_us = i64::try_from(outage.as_micros()).unwrap_or(0).max(0);
         self.writer
             .write(move |unit| {
@@ -128,11 +113,7 @@ impl Sqlite {
             .await
     }
 
-    /// All destinations the store knows, also those that left the configuration, without `due_since`. Cheap.
-    ///
-    /// # Errors
-    /// `Unavailable` when the file cannot be read.
-    pub async fn holds(&self) -> Result<Vec<DestinationRow>> {
+    pub(in crate::store) async fn holds(&self) -> Result<Vec<DestinationRow>> {
         self.read(|connection| {
             let mut query = connection.prepare_cached(&format!(
                 "SELECT id, name, hold_reason, hold_since, hold_until, parked_us, {COUNT_COLUMNS} FROM destination ORDER BY id"
@@ -143,11 +124,7 @@ impl Sqlite {
         .await
     }
 
-    /// The same, with `due_since`.
-    ///
-    /// # Errors
-    /// `Unavailable` when the file cannot be read.
-    pub async fn destinations(&self) -> Result<Vec<DestinationRow>> {
+    pub(in crate::store) async fn destinations(&self) -> Result<Vec<DestinationRow>> {
         let mut rows = self.holds().await?;
         self.read(move |connection| {
             for row in &mut rows {
@@ -158,11 +135,7 @@ impl Sqlite {
         .await
     }
 
-    /// The number of a destination, whether or not it is in the configuration.
-    ///
-    /// # Errors
-    /// `Refused` when there is none of that name, with the names there are.
-    pub async fn find_destination(&self, name: &str) -> Result<DestinationId> {
+    pub(in crate::store) async fn find_destination(&self, name: &str) -> Result<DestinationId> {
         let rows = self.holds().await?;
         let unknown = || {
             let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();

@@ -24,13 +24,7 @@ struct Row {
 const CLAIM_BYTES: usize = 8 << 20;
 
 impl Sqlite {
-    /// Leases at most `limit` deliveries that are due, longest due first.
-    ///
-    /// A delivery whose event cannot be read becomes a dead letter and does not stop the others.
-    ///
-    /// # Errors
-    /// `Unavailable` when nothing was leased.
-    pub async fn claim(&self, destination: DestinationId, limit: u32, now: Timestamp) -> Result<Claimed> {
+    pub(in crate::store) async fn claim(&self, destination: DestinationId, limit: u32, now: Timestamp) -> Result<Claimed> {
         let (rows, next_due) = self.writer.write(move |unit| lease_due(unit.connection, destination, limit, micros(now))).await?;
         let mut deliveries = Vec::with_capacity(rows.len());
         for row in rows {
@@ -42,19 +36,11 @@ impl Sqlite {
         Ok(Claimed { deliveries, next_due: next_due.map(moment) })
     }
 
-    /// Ends a lease with what became of the delivery. Durable when it returns.
-    ///
-    /// # Errors
-    /// `Unavailable` when nothing was committed; the lease goes on then.
-    pub async fn settle(&self, settlement: Settlement) -> Result<()> {
+    pub(in crate::store) async fn settle(&self, settlement: Settlement) -> Result<()> {
         self.writer.write(move |unit| settle(unit, &settlement)).await
     }
 
-    /// Ends leases without an attempt: the deliveries wait again, due at once.
-    ///
-    /// # Errors
-    /// `Unavailable` when nothing was committed; the leases go on then.
-    pub async fn release(&self, keys: Vec<DeliveryKey>) -> Result<()> {
+    pub(in crate::store) async fn release(&self, keys: Vec<DeliveryKey>) -> Result<()> {
         self.writer
             .write(move |unit| {
                 let mut release =
@@ -65,11 +51,7 @@ impl Sqlite {
             .await
     }
 
-    /// Keeps a finished step. Durable when it returns.
-    ///
-    /// # Errors
-    /// `Unavailable` when it was not kept.
-    pub async fn save_step(&self, key: DeliveryKey, name: String, remote_id: String) -> Result<()> {
+    pub(in crate::store) async fn save_step(&self, key: DeliveryKey, name: String, remote_id: String) -> Result<()> {
         self.writer
             .write(move |unit| {
                 unit.connection
@@ -80,11 +62,7 @@ impl Sqlite {
             .await
     }
 
-    /// The destinations that have deliveries due.
-    ///
-    /// # Errors
-    /// `Unavailable` when the file cannot be read.
-    pub async fn due_destinations(&self, now: Timestamp) -> Result<Vec<DestinationId>> {
+    pub(in crate::store) async fn due_destinations(&self, now: Timestamp) -> Result<Vec<DestinationId>> {
         self.read(move |connection| {
             let mut query = connection.prepare_cached(
                 "SELECT id FROM destination n WHERE EXISTS (SELECT 1 FROM delivery d WHERE d.destination = n.id AND d.state = 0 AND d.not_before <= ?1)",
@@ -105,7 +83,7 @@ impl Sqlite {
     /// When it cannot be written, the lease goes on until the next start, and the others are delivered all the same.
     async fn bury(&self, row: Row, remark: String, now: Timestamp) {
         let outcome = Outcome::Ended(Ended { state: State::Dead, record: None, remark: Some(remark) });
-        let settlement = Settlement { key: row.key, person_key: row.person_key, outcome, at: now, attempt: None };
+        let settlement = Settlement { key: row.key, lease: 0, person_key: row.person_key, outcome, at: now, attempt: None };
         if let Err(error) = self.settle(settlement).await {
             tracing::error!("a delivery whose event cannot be read was not made a dead letter: {error}");
         }
@@ -127,6 +105,7 @@ fn leased(row: Row, event: Event) -> Leased {
         parked_base_us: row.parked_base_us,
         places: places_for(row.body.as_ref().map_or(0, String::len)),
         steps: row.steps,
+        lease: 0,
     }
 }
 

@@ -15,7 +15,7 @@ mod search;
 mod tests;
 mod writer;
 
-use super::{DestinationId, Error, LaneEnd, Result};
+use super::{Changes, DestinationId, Error, LOOK_EVERY, LaneEnd, Leased, Ownership, Result};
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use std::collections::HashMap;
@@ -23,8 +23,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use writer::Writer;
-
-pub use quarantine::Limits as QuarantineLimits;
 
 /// Readers kept open; more are opened when more read at once.
 const IDLE_READERS: usize = 4;
@@ -37,7 +35,7 @@ impl From<rusqlite::Error> for Error {
 
 /// The store on one SQLite file. Cheap to clone.
 #[derive(Clone)]
-pub struct Sqlite {
+pub(in crate::store) struct Sqlite {
     writer: Writer,
     readers: Arc<Readers>,
     names: Arc<Names>,
@@ -56,18 +54,12 @@ struct Names {
     destinations: HashMap<String, DestinationId>,
 }
 
-/// Keeps a second bridge away from the same file. Released when dropped, also by a crash.
-#[derive(Debug)]
-pub struct Ownership {
-    _lock: std::fs::File,
-}
-
 impl Sqlite {
     /// Opens the file, makes or migrates the schema, and registers the names of the configuration.
     ///
     /// # Errors
     /// When the file cannot be opened or written, or is of another program or a newer version.
-    pub fn open<'a>(
+    pub(in crate::store) fn open<'a>(
         path: &Path,
         sources: impl IntoIterator<Item = &'a String>,
         destinations: impl IntoIterator<Item = &'a String>,
@@ -89,7 +81,7 @@ impl Sqlite {
     ///
     /// # Errors
     /// When another bridge runs on the file.
-    pub async fn take_ownership(&self) -> Result<Ownership> {
+    pub(in crate::store) async fn take_ownership(&self) -> Result<Ownership> {
         let mut path = self.readers.path.clone().into_os_string();
         path.push(".lock");
         let shown = Path::new(&path).display().to_string();
@@ -103,29 +95,32 @@ impl Sqlite {
     }
 
     /// Sets where deliveries that are born leased go. Until then all are born waiting.
-    pub fn set_lanes(&self, lanes: HashMap<DestinationId, LaneEnd>) {
+    pub(in crate::store) fn set_lanes(&self, lanes: HashMap<DestinationId, LaneEnd>) {
         self.writer.set_lanes(lanes);
     }
 
     /// The number of a destination of the configuration.
     #[must_use]
-    pub fn destination_id(&self, name: &str) -> Option<DestinationId> {
+    pub(in crate::store) fn destination_id(&self, name: &str) -> Option<DestinationId> {
         self.names.destinations.get(name).copied()
     }
 
-    /// A number that changes when another process wrote to the file. Cheap.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub fn watcher(&self) -> Result<Watcher> {
-        Ok(Watcher { connection: open_reader(&self.readers.path)? })
+    /// See [`Changes`].
+    pub(in crate::store) fn changes(&self) -> Changes {
+        Changes { watcher: Watcher { path: self.readers.path.clone(), connection: None, version: None } }
+    }
+
+    /// One process delivers from a file, so a lease is never lost.
+    #[expect(clippy::unused_self, reason = "the other engine needs it")]
+    pub(in crate::store) fn may_start(&self, _leased: &Leased) -> bool {
+        true
     }
 
     /// Proves that the store can commit, by committing.
     ///
     /// # Errors
     /// Why it cannot.
-    pub async fn probe(&self) -> Result<()> {
+    pub(in crate::store) async fn probe(&self) -> Result<()> {
         self.writer.write(|unit| Ok(unit.connection.execute("UPDATE pulse SET beats = beats + 1", []).map(drop)?)).await
     }
 
@@ -138,19 +133,35 @@ impl Sqlite {
     }
 }
 
-/// Sees that another process wrote.
+/// How often the file is asked whether it changed: a number in its first page.
+const WATCH_EVERY: Duration = Duration::from_millis(500);
+
+/// Sees that another connection wrote; the writer thread of this process counts as another.
 #[derive(Debug)]
-pub struct Watcher {
-    connection: Connection,
+pub(in crate::store) struct Watcher {
+    path: PathBuf,
+    connection: Option<Connection>,
+    version: Option<i64>,
 }
 
 impl Watcher {
-    /// The same as before unless another process committed in between; the writer thread of this process counts as another.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub fn version(&self) -> Result<i64> {
-        Ok(self.connection.query_row("PRAGMA data_version", [], |row| row.get(0))?)
+    pub(in crate::store) async fn next(&mut self) {
+        let started_at = tokio::time::Instant::now();
+        while started_at.elapsed() < LOOK_EVERY {
+            tokio::time::sleep(WATCH_EVERY).await;
+            // A file that cannot be read now is looked at again at the next turn.
+            let Some(seen) = self.read_version() else { continue };
+            if self.version.replace(seen) != Some(seen) {
+                return;
+            }
+        }
+    }
+
+    fn read_version(&mut self) -> Option<i64> {
+        if self.connection.is_none() {
+            self.connection = open_reader(&self.path).ok();
+        }
+        self.connection.as_ref()?.query_row("PRAGMA data_version", [], |row| row.get(0)).ok()
     }
 }
 

@@ -1,18 +1,11 @@
 //! Bodies that could not be verified: kept, bounded, never delivered.
 
 use super::{Sqlite, micros, moment, receive};
-use crate::store::{NewEvent, QuarantineClass, QuarantineRow, Quarantined, Received, Refused, Result};
+use crate::store::{NewEvent, QuarantineClass, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Result};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
-
-/// How much of a source the quarantine keeps.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Bytes of one source in each class; of hopeless ones a sixteenth.
-    pub max_bytes: u64,
-}
 
 /// What a row takes beyond header and body, about, with its place in the indexes.
 const ROW_BYTES: usize = 512;
@@ -23,20 +16,12 @@ const KEPT_HEADER_BYTES: usize = 2_048;
 const COLUMNS: &str = "id, source, at, client, times, size, code, reason, header";
 
 impl Sqlite {
-    /// Keeps a body. Its repetition with the same signature is counted, not kept twice.
-    ///
-    /// # Errors
-    /// `Unavailable` when nothing was committed.
-    pub async fn quarantine(&self, refused: Refused, limits: Limits) -> Result<Quarantined> {
+    pub(in crate::store) async fn quarantine(&self, refused: Refused, limits: QuarantineLimits) -> Result<Quarantined> {
         let digest = digest(&refused);
         self.writer.write(move |unit| keep(unit.connection, &refused, &digest, limits)).await
     }
 
-    /// Newest first.
-    ///
-    /// # Errors
-    /// `Unavailable` when the file cannot be read.
-    pub async fn quarantined(&self, source: Option<String>, limit: u32) -> Result<Vec<QuarantineRow>> {
+    pub(in crate::store) async fn quarantined(&self, source: Option<String>, limit: u32) -> Result<Vec<QuarantineRow>> {
         self.read(move |connection| {
             let sql = format!("SELECT {COLUMNS} FROM quarantine WHERE ?1 IS NULL OR source = ?1 ORDER BY id DESC LIMIT ?2");
             let mut query = connection.prepare_cached(&sql)?;
@@ -46,20 +31,17 @@ impl Sqlite {
         .await
     }
 
-    /// How many bodies there are.
-    ///
-    /// # Errors
-    /// `Unavailable` when the file cannot be read.
-    pub async fn count_quarantined(&self) -> Result<i64> {
+    pub(in crate::store) async fn count_quarantined(&self) -> Result<i64> {
         self.read(|connection| Ok(connection.query_row("SELECT coalesce(sum(bodies), 0) FROM quarantine_total", [], |row| row.get(0))?))
             .await
     }
 
-    /// The rows of a source after `after`, in order, with their bodies: for verifying again piece by piece.
-    ///
-    /// # Errors
-    /// `Unavailable` when the file cannot be read.
-    pub async fn quarantined_bodies(&self, source: String, after: i64, limit: u32) -> Result<Vec<(QuarantineRow, Vec<u8>)>> {
+    pub(in crate::store) async fn quarantined_bodies(
+        &self,
+        source: String,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<(QuarantineRow, Vec<u8>)>> {
         self.read(move |connection| {
             let sql = format!("SELECT {COLUMNS}, body FROM quarantine WHERE source = ?1 AND id > ?2 ORDER BY id LIMIT ?3");
             let mut query = connection.prepare_cached(&sql)?;
@@ -69,11 +51,7 @@ impl Sqlite {
         .await
     }
 
-    /// A quarantined body that verifies now becomes its events and leaves the quarantine, in one transaction.
-    ///
-    /// # Errors
-    /// `Unavailable` when nothing was committed.
-    pub async fn admit(&self, id: i64, events: Vec<NewEvent>) -> Result<Vec<Received>> {
+    pub(in crate::store) async fn admit(&self, id: i64, events: Vec<NewEvent>) -> Result<Vec<Received>> {
         let names = Arc::clone(&self.names);
         self.writer
             .write(move |unit| {
@@ -85,11 +63,7 @@ impl Sqlite {
             .await
     }
 
-    /// Says why a body still does not verify.
-    ///
-    /// # Errors
-    /// `Unavailable` when nothing was committed.
-    pub async fn explain_quarantined(&self, id: i64, code: String, reason: String) -> Result<()> {
+    pub(in crate::store) async fn explain_quarantined(&self, id: i64, code: String, reason: String) -> Result<()> {
         self.writer
             .write(move |unit| {
                 Ok(unit
@@ -100,11 +74,12 @@ impl Sqlite {
             .await
     }
 
-    /// Removes bodies; promised ones only when asked for by `with_promised`. Returns how many.
-    ///
-    /// # Errors
-    /// `Unavailable` when nothing was committed.
-    pub async fn purge_quarantine(&self, source: Option<String>, before: Option<Timestamp>, with_promised: bool) -> Result<usize> {
+    pub(in crate::store) async fn purge_quarantine(
+        &self,
+        source: Option<String>,
+        before: Option<Timestamp>,
+        with_promised: bool,
+    ) -> Result<usize> {
         self.writer
             .write(move |unit| {
                 Ok(unit.connection.execute(
@@ -122,7 +97,7 @@ fn digest(refused: &Refused) -> [u8; 32] {
     Sha256::new().chain_update(header.len().to_le_bytes()).chain_update(header).chain_update(&refused.body).finalize().into()
 }
 
-fn keep(connection: &Connection, refused: &Refused, digest: &[u8; 32], limits: Limits) -> Result<Quarantined> {
+fn keep(connection: &Connection, refused: &Refused, digest: &[u8; 32], limits: QuarantineLimits) -> Result<Quarantined> {
     let class = class_number(refused.class);
     let repeated = connection
         .prepare_cached("UPDATE quarantine SET times = times + 1, at = ?3 WHERE source = ?1 AND digest = ?2 AND class >= ?4")?
@@ -162,7 +137,7 @@ fn class_number(class: QuarantineClass) -> i64 {
 }
 
 /// Removes the largest bodies of the class until `size` more bytes fit; how many, or `None` when they cannot fit.
-fn make_room(connection: &Connection, refused: &Refused, size: i64, limits: Limits) -> Result<Option<u32>> {
+fn make_room(connection: &Connection, refused: &Refused, size: i64, limits: QuarantineLimits) -> Result<Option<u32>> {
     let most = i64::try_from(limits.max_bytes).unwrap_or(i64::MAX);
     let most = if refused.class == QuarantineClass::Hopeless { most / 16 } else { most };
     let class = class_number(refused.class);

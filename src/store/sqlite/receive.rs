@@ -6,13 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use std::sync::Arc;
 
 impl Sqlite {
-    /// Stores all of these events with their deliveries, or none. Durable when it returns. One entry for each event, in order.
-    ///
-    /// Deliveries are handed to their lanes after the commit, also when the caller stopped waiting.
-    ///
-    /// # Errors
-    /// `Unavailable` when nothing was committed.
-    pub async fn receive(&self, events: Vec<NewEvent>) -> Result<Vec<Received>> {
+    pub(in crate::store) async fn receive(&self, events: Vec<NewEvent>) -> Result<Vec<Received>> {
         let names = Arc::clone(&self.names);
         self.writer.write(move |unit| events.iter().map(|new| store(unit, &names, new)).collect()).await
     }
@@ -106,5 +100,6 @@ fn fresh_lease(seq: i64, destination: DestinationId, new: &NewEvent, parked_base
         parked_base_us,
         steps: Vec::new(),
         places: 1,
+        lease: 0,
     }
 }

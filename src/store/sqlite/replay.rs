@@ -11,19 +11,11 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use uuid::Uuid;
 
 impl Sqlite {
-    /// The ended deliveries that match, oldest first.
-    ///
-    /// # Errors
-    /// `Unavailable` when the file cannot be read.
-    pub async fn find_ended(&self, filter: DeliveryFilter) -> Result<Vec<DeliveryKey>> {
+    pub(in crate::store) async fn find_ended(&self, filter: DeliveryFilter) -> Result<Vec<DeliveryKey>> {
         self.read(move |connection| read_ended(connection, &delivery_conditions(&filter))).await
     }
 
-    /// The ended deliveries of one event that match.
-    ///
-    /// # Errors
-    /// `Unavailable` when the file cannot be read.
-    pub async fn find_ended_of(&self, event: Uuid, filter: DeliveryFilter) -> Result<Vec<DeliveryKey>> {
+    pub(in crate::store) async fn find_ended_of(&self, event: Uuid, filter: DeliveryFilter) -> Result<Vec<DeliveryKey>> {
         self.read(move |connection| {
             let mut conditions = delivery_conditions(&filter);
             conditions.add("e.id = ?", Some(event.as_bytes().to_vec()));
@@ -32,12 +24,7 @@ impl Sqlite {
         .await
     }
 
-    /// Makes ended deliveries pending again, with a fresh clock and no attempts. Finished steps are kept, so that a contact or note
-    /// that was made is not made again. Returns how many had ended until now.
-    ///
-    /// # Errors
-    /// `Unavailable` when nothing was committed.
-    pub async fn replay(&self, keys: Vec<DeliveryKey>, now: Timestamp) -> Result<usize> {
+    pub(in crate::store) async fn replay(&self, keys: Vec<DeliveryKey>, now: Timestamp) -> Result<usize> {
         self.writer
             .write(move |unit| {
                 let mut replayed = 0;

@@ -9,12 +9,7 @@ use rusqlite::{Connection, params};
 const BATCH: u32 = 500;
 
 impl Sqlite {
-    /// Removes events received before `cutoff` whose deliveries were all delivered or skipped. Dead letters and pending deliveries
-    /// keep their event for ever, and so does an event that no route took. Returns how many were removed; call again until it is 0.
-    ///
-    /// # Errors
-    /// `Unavailable` when nothing was committed.
-    pub async fn remove_ended(&self, cutoff: Timestamp) -> Result<usize> {
+    pub(in crate::store) async fn remove_ended(&self, cutoff: Timestamp) -> Result<usize> {
         // Looking is done on a reader, so that no answer waits behind it.
         let sequences = self.read(move |connection| find_ended(connection, micros(cutoff))).await?;
         self.writer

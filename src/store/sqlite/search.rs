@@ -37,19 +37,11 @@ impl Conditions {
 }
 
 impl Sqlite {
-    /// Newest first.
-    ///
-    /// # Errors
-    /// `Unavailable` when the file cannot be read.
-    pub async fn events(&self, filter: EventFilter) -> Result<Vec<EventRow>> {
+    pub(in crate::store) async fn events(&self, filter: EventFilter) -> Result<Vec<EventRow>> {
         self.read(move |connection| read_events(connection, event_conditions(&filter), "e.seq", filter.limit)).await
     }
 
-    /// At most `limit` events with ids from `first` to `last`, newest first.
-    ///
-    /// # Errors
-    /// `Unavailable` when the file cannot be read.
-    pub async fn events_between(&self, first: Uuid, last: Uuid, limit: u32) -> Result<Vec<EventRow>> {
+    pub(in crate::store) async fn events_between(&self, first: Uuid, last: Uuid, limit: u32) -> Result<Vec<EventRow>> {
         let mut conditions = Conditions::default();
         conditions.add("e.id >= ?", Some(first.as_bytes().to_vec()));
         conditions.add("e.id <= ?", Some(last.as_bytes().to_vec()));
@@ -57,11 +49,7 @@ impl Sqlite {
         self.read(move |connection| read_events(connection, conditions, "e.id", limit)).await
     }
 
-    /// Everything about one event; `None` when there is none of that id.
-    ///
-    /// # Errors
-    /// `Unavailable` when the file cannot be read.
-    pub async fn event(&self, id: Uuid) -> Result<Option<EventDetail>> {
+    pub(in crate::store) async fn event(&self, id: Uuid) -> Result<Option<EventDetail>> {
         self.read(move |connection| {
             let sql = "SELECT seq, body, duplicates FROM event WHERE id = ?1";
             let found: Option<(i64, String, i64)> =
@@ -73,11 +61,7 @@ impl Sqlite {
         .await
     }
 
-    /// Newest first.
-    ///
-    /// # Errors
-    /// `Unavailable` when the file cannot be read.
-    pub async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<DeliveryRow>> {
+    pub(in crate::store) async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<DeliveryRow>> {
         self.read(move |connection| {
             let mut conditions = delivery_conditions(&filter);
             conditions.values.push(i64::from(filter.limit).into());
@@ -93,20 +77,12 @@ impl Sqlite {
         .await
     }
 
-    /// How many events no route took, tests aside.
-    ///
-    /// # Errors
-    /// `Unavailable` when the file cannot be read.
-    pub async fn count_unrouted(&self) -> Result<i64> {
+    pub(in crate::store) async fn count_unrouted(&self) -> Result<i64> {
         let sql = "SELECT count(*) FROM event WHERE deliveries = 0 AND kind <> 'test'";
         self.read(move |connection| Ok(connection.query_row(sql, [], |row| row.get(0))?)).await
     }
 
-    /// Names of sources with the number of events received in all and of duplicates.
-    ///
-    /// # Errors
-    /// `Unavailable` when the file cannot be read.
-    pub async fn source_counts(&self) -> Result<Vec<(String, i64)>> {
+    pub(in crate::store) async fn source_counts(&self) -> Result<Vec<(String, i64)>> {
         self.read(|connection| {
             let mut query = connection.prepare_cached("SELECT name, received FROM source ORDER BY name")?;
             let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;

@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::allow_attributes)]
 
-use super::{QuarantineLimits, Sqlite};
+use super::Sqlite;
 use crate::store::{
     Again, Claimed, DeliveryFilter, DestinationId, Ended, EventFilter, Handoff, LaneEnd, Leased, NewEvent, Outcome, QuarantineClass,
-    Quarantined, Received, Refused, Room, Settlement, State,
+    QuarantineLimits, Quarantined, Received, Refused, Room, Settlement, State,
 };
 use jiff::{SignedDuration, Timestamp};
 use leadwire_connector::Event;
@@ -52,7 +52,10 @@ impl Stage {
     }
 
     async fn settle(&self, leased: &Leased, outcome: Outcome) {
-        self.store.settle(Settlement { key: leased.key, person_key: leased.person_key, outcome, at: now(), attempt: None }).await.unwrap();
+        self.store
+            .settle(Settlement { key: leased.key, lease: leased.lease, person_key: leased.person_key, outcome, at: now(), attempt: None })
+            .await
+            .unwrap();
     }
 
     async fn states(&self) -> Vec<State> {
