@@ -6,7 +6,9 @@
 //! - counts that are kept beside the rows in the same transaction always agree with the rows (`leadwire audit`).
 
 mod model;
+mod names;
 mod operations;
+mod postgres;
 mod room;
 mod sqlite;
 
@@ -25,24 +27,35 @@ use std::time::Duration;
 enum Engine {
     /// One file, one bridge.
     Sqlite(sqlite::Sqlite),
+    /// A server, any number of bridges.
+    Postgres(postgres::Postgres),
 }
 
 /// The right to deliver from the store. Given up when dropped, also by a crash.
 #[derive(Debug)]
-pub struct Ownership {
-    _lock: std::fs::File,
+pub enum Ownership {
+    /// The locked file beside the database.
+    File(std::fs::File),
+    /// The membership among the instances.
+    Member(postgres::Member),
 }
 
 /// Sees what others change in the store: other processes, and other parts of this one.
 #[derive(Debug)]
-pub struct Changes {
-    watcher: sqlite::Watcher,
+pub enum Changes {
+    /// By looking at the file.
+    File(sqlite::Watcher),
+    /// By what the server tells.
+    Signal(postgres::Signal),
 }
 
 impl Changes {
     /// Returns when something may have changed since the last call, and every few seconds whether it did or not.
     pub async fn next(&mut self) {
-        self.watcher.next().await;
+        match self {
+            Self::File(watcher) => watcher.next().await,
+            Self::Signal(signal) => signal.next().await,
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use super::model::{
     AuditReport, Claimed, DeliveryFilter, DeliveryKey, DeliveryRow, DestinationId, DestinationRow, EventDetail, EventFilter, EventRow,
     LaneEnd, Leased, NewEvent, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Settlement,
 };
+use super::postgres::Postgres;
 use super::sqlite::Sqlite;
 use super::{Changes, Engine, Ownership, Result};
 use jiff::{SignedDuration, Timestamp};
@@ -23,6 +24,7 @@ macro_rules! each {
     ($engine:expr, $name:ident => $call:expr) => {
         match $engine {
             Engine::Sqlite($name) => $call,
+            Engine::Postgres($name) => $call,
         }
     };
 }
@@ -41,6 +43,20 @@ impl Store {
         destinations: impl IntoIterator<Item = &'a String>,
     ) -> Result<Self> {
         Ok(Self { engine: Engine::Sqlite(Sqlite::open(path, sources, destinations)?) })
+    }
+
+    /// Connects to a PostgreSQL database, makes or migrates the schema, and registers the names of the configuration.
+    /// `url` is `postgres://user:password@host:port/database`, with libpq's parameters. Call it on the runtime that lives as long as
+    /// the store is used: its connections belong to it.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or refuses, or the database is of another program or a newer version.
+    pub async fn postgres<'a>(
+        url: &str,
+        sources: impl IntoIterator<Item = &'a String>,
+        destinations: impl IntoIterator<Item = &'a String>,
+    ) -> Result<Self> {
+        Ok(Self { engine: Engine::Postgres(Postgres::open(url, sources, destinations).await?) })
     }
 
     /// Makes this process one that delivers from this store, and frees what processes that are gone had leased.

@@ -15,6 +15,7 @@ mod search;
 mod tests;
 mod writer;
 
+use super::names::Names;
 use super::{Changes, DestinationId, Error, LOOK_EVERY, LaneEnd, Leased, Ownership, Result};
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
@@ -45,13 +46,6 @@ impl std::fmt::Debug for Sqlite {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Sqlite").field("path", &self.readers.path).finish_non_exhaustive()
     }
-}
-
-/// The numbers of sources and destinations, as registered at opening.
-#[derive(Debug, Default)]
-struct Names {
-    sources: HashMap<String, i64>,
-    destinations: HashMap<String, DestinationId>,
 }
 
 impl Sqlite {
@@ -91,7 +85,7 @@ impl Sqlite {
         })?;
         self.free_leases().await?;
         self.credit_absence(Timestamp::now()).await?;
-        Ok(Ownership { _lock: lock })
+        Ok(Ownership::File(lock))
     }
 
     /// Sets where deliveries that are born leased go. Until then all are born waiting.
@@ -107,7 +101,7 @@ impl Sqlite {
 
     /// See [`Changes`].
     pub(in crate::store) fn changes(&self) -> Changes {
-        Changes { watcher: Watcher { path: self.readers.path.clone(), connection: None, version: None } }
+        Changes::File(Watcher { path: self.readers.path.clone(), connection: None, version: None })
     }
 
     /// One process delivers from a file, so a lease is never lost.
