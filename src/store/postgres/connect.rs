@@ -124,7 +124,10 @@ fn would_again(code: &SqlState) -> bool {
     matches!(code.code().get(..2), Some("22" | "23" | "28" | "3D" | "42"))
 }
 
-/// Whether the transaction met another one and is to be run again as it is (classes of serialization failures and deadlocks).
-pub(super) fn is_collision(error: &tokio_postgres::Error) -> bool {
-    error.code().is_some_and(|code| code.code().starts_with("40"))
+/// Whether the transaction met another one (a deadlock, a serialization failure) and is to be run again as it is.
+pub(super) fn is_collision(error: &Error) -> bool {
+    matches!(error, Error::Unavailable(told) if COLLISIONS.iter().any(|code| told.ends_with(code)))
 }
+
+/// How [`read`] ends its words for these.
+const COLLISIONS: [&str; 2] = ["(40001)", "(40P01)"];

@@ -29,8 +29,8 @@ use instance::Membership;
 use jiff::Timestamp;
 use receive::Arrival;
 use settle::Settling;
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::runtime::Handle;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql};
@@ -64,6 +64,8 @@ struct Shared {
     lanes: RwLock<Lanes>,
     membership: Membership,
     signals: signal::Signals,
+    /// Events whose commit may have happened without an answer.
+    doubts: Mutex<HashSet<uuid::Uuid>>,
 }
 
 impl Postgres {
@@ -81,10 +83,18 @@ impl Postgres {
             destinations: register(&client, "destination", destinations).await?,
         };
         drop(client);
-        let signals = signal::Signals::start(target.clone(), pool.clone());
+        let signals = signal::Signals::default();
         let membership = Membership::default();
-        let shared =
-            Arc::new(Shared { target, pool, runtime: Handle::current(), names, lanes: RwLock::default(), membership, signals });
+        let shared = Arc::new(Shared {
+            target,
+            pool,
+            runtime: Handle::current(),
+            names,
+            lanes: RwLock::default(),
+            membership,
+            signals,
+            doubts: Mutex::default(),
+        });
         Ok(Self { receiver: Batcher::start(&shared), settler: Batcher::start(&shared), shared })
     }
 
@@ -143,7 +153,7 @@ impl Shared {
             }
         }
         if any {
-            self.signals.tell_others(self.membership.id());
+            self.signals.tell_others();
         }
     }
 }
