@@ -21,7 +21,7 @@ mod settle;
 mod signal;
 
 use super::names::Names;
-use super::{Changes, DestinationId, Error, Handoff, LaneEnd, Leased, Ownership, Result};
+use super::{Changes, DestinationId, Error, Handoff, Kept, LaneEnd, Leased, Ownership, Result, Seen};
 use batch::Batcher;
 use connect::Target;
 use deadpool_postgres::{GenericClient, Object, Pool};
@@ -35,8 +35,8 @@ use tokio::runtime::Handle;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql};
 
-pub use instance::Member;
-pub use signal::Signal;
+pub(super) use instance::Member;
+pub(super) use signal::Signal;
 
 type Lanes = HashMap<DestinationId, LaneEnd>;
 
@@ -99,7 +99,7 @@ impl Postgres {
     }
 
     pub(in crate::store) async fn take_ownership(&self) -> Result<Ownership> {
-        instance::join(&self.shared).await.map(Ownership::Member)
+        Ok(Ownership { _kept: Kept::Member(instance::join(&self.shared).await?) })
     }
 
     pub(in crate::store) fn set_lanes(&self, lanes: Lanes) {
@@ -111,7 +111,7 @@ impl Postgres {
     }
 
     pub(in crate::store) fn changes(&self) -> Changes {
-        Changes::Signal(self.shared.signals.listen())
+        Changes { seen: Seen::Signal(self.shared.signals.listen()) }
     }
 
     pub(in crate::store) fn may_start(&self, leased: &Leased) -> bool {
