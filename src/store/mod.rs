@@ -14,8 +14,8 @@ mod sqlite;
 
 pub use model::{
     Again, AttemptRow, AuditFinding, AuditReport, Claimed, Counts, DeliveryFilter, DeliveryKey, DeliveryRow, DestinationId,
-    DestinationLedger, DestinationRow, Ended, EventDetail, EventFilter, EventRow, Handoff, Hold, LaneEnd, Leased, NewEvent, Outcome,
-    QuarantineClass, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Settlement, SourceLedger, State,
+    DestinationLedger, DestinationRow, Ended, EventDetail, EventFilter, EventRow, Granted, Handoff, Hold, LaneEnd, Leased, NewEvent,
+    Outcome, QuarantineClass, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Settlement, SourceLedger, State,
 };
 pub use operations::Store;
 pub use room::{Room, places_for};

@@ -84,6 +84,15 @@ pub struct Claimed {
     pub next_due: Option<Timestamp>,
 }
 
+/// Starts that the store allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Granted {
+    /// So many, now.
+    pub starts: u32,
+    /// When there may be more.
+    pub next_at: Option<Timestamp>,
+}
+
 /// Where a delivery stands. The first three are *pending*.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]

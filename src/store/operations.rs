@@ -3,11 +3,11 @@
 
 use super::model::{
     AuditReport, Claimed, DeliveryFilter, DeliveryKey, DeliveryRow, DestinationId, DestinationRow, EventDetail, EventFilter, EventRow,
-    LaneEnd, Leased, NewEvent, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Settlement,
+    Granted, LaneEnd, Leased, NewEvent, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Settlement,
 };
 use super::postgres::Postgres;
 use super::sqlite::Sqlite;
-use super::{Changes, Engine, Ownership, Result};
+use super::{Changes, Engine, Error, Ownership, Result};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
 use std::path::Path;
@@ -89,6 +89,23 @@ impl Store {
     #[must_use]
     pub fn may_start(&self, leased: &Leased) -> bool {
         each!(&self.engine, engine => engine.may_start(leased))
+    }
+
+    /// Whether other bridges may deliver to the same destinations, so that their rate limits are counted here.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        matches!(self.engine, Engine::Postgres(_))
+    }
+
+    /// Takes at most `wanted` starts of the rate limit that all bridges share: `per_second`, and `burst` at once.
+    ///
+    /// # Errors
+    /// `Unavailable` when none was taken; `Refused` by an engine of one bridge, which counts for itself.
+    pub async fn take_starts(&self, destination: DestinationId, wanted: u32, per_second: f64, burst: u32) -> Result<Granted> {
+        match &self.engine {
+            Engine::Sqlite(_) => Err(Error::Refused("the rate limits of a file are counted by its bridge".to_owned())),
+            Engine::Postgres(postgres) => postgres.take_starts(destination, wanted, per_second, burst).await,
+        }
     }
 
     /// Proves that the store can commit, by committing.

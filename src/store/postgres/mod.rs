@@ -11,6 +11,7 @@ mod instance;
 mod lease;
 mod ledger;
 mod quarantine;
+mod rate;
 mod receive;
 mod replay;
 mod retention;

@@ -155,5 +155,6 @@ INSERT INTO pulse VALUES (1, 0, NULL);
 -- Rate limits that all instances share: until when the starts that were handed out reach.
 CREATE TABLE rate (
     destination BIGINT PRIMARY KEY,
-    taken_until BIGINT NOT NULL
+    taken_until BIGINT NOT NULL,
+    granted BIGINT NOT NULL                -- by the last statement
 );
