@@ -9,6 +9,7 @@ mod model;
 mod names;
 mod operations;
 mod postgres;
+mod refused;
 mod room;
 mod sqlite;
 

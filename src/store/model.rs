@@ -357,6 +357,15 @@ pub struct EventFilter {
     pub limit: u32,
 }
 
+impl EventFilter {
+    /// What a telephone number must end with. People write a number with or without its country's zeros and signs; the last digits
+    /// tell.
+    pub(super) fn last_digits(&self) -> Option<String> {
+        let digits = |phone: &str| phone.chars().filter(char::is_ascii_digit).collect::<String>();
+        self.phone.as_deref().map(|phone| digits(phone).trim_start_matches('0').to_owned())
+    }
+}
+
 /// An event in a list.
 #[derive(Debug, Clone, Serialize)]
 pub struct EventRow {

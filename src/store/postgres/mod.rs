@@ -3,6 +3,7 @@
 //! What many instances do at once is kept apart by the database itself: content by the key of `content`, the order per person by the
 //! unique index `delivery_active`, leases by `FOR UPDATE SKIP LOCKED` and the number of the lease. Isolation is READ COMMITTED.
 
+mod address;
 mod audit;
 mod batch;
 mod connect;
@@ -11,6 +12,7 @@ mod instance;
 mod lease;
 mod ledger;
 mod quarantine;
+mod rate;
 mod receive;
 mod replay;
 mod retention;
@@ -19,6 +21,7 @@ mod schema;
 mod search;
 mod settle;
 mod signal;
+mod tls;
 
 use super::names::Names;
 use super::{Changes, DestinationId, Error, Handoff, LaneEnd, Leased, Ownership, Result};
@@ -120,7 +123,10 @@ impl Postgres {
         W: FnOnce(Object) -> F + Send + 'static,
     {
         let shared = Arc::clone(&self.shared);
-        let task = self.shared.runtime.spawn(async move { work(shared.connection().await?).await });
+        let task = self.shared.runtime.spawn(async move {
+            let result = work(shared.connection().await?).await;
+            result.inspect_err(|error| shared.look_again(error))
+        });
         task.await.map_err(|error| Error::Refused(format!("a query failed: {error}")))?
     }
 }
@@ -129,6 +135,13 @@ impl Shared {
     /// A connection that works, or why there is none.
     async fn connection(&self) -> Result<Object> {
         self.pool.get().await.map_err(|error| self.target.explain(&error))
+    }
+
+    /// After an error that says so, connections are made anew: to the server that is the right one now.
+    fn look_again(&self, error: &Error) {
+        if connect::is_deposed(error) {
+            self.pool.retain(|_, _| false);
+        }
     }
 
     /// Tells the lanes of this process, and the other instances, that something may be due.
