@@ -84,6 +84,15 @@ pub struct Claimed {
     pub next_due: Option<Timestamp>,
 }
 
+/// Starts that a shared rate limit allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Granted {
+    /// At most as many as asked for.
+    pub starts: u32,
+    /// When the next one is allowed, if fewer were than asked for.
+    pub next_at: Option<Timestamp>,
+}
+
 /// Where a delivery stands. The first three are *pending*.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -3,7 +3,7 @@
 
 use super::model::{
     AuditReport, Claimed, DeliveryFilter, DeliveryKey, DeliveryRow, DestinationId, DestinationRow, EventDetail, EventFilter, EventRow,
-    LaneEnd, Leased, NewEvent, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Settlement,
+    Granted, LaneEnd, Leased, NewEvent, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Settlement,
 };
 use super::postgres::Postgres;
 use super::sqlite::Sqlite;
@@ -155,6 +155,34 @@ impl Store {
     /// `Unavailable` when the file cannot be read.
     pub async fn due_destinations(&self, now: Timestamp) -> Result<Vec<DestinationId>> {
         each!(&self.engine, engine => engine.due_destinations(now).await)
+    }
+}
+
+/// Rate limits.
+impl Store {
+    /// Whether several processes deliver from this store, so that they must share what a destination allows.
+    #[must_use]
+    pub fn shares_limits(&self) -> bool {
+        matches!(self.engine, Engine::Postgres(_))
+    }
+
+    /// Takes at most `wanted` starts of attempts out of what all processes on this store may start together: `per_second` of them,
+    /// `burst` (at least 1) at once after a quiet time. An engine for one process grants them all: its caller keeps count.
+    ///
+    /// # Errors
+    /// `Unavailable` when nothing was granted.
+    pub async fn take_starts(
+        &self,
+        destination: DestinationId,
+        wanted: u32,
+        per_second: f64,
+        burst: u32,
+        now: Timestamp,
+    ) -> Result<Granted> {
+        match &self.engine {
+            Engine::Sqlite(_) => Ok(Granted { starts: wanted, next_at: None }),
+            Engine::Postgres(engine) => engine.take_starts(destination, wanted, per_second, burst, now).await,
+        }
     }
 }
 

@@ -38,11 +38,6 @@ impl Address {
         Ok(Self { config, wish })
     }
 
-    /// Whether its password stands in the URL.
-    pub(super) fn has_password(&self) -> bool {
-        self.config.get_password().is_some()
-    }
-
     /// Where it is, for people: hosts and database, nothing else.
     pub(super) fn place(&self) -> String {
         let hosts = self.config.get_hosts().iter().map(|host| match host {
@@ -52,6 +47,20 @@ impl Address {
         });
         format!("PostgreSQL at {}, database {}", hosts.collect::<Vec<_>>().join(", "), self.config.get_dbname().unwrap_or_default())
     }
+}
+
+/// Whether this is a URL that a store can be opened by, as far as that can be said without the network and the files it names.
+///
+/// # Errors
+/// What is wrong; what would be right. Never a part of the URL that could be secret.
+pub fn check_url(url: &str) -> Result<(), String> {
+    Address::parse(url).map(drop)
+}
+
+/// Whether the URL holds a password.
+#[must_use]
+pub fn has_password(url: &str) -> bool {
+    Address::parse(url).is_ok_and(|address| address.config.get_password().is_some())
 }
 
 /// Refuses what would be cut at the wrong place, so that a part of a password would be taken for a host and shown.
@@ -183,7 +192,7 @@ mod tests {
         assert_eq!((config.get_connect_timeout(), config.get_application_name()), (Some(&Duration::from_secs(7)), Some("x")));
         assert_eq!(config.get_target_session_attrs(), TargetSessionAttrs::ReadWrite);
         assert_eq!(address.place(), "PostgreSQL at one, ::1, database leads db");
-        assert!(address.has_password());
+        assert!(has_password(url) && !has_password("postgres://u@h/d"));
     }
 
     #[test]

@@ -114,11 +114,19 @@ fn would_again(code: &SqlState) -> bool {
 /// Whether the server said that it is no longer the one to write to: it became a standby, or is shutting down. The other
 /// connections to it are of no use then, and new ones find its successor.
 pub(super) fn is_deposed(error: &Error) -> bool {
-    // These codes stand at the end of what `read` makes of an answer.
-    matches!(error, Error::Unavailable(told) if ["(25006)", "(57P01)", "(57P02)", "(57P03)"].iter().any(|code| told.ends_with(code)))
+    matches!(error, Error::Unavailable(told) if DEPOSED.iter().any(|code| told.ends_with(code)))
 }
 
-/// Whether the transaction met another one and is to be run again as it is (classes of serialization failures and deadlocks).
-pub(super) fn is_collision(error: &tokio_postgres::Error) -> bool {
-    error.code().is_some_and(|code| code.code().starts_with("40"))
+/// Whether the transaction met another one (a deadlock, a serialization failure) and is to be run again as it is.
+pub(super) fn is_collision(error: &Error) -> bool {
+    matches!(error, Error::Unavailable(told) if COLLISIONS.iter().any(|code| told.ends_with(code)))
 }
+
+/// Whether another transaction has made just now what this one was about to make.
+pub(super) fn is_taken(error: &Error) -> bool {
+    matches!(error, Error::Refused(told) if told.ends_with("(23505)"))
+}
+
+/// How [`read`] ends its words for these.
+const COLLISIONS: [&str; 2] = ["(40001)", "(40P01)"];
+const DEPOSED: [&str; 4] = ["(25006)", "(57P01)", "(57P02)", "(57P03)"];

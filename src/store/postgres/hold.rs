@@ -1,6 +1,6 @@
 //! Parking and releasing destinations, and what the store knows of each. All instances share it.
 
-use super::{Postgres, column, execute, micros, moment, query, text};
+use super::{Postgres, column, execute, micros, moment, query, tell_all, text};
 use crate::store::{Counts, DestinationId, DestinationRow, Error, Hold, Result};
 use jiff::{SignedDuration, Timestamp};
 use tokio_postgres::Row;
@@ -83,18 +83,19 @@ impl Postgres {
         self.change(sql, vec![Box::new(id), Box::new(outage_us), Box::new(instance)]).await.map(drop)
     }
 
-    /// Changes a destination, and tells the other instances at once.
+    /// Changes a destination, and tells all bridges at once.
     async fn change(&self, sql: &'static str, values: Vec<Box<dyn ToSql + Sync + Send>>) -> Result<u64> {
-        let changed = self
-            .run(move |client| async move {
-                let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value.as_ref() as &(dyn ToSql + Sync)).collect();
-                execute(&client, sql, &values).await
-            })
-            .await?;
-        if changed > 0 {
-            self.shared.signals.tell_others();
-        }
-        Ok(changed)
+        self.run(move |mut client| async move {
+            let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value.as_ref() as &(dyn ToSql + Sync)).collect();
+            let transaction = client.transaction().await?;
+            let changed = execute(&transaction, sql, &values).await?;
+            if changed > 0 {
+                tell_all(&transaction).await?;
+            }
+            transaction.commit().await?;
+            Ok(changed)
+        })
+        .await
     }
 
     pub(in crate::store) async fn holds(&self) -> Result<Vec<DestinationRow>> {

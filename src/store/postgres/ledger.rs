@@ -69,7 +69,7 @@ impl Tally {
 
     /// Writes what was added to the rows of this slot.
     pub(super) async fn write(&self, client: &impl GenericClient, slot: i64) -> Result<()> {
-        futures_util::try_join!(self.write_sources(client, slot), self.write_destinations(client, slot)).map(drop)
+        tokio::try_join!(self.write_sources(client, slot), self.write_destinations(client, slot)).map(drop)
     }
 
     async fn write_sources(&self, client: &impl GenericClient, slot: i64) -> Result<()> {

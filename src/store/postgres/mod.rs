@@ -32,12 +32,13 @@ use instance::Membership;
 use jiff::Timestamp;
 use receive::Arrival;
 use settle::Settling;
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::runtime::Handle;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql};
 
+pub use address::{check_url, has_password};
 pub use instance::Member;
 pub use signal::Signal;
 
@@ -67,6 +68,8 @@ struct Shared {
     lanes: RwLock<Lanes>,
     membership: Membership,
     signals: signal::Signals,
+    /// Events whose commit may have happened without an answer.
+    doubts: Mutex<HashSet<uuid::Uuid>>,
 }
 
 impl Postgres {
@@ -84,10 +87,18 @@ impl Postgres {
             destinations: register(&client, "destination", destinations).await?,
         };
         drop(client);
-        let signals = signal::Signals::start(target.clone(), pool.clone());
+        let signals = signal::Signals::default();
         let membership = Membership::default();
-        let shared =
-            Arc::new(Shared { target, pool, runtime: Handle::current(), names, lanes: RwLock::default(), membership, signals });
+        let shared = Arc::new(Shared {
+            target,
+            pool,
+            runtime: Handle::current(),
+            names,
+            lanes: RwLock::default(),
+            membership,
+            signals,
+            doubts: Mutex::default(),
+        });
         Ok(Self { receiver: Batcher::start(&shared), settler: Batcher::start(&shared), shared })
     }
 
@@ -156,9 +167,28 @@ impl Shared {
             }
         }
         if any {
-            self.signals.tell_others(self.membership.id());
+            self.signals.tell_others();
         }
     }
+}
+
+/// How often a transaction that met another one is run again.
+const COLLISIONS: u32 = 5;
+
+/// Runs a transaction again when it met another one.
+async fn again<T, F: Future<Output = Result<T>>>(mut once: impl FnMut() -> F) -> Result<T> {
+    for _ in 0..COLLISIONS {
+        match once().await {
+            Err(error) if connect::is_collision(&error) || connect::is_taken(&error) => {}
+            other => return other,
+        }
+    }
+    once().await
+}
+
+/// Tells all bridges with the commit of this transaction. What is rare tells it in this way, which a command can use, too.
+async fn tell_all(client: &impl GenericClient) -> Result<()> {
+    execute(client, "SELECT pg_notify('leadwire', '')", &[]).await.map(drop)
 }
 
 type Params<'a> = &'a [&'a (dyn ToSql + Sync)];

@@ -17,7 +17,11 @@ const LOCK: i64 = 0x4C45_4144_5749_5245;
 pub(super) async fn migrate(client: &mut Object) -> Result<()> {
     let transaction = client.transaction().await?;
     transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
-    transaction.batch_execute("CREATE TABLE IF NOT EXISTS leadwire_schema (version BIGINT PRIMARY KEY, made_at TIMESTAMPTZ NOT NULL DEFAULT now())").await?;
+    transaction
+        .batch_execute(
+            "CREATE TABLE IF NOT EXISTS leadwire_schema (version BIGINT PRIMARY KEY, made_at TIMESTAMPTZ NOT NULL DEFAULT now())",
+        )
+        .await?;
     let version = read_version(&transaction).await?;
     let newest = MIGRATIONS.len();
     if version > newest {
