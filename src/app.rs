@@ -193,7 +193,7 @@ fn build_destinations(settings: &mut Settings, store: &Store) -> Vec<deliver::De
                 concurrency: destination.concurrency,
                 per_second: destination.per_second,
                 burst: destination.burst,
-                shared: store.is_shared(),
+                shared: store.shares_limits(),
                 window,
             };
             let backoff = Backoff { initial: settings.delivery.backoff_initial, max: settings.delivery.backoff_max, ..Backoff::default() };

@@ -165,7 +165,7 @@ async fn claim(bench: Arc<Bench>, id: DestinationId, room: Arc<Room>, wanted: u3
 
 async fn ask(bench: Arc<Bench>, id: DestinationId, wanted: u32) {
     let granted = match bench.per_second {
-        Some((per_second, burst)) => bench.store.take_starts(id, wanted, per_second, burst).await.ok(),
+        Some((per_second, burst)) => bench.store.take_starts(id, wanted, per_second, burst, Timestamp::now()).await.ok(),
         None => None,
     };
     send(&bench.inbox, Input::Granted(granted.map(|granted| (granted.starts, granted.next_at))));

@@ -227,6 +227,7 @@ impl World {
         for action in actions {
             match action {
                 Action::Start { delivery, probe } => self.start(delivery, probe, now),
+                Action::AskStarts(_) => unreachable!("the limit is the lane's own here"),
                 Action::Claim(limit) => self.claim(limit, now),
                 Action::Release(indexes) => indexes.into_iter().for_each(|index| self.deliveries[index].state = State::Waiting),
                 Action::Resume(_) => {

@@ -9,6 +9,7 @@ mod model;
 mod names;
 mod operations;
 mod postgres;
+mod refused;
 mod room;
 mod sqlite;
 
@@ -18,6 +19,7 @@ pub use model::{
     Outcome, QuarantineClass, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Settlement, SourceLedger, State,
 };
 pub use operations::Store;
+pub use postgres::{check_url as check_postgres_url, has_password as has_postgres_password};
 pub use room::{Room, places_for};
 
 use std::time::Duration;

@@ -7,7 +7,7 @@ use super::model::{
 };
 use super::postgres::Postgres;
 use super::sqlite::Sqlite;
-use super::{Changes, Engine, Error, Ownership, Result};
+use super::{Changes, Engine, Ownership, Result};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
 use std::path::Path;
@@ -91,23 +91,6 @@ impl Store {
         each!(&self.engine, engine => engine.may_start(leased))
     }
 
-    /// Whether other bridges may deliver to the same destinations, so that their rate limits are counted here.
-    #[must_use]
-    pub fn is_shared(&self) -> bool {
-        matches!(self.engine, Engine::Postgres(_))
-    }
-
-    /// Takes at most `wanted` starts of the rate limit that all bridges share: `per_second`, and `burst` at once.
-    ///
-    /// # Errors
-    /// `Unavailable` when none was taken; `Refused` by an engine of one bridge, which counts for itself.
-    pub async fn take_starts(&self, destination: DestinationId, wanted: u32, per_second: f64, burst: u32) -> Result<Granted> {
-        match &self.engine {
-            Engine::Sqlite(_) => Err(Error::Refused("the rate limits of a file are counted by its bridge".to_owned())),
-            Engine::Postgres(postgres) => postgres.take_starts(destination, wanted, per_second, burst).await,
-        }
-    }
-
     /// Proves that the store can commit, by committing.
     ///
     /// # Errors
@@ -172,6 +155,34 @@ impl Store {
     /// `Unavailable` when the file cannot be read.
     pub async fn due_destinations(&self, now: Timestamp) -> Result<Vec<DestinationId>> {
         each!(&self.engine, engine => engine.due_destinations(now).await)
+    }
+}
+
+/// Rate limits.
+impl Store {
+    /// Whether several processes deliver from this store, so that they must share what a destination allows.
+    #[must_use]
+    pub fn shares_limits(&self) -> bool {
+        matches!(self.engine, Engine::Postgres(_))
+    }
+
+    /// Takes at most `wanted` starts of attempts out of what all processes on this store may start together: `per_second` of them,
+    /// `burst` (at least 1) at once after a quiet time. An engine for one process grants them all: its caller keeps count.
+    ///
+    /// # Errors
+    /// `Unavailable` when nothing was granted.
+    pub async fn take_starts(
+        &self,
+        destination: DestinationId,
+        wanted: u32,
+        per_second: f64,
+        burst: u32,
+        now: Timestamp,
+    ) -> Result<Granted> {
+        match &self.engine {
+            Engine::Sqlite(_) => Ok(Granted { starts: wanted, next_at: None }),
+            Engine::Postgres(engine) => engine.take_starts(destination, wanted, per_second, burst, now).await,
+        }
     }
 }
 

@@ -101,7 +101,10 @@ async fn commit_together<J: Job>(shared: &Arc<Shared>, jobs: &[J]) -> Result<Vec
         };
         match result {
             Err(error) if is_collision(&error) && collisions < COLLISIONS => collisions += 1,
-            other => return other,
+            other => {
+                drop(client);
+                return other.inspect_err(|error| shared.look_again(error));
+            }
         }
     }
 }

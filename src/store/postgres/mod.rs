@@ -3,6 +3,7 @@
 //! What many instances do at once is kept apart by the database itself: content by the key of `content`, the order per person by the
 //! unique index `delivery_active`, leases by `FOR UPDATE SKIP LOCKED` and the number of the lease. Isolation is READ COMMITTED.
 
+mod address;
 mod audit;
 mod batch;
 mod connect;
@@ -20,6 +21,7 @@ mod schema;
 mod search;
 mod settle;
 mod signal;
+mod tls;
 
 use super::names::Names;
 use super::{Changes, DestinationId, Error, Handoff, Kept, LaneEnd, Leased, Ownership, Result, Seen};
@@ -36,6 +38,7 @@ use tokio::runtime::Handle;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql};
 
+pub use address::{check_url, has_password};
 pub(super) use instance::Member;
 pub(super) use signal::Signal;
 
@@ -131,7 +134,10 @@ impl Postgres {
         W: FnOnce(Object) -> F + Send + 'static,
     {
         let shared = Arc::clone(&self.shared);
-        let task = self.shared.runtime.spawn(async move { work(shared.connection().await?).await });
+        let task = self.shared.runtime.spawn(async move {
+            let result = work(shared.connection().await?).await;
+            result.inspect_err(|error| shared.look_again(error))
+        });
         task.await.map_err(|error| Error::Refused(format!("a query failed: {error}")))?
     }
 }
@@ -140,6 +146,13 @@ impl Shared {
     /// A connection that works, or why there is none.
     async fn connection(&self) -> Result<Object> {
         self.pool.get().await.map_err(|error| self.target.explain(&error))
+    }
+
+    /// After an error that says so, connections are made anew: to the server that is the right one now.
+    fn look_again(&self, error: &Error) {
+        if connect::is_deposed(error) {
+            self.pool.retain(|_, _| false);
+        }
     }
 
     /// Tells the lanes of this process, and the other instances, that something may be due.
@@ -157,6 +170,25 @@ impl Shared {
             self.signals.tell_others();
         }
     }
+}
+
+/// How often a transaction that met another one is run again.
+const COLLISIONS: u32 = 5;
+
+/// Runs a transaction again when it met another one.
+async fn again<T, F: Future<Output = Result<T>>>(mut once: impl FnMut() -> F) -> Result<T> {
+    for _ in 0..COLLISIONS {
+        match once().await {
+            Err(error) if connect::is_collision(&error) || connect::is_taken(&error) => {}
+            other => return other,
+        }
+    }
+    once().await
+}
+
+/// Tells all bridges with the commit of this transaction. What is rare tells it in this way, which a command can use, too.
+async fn tell_all(client: &impl GenericClient) -> Result<()> {
+    execute(client, "SELECT pg_notify('leadwire', '')", &[]).await.map(drop)
 }
 
 type Params<'a> = &'a [&'a (dyn ToSql + Sync)];

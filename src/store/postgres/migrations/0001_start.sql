@@ -11,7 +11,9 @@ CREATE TABLE destination (
     hold_reason TEXT,
     hold_since BIGINT,
     hold_until BIGINT,
-    parked_us BIGINT NOT NULL DEFAULT 0
+    parked_us BIGINT NOT NULL DEFAULT 0,
+    credited_by BIGINT,                    -- the instance that credited an outage last, and until when: several see the same one
+    credited_until BIGINT NOT NULL DEFAULT 0
 );
 
 -- The ledger. Each writer adds to rows of its own (`slot`), so that no two of them wait for each other; the sum counts.
@@ -152,9 +154,18 @@ CREATE TABLE pulse (
 );
 INSERT INTO pulse VALUES (1, 0, NULL);
 
--- Rate limits that all instances share: until when the starts that were handed out reach.
+-- Rate limits that all instances share: until when the starts that were handed out reach, and what the last one to ask was given.
 CREATE TABLE rate (
     destination BIGINT PRIMARY KEY,
     taken_until BIGINT NOT NULL,
-    granted BIGINT NOT NULL                -- by the last statement
+    granted BIGINT NOT NULL,
+    asked_at BIGINT NOT NULL
 );
+
+-- For people who search, and for retention. Only the beginning is in an index, since what was received may be of any length. Numbers
+-- are sought by their last digits, so they stand there backwards.
+CREATE INDEX event_email ON event ((lower(left(email, 128) COLLATE "C")), seq) WHERE email IS NOT NULL;
+CREATE INDEX event_phone ON event ((left(reverse(translate(phone, ' -+', '')), 64) COLLATE "C"), seq) WHERE phone IS NOT NULL;
+CREATE INDEX event_session ON event ((left(session_id, 128) COLLATE "C"), seq) WHERE session_id IS NOT NULL;
+CREATE INDEX event_received ON event (received_at);
+CREATE INDEX delivery_dead ON delivery (destination, event) WHERE state = 5;
