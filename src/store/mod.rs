@@ -15,8 +15,8 @@ mod sqlite;
 
 pub use model::{
     Again, AttemptRow, AuditFinding, AuditReport, Claimed, Counts, DeliveryFilter, DeliveryKey, DeliveryRow, DestinationId,
-    DestinationLedger, DestinationRow, Ended, EventDetail, EventFilter, EventRow, Granted, Handoff, Hold, LaneEnd, Leased, NewEvent, Outcome,
-    QuarantineClass, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Settlement, SourceLedger, State,
+    DestinationLedger, DestinationRow, Ended, EventDetail, EventFilter, EventRow, Granted, Handoff, Hold, LaneEnd, Leased, NewEvent,
+    Outcome, QuarantineClass, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Settlement, SourceLedger, State,
 };
 pub use operations::Store;
 pub use postgres::{check_url as check_postgres_url, has_password as has_postgres_password};

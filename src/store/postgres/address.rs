@@ -84,7 +84,8 @@ fn is_ours(pair: &str) -> bool {
 /// The driver's words, unless they could hold more than the name of a parameter.
 fn explain(error: &tokio_postgres::Error) -> String {
     let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
-    let is_short = cause.starts_with("unknown option") || cause.starts_with("invalid value for option") || cause.starts_with("unterminated");
+    let is_short =
+        cause.starts_with("unknown option") || cause.starts_with("invalid value for option") || cause.starts_with("unterminated");
     let cause = if is_short { format!(": {cause}") } else { String::new() };
     format!("this is no URL of PostgreSQL{cause}; {FORM}")
 }
@@ -120,7 +121,8 @@ fn set_defaults(config: &mut Config) {
 fn read_wish(pairs: &[&str]) -> Result<Wish, String> {
     // In a query string `+` is a space; in libpq's URLs it is itself.
     let query = pairs.join("&").replace('+', "%2B");
-    let values: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes()).into_owned().filter(|(_, value)| !value.is_empty()).collect();
+    let values: Vec<(String, String)> =
+        form_urlencoded::parse(query.as_bytes()).into_owned().filter(|(_, value)| !value.is_empty()).collect();
     let find = |name: &str| values.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     let (mode, trust) = read_mode(find("sslmode"), find("sslrootcert"))?;
     let identity = match (find("sslcert"), find("sslkey")) {
@@ -223,7 +225,9 @@ mod tests {
 
     #[test]
     fn a_password_with_signs_of_a_url_is_refused_instead_of_being_shown_as_a_host() {
-        for url in ["postgres://u:hun@ter2@h/d", "postgres://u:hun/ter2@h/d", "postgres://u:hun?ter2=1@h/d", "postgres:///d?password=hun@ter2"] {
+        for url in
+            ["postgres://u:hun@ter2@h/d", "postgres://u:hun/ter2@h/d", "postgres://u:hun?ter2=1@h/d", "postgres:///d?password=hun@ter2"]
+        {
             let told = Address::parse(url).err().unwrap();
             assert!(told.contains("%40") && !told.contains("ter2"), "{told}");
         }

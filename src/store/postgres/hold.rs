@@ -65,7 +65,8 @@ impl Postgres {
 
     /// Of two that release at once, the second finds no hold any more, so that the time is added once.
     async fn release_hold(&self, destination: DestinationId, expired_at: Option<Timestamp>, now: Timestamp) -> Result<bool> {
-        let sql = "UPDATE destination SET parked_us = parked_us + greatest(0, $2::BIGINT - hold_since), hold_reason = NULL, hold_since = NULL,
+        let sql =
+            "UPDATE destination SET parked_us = parked_us + greatest(0, $2::BIGINT - hold_since), hold_reason = NULL, hold_since = NULL,
                  hold_until = NULL
              WHERE id = $1 AND hold_since IS NOT NULL AND ($3::BIGINT IS NULL OR hold_until <= $3)";
         let (id, now, expired_at) = (i64::from(destination), micros(now), expired_at.map(micros));
@@ -134,7 +135,14 @@ fn read_destination(row: &Row) -> Result<DestinationRow> {
         None => None,
     };
     let due_since = column::<Option<i64>>(row, 6)?.map(moment).filter(|due| *due <= Timestamp::now());
-    Ok(DestinationRow { id: number(row, 0)?, name: column(row, 1)?, hold, parked_us: column(row, 5)?, counts: read_counts(row, 7)?, due_since })
+    Ok(DestinationRow {
+        id: number(row, 0)?,
+        name: column(row, 1)?,
+        hold,
+        parked_us: column(row, 5)?,
+        counts: read_counts(row, 7)?,
+        due_since,
+    })
 }
 
 /// The number of a destination.

@@ -115,7 +115,8 @@ async fn count_repetition(client: &impl GenericClient, refused: &Refused, digest
 
 /// The totals of a source, of all classes, are this transaction's until it ends.
 async fn lock_totals(client: &impl GenericClient, source: &str) -> Result<()> {
-    let sql = "INSERT INTO quarantine_total (source, class, bodies, bytes) SELECT $1, class, 0, 0 FROM generate_series(0::BIGINT, 2) AS class
+    let sql =
+        "INSERT INTO quarantine_total (source, class, bodies, bytes) SELECT $1, class, 0, 0 FROM generate_series(0::BIGINT, 2) AS class
          ON CONFLICT (source, class) DO NOTHING";
     execute(client, sql, &[&source]).await?;
     execute(client, "SELECT 1 FROM quarantine_total WHERE source = $1 ORDER BY class FOR UPDATE", &[&source]).await.map(drop)

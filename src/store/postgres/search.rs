@@ -245,7 +245,14 @@ mod tests {
     fn every_value_is_bound() {
         let hostile = "' OR 1=1 --".to_owned();
         let some = || Some(hostile.clone());
-        let filter = EventFilter { email: some(), session: some(), source: some(), kind: some(), phone: Some("12".into()), ..EventFilter::default() };
+        let filter = EventFilter {
+            email: some(),
+            session: some(),
+            source: some(),
+            kind: some(),
+            phone: Some("12".into()),
+            ..EventFilter::default()
+        };
         let conditions = event_conditions(&filter);
         assert!(!conditions.clause().contains("OR 1=1") && !conditions.clause().contains('?'), "{}", conditions.clause());
         assert_eq!(conditions.values.len(), 9);

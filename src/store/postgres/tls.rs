@@ -53,7 +53,9 @@ impl Wish {
         };
         match &self.identity {
             None => Ok(builder.with_no_client_auth()),
-            Some(identity) => builder.with_client_auth_cert(read_certificates(&identity.certificate)?, read_key(&identity.key)?).map_err(refused),
+            Some(identity) => {
+                builder.with_client_auth_cert(read_certificates(&identity.certificate)?, read_key(&identity.key)?).map_err(refused)
+            }
         }
     }
 }
@@ -68,7 +70,10 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
 
 fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
     PrivateKeyDer::from_pem_file(path).map_err(|error| {
-        Error::Refused(format!("[store] url names the key file {}, which cannot be read: {error}; it must not be encrypted", path.display()))
+        Error::Refused(format!(
+            "[store] url names the key file {}, which cannot be read: {error}; it must not be encrypted",
+            path.display()
+        ))
     })
 }
 
@@ -191,7 +196,7 @@ fn words_of_certificate(why: &CertificateError) -> String {
         CertificateError::NotValidForName => {
             "the server's certificate is for another name; use its name in [store] url, or sslmode=verify-ca with sslrootcert".to_owned()
         }
-        CertificateError::UnknownIssuer => {
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "the server's certificate is signed by none that is trusted; set sslrootcert in [store] url to the file of the authority that signed it".to_owned()
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "the server's certificate has expired; renew it".to_owned(),
