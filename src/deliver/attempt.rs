@@ -25,6 +25,8 @@ pub(super) struct Bench {
     pub(super) inbox: UnboundedSender<Input<Leased>>,
     pub(super) room: Arc<Room>,
     pub(super) parked: Arc<Parked>,
+    /// The rate limit and its burst, for the store to count.
+    pub(super) per_second: Option<(f64, u32)>,
 }
 
 /// Runs an attempt to its settlement, and tells the lane what it learns as it learns it.

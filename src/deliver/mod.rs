@@ -8,6 +8,7 @@ mod backoff;
 pub mod decide;
 pub mod gate;
 pub mod lane;
+mod pace;
 mod parked;
 mod shell;
 #[cfg(test)]
@@ -132,6 +133,7 @@ fn prepare(store: &Store, destination: Destination, hold: Option<Hold>, parked_u
     let parked = Arc::new(Parked::new(parked_us));
     let handle =
         LaneHandle { name: destination.name.clone(), id: destination.id, inbox: inbox.clone(), status: seen, parked: Arc::clone(&parked) };
+    let per_second = destination.limits.per_second.map(|per_second| (per_second, destination.limits.burst));
     let lane = Lane::new(destination.limits, hold);
     let bench = Bench {
         name: destination.name,
@@ -141,6 +143,7 @@ fn prepare(store: &Store, destination: Destination, hold: Option<Hold>, parked_u
         inbox,
         room: Arc::clone(&room),
         parked,
+        per_second,
     };
     let bench = Arc::new(bench);
     let stepped_at = Timestamp::now();

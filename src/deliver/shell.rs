@@ -134,6 +134,7 @@ impl Shell {
         match action {
             Action::Start { delivery, probe } => drop(tokio::spawn(attempt::run(bench, delivery, probe))),
             Action::Claim(wanted) => drop(tokio::spawn(claim(bench, id, Arc::clone(&self.room), wanted))),
+            Action::AskStarts(wanted) => drop(tokio::spawn(ask(bench, id, wanted))),
             Action::Release(deliveries) => {
                 self.room.leave(deliveries.iter().map(|leased| leased.places).sum());
                 let keys: Vec<_> = deliveries.iter().map(|leased| leased.key).collect();
@@ -160,6 +161,14 @@ async fn claim(bench: Arc<Bench>, id: DestinationId, room: Arc<Room>, wanted: u3
     room.leave(places);
     let input = claimed.map_or(Input::ClaimFailed, |claimed| Input::Claimed { deliveries: claimed.deliveries, next_due: claimed.next_due });
     send(&bench.inbox, input);
+}
+
+async fn ask(bench: Arc<Bench>, id: DestinationId, wanted: u32) {
+    let granted = match bench.per_second {
+        Some((per_second, burst)) => bench.store.take_starts(id, wanted, per_second, burst, Timestamp::now()).await.ok(),
+        None => None,
+    };
+    send(&bench.inbox, Input::Granted(granted.map(|granted| (granted.starts, granted.next_at))));
 }
 
 fn send(inbox: &UnboundedSender<Input<Leased>>, input: Input<Leased>) {

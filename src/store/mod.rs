@@ -35,7 +35,13 @@ enum Engine {
 
 /// The right to deliver from the store. Given up when dropped, also by a crash.
 #[derive(Debug)]
-pub enum Ownership {
+pub struct Ownership {
+    _kept: Kept,
+}
+
+#[derive(Debug)]
+#[expect(dead_code, reason = "what is inside works by being kept")]
+enum Kept {
     /// The locked file beside the database.
     File(std::fs::File),
     /// The membership among the instances.
@@ -44,7 +50,12 @@ pub enum Ownership {
 
 /// Sees what others change in the store: other processes, and other parts of this one.
 #[derive(Debug)]
-pub enum Changes {
+pub struct Changes {
+    seen: Seen,
+}
+
+#[derive(Debug)]
+enum Seen {
     /// By looking at the file.
     File(sqlite::Watcher),
     /// By what the server tells.
@@ -54,9 +65,9 @@ pub enum Changes {
 impl Changes {
     /// Returns when something may have changed since the last call, and every few seconds whether it did or not.
     pub async fn next(&mut self) {
-        match self {
-            Self::File(watcher) => watcher.next().await,
-            Self::Signal(signal) => signal.next().await,
+        match &mut self.seen {
+            Seen::File(watcher) => watcher.next().await,
+            Seen::Signal(signal) => signal.next().await,
         }
     }
 }

@@ -42,7 +42,7 @@ struct State {
 
 /// Gives its sign of life until it is dropped.
 #[derive(Debug)]
-pub struct Member {
+pub(in crate::store) struct Member {
     _tasks: Tasks,
 }
 

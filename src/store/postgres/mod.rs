@@ -24,7 +24,7 @@ mod signal;
 mod tls;
 
 use super::names::Names;
-use super::{Changes, DestinationId, Error, Handoff, LaneEnd, Leased, Ownership, Result};
+use super::{Changes, DestinationId, Error, Handoff, Kept, LaneEnd, Leased, Ownership, Result, Seen};
 use batch::Batcher;
 use connect::Target;
 use deadpool_postgres::{GenericClient, Object, Pool};
@@ -39,8 +39,8 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql};
 
 pub use address::{check_url, has_password};
-pub use instance::Member;
-pub use signal::Signal;
+pub(super) use instance::Member;
+pub(super) use signal::Signal;
 
 type Lanes = HashMap<DestinationId, LaneEnd>;
 
@@ -103,7 +103,7 @@ impl Postgres {
     }
 
     pub(in crate::store) async fn take_ownership(&self) -> Result<Ownership> {
-        instance::join(&self.shared).await.map(Ownership::Member)
+        Ok(Ownership { _kept: Kept::Member(instance::join(&self.shared).await?) })
     }
 
     pub(in crate::store) fn set_lanes(&self, lanes: Lanes) {
@@ -115,7 +115,7 @@ impl Postgres {
     }
 
     pub(in crate::store) fn changes(&self) -> Changes {
-        Changes::Signal(self.shared.signals.listen())
+        Changes { seen: Seen::Signal(self.shared.signals.listen()) }
     }
 
     pub(in crate::store) fn may_start(&self, leased: &Leased) -> bool {

@@ -68,7 +68,7 @@ impl Job for Arrival {
         let member = shared.membership.id();
         let transaction = client.transaction().await?;
         number(&transaction, &mut rows).await?;
-        let ours = note_repeated(&transaction, shared, &rows).await?;
+        let ours = take_back(&transaction, shared, &rows).await?;
         let mut entered = Entered { shared, places: HashMap::new() };
         let mut births = prepare_births(shared, &rows, member, &mut entered);
         let tally = tally(&rows, &births);
@@ -77,6 +77,8 @@ impl Job for Arrival {
             insert_deliveries(&transaction, &mut births, member),
             remove_admitted(&transaction, jobs)
         )?;
+        // After the insert: an event of this batch may be repeated in it.
+        count_repeated(&transaction, &rows, &ours).await?;
         tally.write(&transaction, shared.membership.slot()).await?;
         let new: HashSet<uuid::Uuid> = rows.iter().filter(|row| row.seq.is_some()).map(|row| row.new.event.id).collect();
         if let Err(error) = transaction.commit().await {
@@ -122,31 +124,34 @@ fn content<'a, 'b: 'a>(rows: impl Iterator<Item = &'a Row<'b>>) -> (Vec<i64>, Ve
     rows.map(|row| (row.source, row.new.content_key.as_slice())).unzip()
 }
 
-/// Counts what came again at the first of its kind. What this process committed before without learning of it is no repetition: its
-/// ids are returned, and its deliveries, which no lane was told of, wait again.
-async fn note_repeated(transaction: &Transaction<'_>, shared: &Shared, rows: &[Row<'_>]) -> Result<HashSet<uuid::Uuid>> {
-    let repeated: Vec<&Row<'_>> = rows.iter().filter(|row| row.seq.is_none()).collect();
-    if repeated.is_empty() {
+/// What this process committed before without learning of it is no repetition: its ids are returned, and its deliveries, which no lane
+/// was told of, wait again.
+async fn take_back(transaction: &Transaction<'_>, shared: &Shared, rows: &[Row<'_>]) -> Result<HashSet<uuid::Uuid>> {
+    let repeated = rows.iter().filter(|row| row.seq.is_none()).map(|row| row.new.event.id);
+    let ids: Vec<uuid::Uuid> = shared.in_doubt(repeated);
+    if ids.is_empty() {
         return Ok(HashSet::new());
     }
-    let ids: Vec<uuid::Uuid> = repeated.iter().map(|row| row.new.event.id).filter(|id| shared.is_in_doubt(id)).collect();
-    let ours = if ids.is_empty() { HashSet::new() } else { take_back(transaction, shared, &ids).await? };
-    let (sources, keys) = content(repeated.into_iter().filter(|row| !ours.contains(&row.new.event.id)));
-    let sql = "UPDATE event SET duplicates = duplicates + n.times
-         FROM (SELECT c.event, count(*) AS times FROM unnest($1::BIGINT[], $2::BYTEA[]) AS t(s, k)
-               JOIN content c ON c.source = t.s AND c.content_key = t.k GROUP BY c.event) n
-         WHERE event.seq = n.event";
-    execute(transaction, sql, &[&sources, &keys]).await?;
-    Ok(ours)
-}
-
-async fn take_back(transaction: &Transaction<'_>, shared: &Shared, ids: &[uuid::Uuid]) -> Result<HashSet<uuid::Uuid>> {
     let rows = query(transaction, "SELECT id, seq FROM event WHERE id = ANY($1::UUID[])", &[&ids]).await?;
     let found: Vec<(uuid::Uuid, i64)> = rows.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?))).collect::<Result<_>>()?;
     let events: Vec<i64> = found.iter().map(|(_, seq)| *seq).collect();
     let sql = "UPDATE delivery SET state = 0, leased_by = NULL WHERE event = ANY($1::BIGINT[]) AND state = 1 AND leased_by = $2";
     execute(transaction, sql, &[&events, &shared.membership.id()]).await?;
     Ok(found.into_iter().map(|(id, _)| id).collect())
+}
+
+/// Counts what came again at the first of its kind.
+async fn count_repeated(transaction: &Transaction<'_>, rows: &[Row<'_>], ours: &HashSet<uuid::Uuid>) -> Result<()> {
+    let repeated = rows.iter().filter(|row| row.seq.is_none() && !ours.contains(&row.new.event.id));
+    let (sources, keys) = content(repeated);
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let sql = "UPDATE event SET duplicates = duplicates + n.times
+         FROM (SELECT c.event, count(*) AS times FROM unnest($1::BIGINT[], $2::BYTEA[]) AS t(s, k)
+               JOIN content c ON c.source = t.s AND c.content_key = t.k GROUP BY c.event) n
+         WHERE event.seq = n.event";
+    execute(transaction, sql, &[&sources, &keys]).await.map(drop)
 }
 
 async fn insert_events(transaction: &Transaction<'_>, rows: &[Row<'_>]) -> Result<()> {
@@ -326,8 +331,10 @@ impl Shared {
         }
     }
 
-    fn is_in_doubt(&self, id: &uuid::Uuid) -> bool {
-        self.lock_doubts().contains(id)
+    /// Those of these events whose commit nobody learned of. They are in doubt no longer: they are asked for in the store now.
+    fn in_doubt(&self, ids: impl Iterator<Item = uuid::Uuid>) -> Vec<uuid::Uuid> {
+        let mut doubts = self.lock_doubts();
+        if doubts.is_empty() { Vec::new() } else { ids.filter(|id| doubts.remove(id)).collect() }
     }
 
     fn lock_doubts(&self) -> std::sync::MutexGuard<'_, HashSet<uuid::Uuid>> {

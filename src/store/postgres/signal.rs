@@ -30,7 +30,7 @@ pub(super) struct Signals {
 
 /// Hears that something changed.
 #[derive(Debug)]
-pub struct Signal {
+pub(in crate::store) struct Signal {
     heard: watch::Receiver<u64>,
 }
 

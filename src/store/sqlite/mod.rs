@@ -16,7 +16,7 @@ mod tests;
 mod writer;
 
 use super::names::Names;
-use super::{Changes, DestinationId, Error, LOOK_EVERY, LaneEnd, Leased, Ownership, Result};
+use super::{Changes, DestinationId, Error, Kept, LOOK_EVERY, LaneEnd, Leased, Ownership, Result, Seen};
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use std::collections::HashMap;
@@ -85,7 +85,7 @@ impl Sqlite {
         })?;
         self.free_leases().await?;
         self.credit_absence(Timestamp::now()).await?;
-        Ok(Ownership::File(lock))
+        Ok(Ownership { _kept: Kept::File(lock) })
     }
 
     /// Sets where deliveries that are born leased go. Until then all are born waiting.
@@ -101,7 +101,7 @@ impl Sqlite {
 
     /// See [`Changes`].
     pub(in crate::store) fn changes(&self) -> Changes {
-        Changes::File(Watcher { path: self.readers.path.clone(), connection: None, version: None })
+        Changes { seen: Seen::File(Watcher { path: self.readers.path.clone(), connection: None, version: None }) }
     }
 
     /// One process delivers from a file, so a lease is never lost.
