@@ -1,6 +1,6 @@
 //! Bodies that could not be verified: kept, bounded, never delivered.
 
-use super::{Sqlite, micros, moment, receive};
+use super::{Sqlite, micros, moment, receive, text};
 use crate::store::{NewEvent, QuarantineClass, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Result};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -68,7 +68,7 @@ impl Sqlite {
             .write(move |unit| {
                 Ok(unit
                     .connection
-                    .execute("UPDATE quarantine SET code = ?2, reason = ?3 WHERE id = ?1", params![id, code, reason])
+                    .execute("UPDATE quarantine SET code = ?2, reason = ?3 WHERE id = ?1", params![id, text(&code), text(&reason)])
                     .map(drop)?)
             })
             .await
@@ -105,8 +105,8 @@ fn keep(connection: &Connection, refused: &Refused, digest: &[u8; 32], limits: Q
     if repeated == 1 {
         return Ok(Quarantined::Kept { pushed_out: 0 });
     }
-    let header = refused.header.as_deref().map(|header| header.get(..KEPT_HEADER_BYTES).unwrap_or(header));
-    let size = i64::try_from(refused.body.len() + header.map_or(0, str::len) + ROW_BYTES).unwrap_or(i64::MAX);
+    let header = refused.header.as_deref().map(|header| text(&header[..header.floor_char_boundary(KEPT_HEADER_BYTES)]));
+    let size = i64::try_from(refused.body.len() + header.as_ref().map_or(0, |header| header.len()) + ROW_BYTES).unwrap_or(i64::MAX);
     let Some(pushed_out) = make_room(connection, refused, size, limits)? else { return Ok(Quarantined::Full) };
     connection
         .prepare_cached(
@@ -119,9 +119,9 @@ fn keep(connection: &Connection, refused: &Refused, digest: &[u8; 32], limits: Q
             size,
             digest,
             micros(refused.at),
-            refused.client,
-            refused.code,
-            refused.reason,
+            text(&refused.client),
+            text(&refused.code),
+            text(&refused.reason),
             header,
             refused.body.as_ref(),
         ])?;

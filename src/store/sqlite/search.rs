@@ -4,6 +4,7 @@ use super::row::{DELIVERY_COLUMNS, DELIVERY_TABLES, read_delivery};
 use super::{Sqlite, micros, moment};
 use crate::store::{AttemptRow, DeliveryFilter, DeliveryRow, Error, EventDetail, EventFilter, EventRow, Result, State};
 use leadwire_connector::Event;
+use rusqlite::functions::FunctionFlags;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use uuid::Uuid;
@@ -95,7 +96,12 @@ impl Sqlite {
 fn event_conditions(filter: &EventFilter) -> Conditions {
     let mut conditions = Conditions::default();
     conditions.add("lower(e.email) = lower(?)", filter.email.clone());
-    conditions.add("replace(replace(replace(e.phone, ' ', ''), '-', ''), '+', '') LIKE '%' || ?", filter.phone.as_deref().map(digits));
+    if let Some(wanted) = filter.phone.as_deref().map(digits) {
+        // People write a number with or without its country's zeros and signs; the last digits tell.
+        let wanted = wanted.trim_start_matches('0').to_owned();
+        conditions.add("? <> ''", Some(wanted.clone()));
+        conditions.add("digits(e.phone) LIKE '%' || ?", Some(wanted));
+    }
     conditions.add("e.session_id = ?", filter.session.clone());
     conditions.add("e.source = (SELECT id FROM source WHERE name = ?)", filter.source.clone());
     conditions.add("e.kind = ?", filter.kind.clone());
@@ -116,9 +122,14 @@ pub(super) fn delivery_conditions(filter: &DeliveryFilter) -> Conditions {
     conditions
 }
 
-/// People write a number with or without its country's zeros and signs; the last digits tell.
 fn digits(phone: &str) -> String {
-    phone.chars().filter(char::is_ascii_digit).collect::<String>().trim_start_matches('0').to_owned()
+    phone.chars().filter(char::is_ascii_digit).collect()
+}
+
+/// What the queries here call and SQLite does not bring.
+pub(super) fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
+    connection.create_scalar_function("digits", 1, flags, |context| Ok(context.get::<Option<String>>(0)?.map(|phone| digits(&phone))))
 }
 
 fn read_events(connection: &Connection, mut conditions: Conditions, order: &str, limit: u32) -> Result<Vec<EventRow>> {
