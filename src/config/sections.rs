@@ -2,6 +2,7 @@
 
 use super::reader::Reader;
 use super::settings::{Console, Delivery, Log, Server, Source, Store};
+use super::spool;
 use leadwire_connector::settings::Secret;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -64,7 +65,9 @@ fn check_token(reader: &mut Reader<'_>, token: &Secret) {
 
 pub(super) fn store(reader: &mut Reader<'_>) -> Store {
     let table = reader.section("store");
-    reader.read(&["store"], table)
+    let store: Store = reader.read(&["store"], table);
+    spool::check(reader, &store);
+    store
 }
 
 pub(super) fn delivery(reader: &mut Reader<'_>) -> Delivery {

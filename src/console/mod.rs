@@ -1,8 +1,10 @@
 //! The operator's listener: how things stand, as a page and as JSON. On loopback unless there is a token.
 
+mod metrics;
+
 use crate::deliver::{LaneStatus, Statuses};
-use crate::store::{DestinationRow, Store};
-use crate::telemetry::Health;
+use crate::store::{Condition, DestinationRow, Keeper, SpoolStatus, Store};
+use crate::telemetry::{Health, Refusals};
 use actix_web::dev::Server;
 use actix_web::http::header::{
     AUTHORIZATION, CONTENT_SECURITY_POLICY, ContentType, REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
@@ -20,8 +22,12 @@ use subtle::ConstantTimeEq as _;
 pub struct Console {
     /// Where the rows are.
     pub store: Store,
+    /// How store and spool are.
+    pub keeper: Keeper,
     /// What `/readyz` says.
     pub health: Arc<Health>,
+    /// Requests that were not answered with success.
+    pub refusals: Arc<Refusals>,
     /// How the destinations are.
     pub lanes: Statuses,
     /// What a caller must show; `None` on loopback.
@@ -36,10 +42,21 @@ struct Status {
     version: &'static str,
     ready: bool,
     not_ready_because: Option<String>,
+    /// Why leads are kept somewhere else than in the store.
+    remark: Option<String>,
+    store: StoreStatus,
+    spool: Option<SpoolStatus>,
     sources: Vec<SourceStatus>,
     destinations: Vec<DestinationStatus>,
     quarantined: i64,
     unrouted: i64,
+}
+
+#[derive(Debug, Serialize)]
+struct StoreStatus {
+    up: bool,
+    sick_for_s: u64,
+    failures: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -80,6 +97,7 @@ pub fn listen(console: Console, listener: TcpListener) -> std::io::Result<Server
             .app_data(web::Data::clone(&console))
             .route("/", web::get().to(page))
             .route("/api/v1/status", web::get().to(status))
+            .route("/metrics", web::get().to(show_metrics))
             .route(
                 "/healthz",
                 web::get().to(|| async { HttpResponse::Ok().content_type(ContentType::json()).body(r#"{"status":"alive"}"#) }),
@@ -96,6 +114,18 @@ async fn status(request: HttpRequest, console: web::Data<Console>) -> HttpRespon
         Ok(status) => HttpResponse::Ok().json(status),
         Err(error) => problem(&error),
     }
+}
+
+/// Told also while the store cannot be read, without what only the store knows.
+async fn show_metrics(request: HttpRequest, console: web::Data<Console>) -> HttpResponse {
+    if let Some(refusal) = refuse_stranger(&request, &console) {
+        return refusal;
+    }
+    let (destinations, quarantined) = (console.store.destinations().await.ok(), console.store.count_quarantined().await.ok());
+    let (condition, refusals) = (console.keeper.condition(), console.refusals.all());
+    let figures =
+        metrics::Figures { condition: &condition, refusals: &refusals, destinations: destinations.as_deref(), quarantined };
+    HttpResponse::Ok().content_type(metrics::CONTENT_TYPE).body(metrics::render(&figures))
 }
 
 async fn page(request: HttpRequest, console: web::Data<Console>) -> HttpResponse {
@@ -154,14 +184,18 @@ fn problem(error: &crate::store::Error) -> HttpResponse {
 }
 
 async fn collect(console: &Console) -> crate::store::Result<Status> {
-    let readiness = console.health.check(&console.store).await;
+    let readiness = console.health.check(&console.keeper).await;
+    let Condition { sick_for, failures, spool } = console.keeper.condition();
     let received: BTreeMap<String, i64> = console.store.source_counts().await?.into_iter().collect();
     let lanes: BTreeMap<String, LaneStatus> = console.lanes.iter().map(|(name, lane)| (name.to_owned(), lane)).collect();
     let destinations = console.store.destinations().await?;
     Ok(Status {
         version: env!("CARGO_PKG_VERSION"),
         ready: readiness.is_ok(),
+        remark: readiness.as_ref().ok().cloned().flatten(),
         not_ready_because: readiness.err(),
+        store: StoreStatus { up: sick_for.is_none(), sick_for_s: sick_for.unwrap_or_default().as_secs(), failures },
+        spool,
         sources: console.sources.iter().map(|(name, has_key)| source_status(name, *has_key, &received)).collect(),
         destinations: destinations.into_iter().map(|row| destination_status(row, &lanes)).collect(),
         quarantined: console.store.count_quarantined().await?,

@@ -5,11 +5,16 @@
 //! - at one destination, at most one delivery of a person is leased or waiting: later ones are *blocked* until it ends;
 //! - counts that are kept beside the rows in the same transaction always agree with the rows (`leadwire audit`).
 
+mod drain;
+mod keeper;
 mod model;
 mod operations;
+mod patience;
 mod room;
+mod spool;
 mod sqlite;
 
+pub use keeper::{Condition, Keeper, Kept};
 pub use model::{
     Again, AttemptRow, AuditFinding, AuditReport, Claimed, Counts, DeliveryFilter, DeliveryKey, DeliveryRow, DestinationId,
     DestinationLedger, DestinationRow, Ended, EventDetail, EventFilter, EventRow, Handoff, Hold, LaneEnd, Leased, NewEvent, Outcome,
@@ -17,6 +22,7 @@ pub use model::{
 };
 pub use operations::Store;
 pub use room::{Room, places_for};
+pub use spool::{Spool, SpoolReport, SpoolStatus, inspect as inspect_spool};
 
 use std::time::Duration;
 

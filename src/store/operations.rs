@@ -82,6 +82,17 @@ impl Store {
     pub async fn probe(&self) -> Result<()> {
         each!(&self.engine, engine => engine.probe().await)
     }
+
+    /// Proves that the store can commit so many bytes, by committing them and taking them away again. On a disk that is all but
+    /// full, a small commit proves nothing about a larger one.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub async fn prove(&self, bytes: usize) -> Result<()> {
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.prove(bytes).await,
+        }
+    }
 }
 
 /// Receiving.
