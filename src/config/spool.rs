@@ -16,14 +16,18 @@ pub(super) fn check(reader: &mut Reader<'_>, store: &Store) {
         }
         return;
     };
-    let file = match &store.url {
-        StoreUrl::Sqlite(file) => file,
-    };
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Some(folder) = folder_of(&store.url) else { return };
     if absolute(spool) == absolute(folder) {
         reader.fault(&PLACE, "the spool is the folder of the store itself", HELP);
     } else if device(spool).is_some() && device(spool) == device(folder) {
         reader.warn(&PLACE, "the spool is on the same file system as the store: when that is full or broken, both are", HELP);
+    }
+}
+
+/// Where the store's own file is, if it has one.
+fn folder_of(url: &StoreUrl) -> Option<&Path> {
+    match url {
+        StoreUrl::Sqlite(file) => Some(file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))),
     }
 }
 

@@ -26,7 +26,11 @@ pub(super) fn render(figures: &Figures<'_>) -> String {
     page.line("leadwire_store_failures_total", &[], condition.failures);
     let sick_seconds = condition.sick_for.unwrap_or_default().as_secs_f64();
     page.gauge("leadwire_store_sick_seconds", "For how long the store has been sick; 0 when it is well.", format!("{sick_seconds:.1}"));
-    page.family("leadwire_receive_refused_total", "counter", "Requests that were not answered with success, by the code their senders read.");
+    page.family(
+        "leadwire_receive_refused_total",
+        "counter",
+        "Requests that were not answered with success, by the code their senders read.",
+    );
     for (reason, count) in figures.refusals {
         page.line("leadwire_receive_refused_total", &[("reason", reason)], count);
     }

@@ -123,8 +123,7 @@ async fn show_metrics(request: HttpRequest, console: web::Data<Console>) -> Http
     }
     let (destinations, quarantined) = (console.store.destinations().await.ok(), console.store.count_quarantined().await.ok());
     let (condition, refusals) = (console.keeper.condition(), console.refusals.all());
-    let figures =
-        metrics::Figures { condition: &condition, refusals: &refusals, destinations: destinations.as_deref(), quarantined };
+    let figures = metrics::Figures { condition: &condition, refusals: &refusals, destinations: destinations.as_deref(), quarantined };
     HttpResponse::Ok().content_type(metrics::CONTENT_TYPE).body(metrics::render(&figures))
 }
 

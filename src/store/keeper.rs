@@ -55,7 +55,12 @@ pub(super) struct Shared {
 
 impl Keeper {
     /// `destinations` are the names of the configuration; the spool keeps names.
-    pub fn new<'a>(store: Store, spool: Option<Spool>, limits: QuarantineLimits, destinations: impl IntoIterator<Item = &'a String>) -> Self {
+    pub fn new<'a>(
+        store: Store,
+        spool: Option<Spool>,
+        limits: QuarantineLimits,
+        destinations: impl IntoIterator<Item = &'a String>,
+    ) -> Self {
         let names = destinations.into_iter().filter_map(|name| Some((store.destination_id(name)?, name.clone()))).collect();
         let shared = Shared { store, spool, limits, names, patience: Mutex::default(), appending: RwLock::default() };
         Self { shared: Arc::new(shared) }
@@ -173,12 +178,15 @@ impl Keeper {
     pub(super) async fn once<T>(&self, size: usize, write: impl Future<Output = Result<T>>) -> Result<T> {
         let turn = Turn::begin(self, size)?;
         let result = turn.within(write).await;
-        self.note(size, match &result {
-            Some(Ok(_)) => End::Committed,
-            Some(Err(Error::Unavailable(_))) => End::Failed,
-            Some(Err(Error::Refused(_))) => End::Unknown,
-            None => End::Hung,
-        });
+        self.note(
+            size,
+            match &result {
+                Some(Ok(_)) => End::Committed,
+                Some(Err(Error::Unavailable(_))) => End::Failed,
+                Some(Err(Error::Refused(_))) => End::Unknown,
+                None => End::Hung,
+            },
+        );
         result.unwrap_or_else(|| Err(hung()))
     }
 

@@ -84,8 +84,9 @@ impl Entry {
 
     pub(in crate::store) fn from_json(payload: &[u8]) -> Result<Self> {
         // The words of serde_json tell places, not values; a record holds personal data.
-        serde_json::from_slice(payload)
-            .map_err(|error| Error::Refused(format!("the record is not what this version writes (line {}, column {})", error.line(), error.column())))
+        serde_json::from_slice(payload).map_err(|error| {
+            Error::Refused(format!("the record is not what this version writes (line {}, column {})", error.line(), error.column()))
+        })
     }
 }
 

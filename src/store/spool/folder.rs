@@ -105,10 +105,8 @@ pub(super) fn read_segment(path: &Path) -> Result<Option<Found>> {
 
 /// Segments in the order in which they are brought into the store. What was refused before is older than the rest.
 pub(super) fn segments(folder: &Path) -> Result<Vec<PathBuf>> {
-    let (refused, segments): (Vec<_>, Vec<_>) = files(folder)?
-        .into_iter()
-        .filter(|path| matches!(extension(path), SEGMENT | REFUSED))
-        .partition(|path| extension(path) == REFUSED);
+    let (refused, segments): (Vec<_>, Vec<_>) =
+        files(folder)?.into_iter().filter(|path| matches!(extension(path), SEGMENT | REFUSED)).partition(|path| extension(path) == REFUSED);
     Ok([refused, segments].concat())
 }
 
@@ -124,7 +122,10 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(trouble(folder, &error)),
     };
-    let mut files = entries.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<_>>>().map_err(|error| trouble(folder, &error))?;
+    let mut files = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<std::io::Result<Vec<_>>>()
+        .map_err(|error| trouble(folder, &error))?;
     files.retain(|path| name(path).starts_with("spool-"));
     files.sort();
     Ok(files)

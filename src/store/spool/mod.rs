@@ -255,7 +255,12 @@ fn read_all(folder: &Path) -> Result<VecDeque<Segment>> {
     let mut all = VecDeque::new();
     for path in segments(folder)? {
         let Some(found) = read_segment(&path)? else { continue };
-        tracing::info!(file = name(&path), kind = extension(&path), records = found.records, "the spool holds what an earlier run received");
+        tracing::info!(
+            file = name(&path),
+            kind = extension(&path),
+            records = found.records,
+            "the spool holds what an earlier run received"
+        );
         all.push_back(Segment { path, records: found.records, bytes: found.bytes, oldest: found.oldest, done: 0 });
     }
     Ok(all)
@@ -283,7 +288,10 @@ fn take_apart(bytes: &[u8], done: usize) -> Vec<Reading> {
             }
             Piece::Broken(range) => Some(Reading { end: range.end, bytes: part(range).to_vec(), entry: damaged() }),
             Piece::Torn(at) => {
-                tracing::warn!(bytes = bytes.len() - at, "the last record of a segment of the spool is cut off: it was answered to nobody, and is left out");
+                tracing::warn!(
+                    bytes = bytes.len() - at,
+                    "the last record of a segment of the spool is cut off: it was answered to nobody, and is left out"
+                );
                 None
             }
         })

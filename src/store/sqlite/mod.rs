@@ -218,7 +218,11 @@ impl Readers {
 fn unusable(path: &Path, error: &std::io::Error) -> Error {
     use std::io::ErrorKind::{AlreadyExists, InvalidInput, IsADirectory, NotADirectory};
     let told = format!("{} cannot be used: {error}", path.display());
-    if matches!(error.kind(), AlreadyExists | InvalidInput | IsADirectory | NotADirectory) { Error::Refused(told) } else { Error::Unavailable(told) }
+    if matches!(error.kind(), AlreadyExists | InvalidInput | IsADirectory | NotADirectory) {
+        Error::Refused(told)
+    } else {
+        Error::Unavailable(told)
+    }
 }
 
 /// The file holds personal data: a new one is for its owner alone, and SQLite gives its companions the same mode.
