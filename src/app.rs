@@ -35,6 +35,8 @@ const MEMORY_WINDOW: usize = 16_384;
 /// supervisor that restarts in a loop tells less than one line of ours.
 const START_PATIENCE: Duration = Duration::from_secs(60);
 const START_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a stop waits for a sick store to note it. Without the note, the next start goes by the last sign of life.
+const SIGN_OFF: Duration = Duration::from_secs(5);
 /// How long verifying the quarantine again waits after the store failed.
 const REVERIFY_AGAIN: Duration = Duration::from_secs(5);
 
@@ -203,7 +205,7 @@ impl Bridge {
         handle.stop(false).await;
         let _ = task.await;
         // When the next bridge starts, the time until then does not count for deliveries.
-        let _ = self.store.sign_off(Timestamp::now()).await;
+        let _ = tokio::time::timeout(SIGN_OFF, self.store.sign_off(Timestamp::now())).await;
         is_settled
     }
 }

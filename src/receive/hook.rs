@@ -180,7 +180,7 @@ fn report(name: &str, client: IpAddr, refusal: &Refusal, outcome: Result<&Kept<Q
             tracing::error!(source = name, %client, code, pushed_out, "to quarantine, which was full, so that the largest bodies in it were given up: {refusal}");
         }
         Ok(Kept::Stored(Quarantined::Full)) => {
-            tracing::error!(source = name, %client, code, "not kept, because the quarantine is full: {refusal}")
+            tracing::error!(source = name, %client, code, "not kept, because the quarantine is full: {refusal}");
         }
         Err(error) => tracing::error!(source = name, %client, code, "a body was not quarantined: {error}"),
     }

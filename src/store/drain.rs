@@ -43,7 +43,7 @@ async fn prove(keeper: &Keeper, bytes: usize) {
 }
 
 /// Brings over what there is. What fails is tried again at the next look.
-async fn empty(keeper: &Keeper, spool: &Spool) {
+pub(super) async fn empty(keeper: &Keeper, spool: &Spool) {
     tracing::info!(records = spool.pending(), "the records of the spool are brought into the store");
     while spool.pending() > 0 {
         let moved = if spool.pending() <= LAST_RECORDS {

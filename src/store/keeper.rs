@@ -1,6 +1,9 @@
 //! Keeping what was received, also while the store is sick: a write is repeated for a moment, then the spool takes it if there is
 //! one, and only then it is refused.
 
+#[cfg(test)]
+mod tests;
+
 use super::drain;
 use super::patience::{End, FIRST_PAUSE, LONGEST_PAUSE, Patience};
 use super::spool::entry::Entry;

@@ -163,6 +163,8 @@ async fn a_full_disk_refuses_and_says_so_until_there_is_room_again() {
         assert_eq!((ready.status, ready.header("retry-after")), (503, Some("5")), "after {:?}", start.elapsed());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    assert_eq!(bridge.post(lead(3).to_string()).await.body.as_ref(), SUCCESS, "a small lead still finds room");
+    assert_eq!(bridge.get("/readyz").await.status, 503, "which proves nothing about a large one");
     assert_eq!(figure(&bridge, "leadwire_store_up").await, 0.0);
     assert!(figure(&bridge, "leadwire_store_sick_seconds").await >= 5.0);
     assert!(figure(&bridge, "leadwire_receive_refused_total{reason=\"store_unavailable\"}").await >= 1.0);
@@ -173,7 +175,7 @@ async fn a_full_disk_refuses_and_says_so_until_there_is_room_again() {
     volume.make_room();
     until_taken(&bridge, &long_lead(2, 400_000)).await;
     until_ready(&bridge).await;
-    bridge.until("delivered", 2).await;
+    bridge.until("delivered", 3).await;
     assert_eq!(figure(&bridge, "leadwire_store_up").await, 1.0);
     bridge.assert_audit();
     // Before its volume goes.

@@ -140,7 +140,7 @@ impl Sqlite {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         self.probe().await?;
         let fill = move |unit: &mut writer::Unit<'_>| {
-            unit.connection.execute_batch("CREATE TABLE IF NOT EXISTS proof (filler BLOB NOT NULL)")?;
+            unit.connection.execute_batch("DROP TABLE IF EXISTS proof; CREATE TABLE proof (filler BLOB NOT NULL)")?;
             Ok(unit.connection.execute("INSERT INTO proof VALUES (zeroblob(?1))", [bytes]).map(drop)?)
         };
         let filled = self.writer.write(fill).await;
