@@ -5,7 +5,7 @@
 mod tests;
 
 use super::drain;
-use super::patience::{End, FIRST_PAUSE, LONGEST_PAUSE, Patience};
+use super::patience::{End, FIRST_PAUSE, LONGEST_PAUSE, PATIENCE, Patience};
 use super::spool::entry::Entry;
 use super::spool::{Spool, SpoolStatus};
 use super::{DestinationId, Error, NewEvent, QuarantineClass, QuarantineLimits, Quarantined, Received, Refused, Result, Store};
@@ -169,7 +169,8 @@ impl Keeper {
                 None => (hung(), End::Hung),
             };
             self.note(size, end);
-            if end == End::Hung || Instant::now() + pause >= turn.deadline() {
+            // Not longer than from its own beginning either: others may be committed while this one, larger, never is.
+            if end == End::Hung || Instant::now() + pause >= turn.deadline().min(turn.begun + PATIENCE) {
                 return Err(error);
             }
             tokio::time::sleep(pause).await;

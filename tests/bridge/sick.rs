@@ -154,9 +154,10 @@ async fn a_full_disk_refuses_and_says_so_until_there_is_room_again() {
     assert_eq!(bridge.post(lead(1).to_string()).await.body.as_ref(), SUCCESS);
     bridge.until("delivered", 1).await;
     // Room for small writes only: a small probe of readiness must not hide that leads are refused.
-    volume.fill_but(200 << 10);
-    let (answer, _) = timed(&bridge, long_lead(2, 400_000)).await;
+    volume.fill_but(700 << 10);
+    let (answer, took) = timed(&bridge, long_lead(2, 900_000)).await;
     assert_refused(&answer);
+    assert!(took < PATIENCE + AT_ONCE, "{took:?}");
     let start = Instant::now();
     while start.elapsed() < PATIENCE + AT_ONCE {
         let ready = bridge.get("/readyz").await;
@@ -168,12 +169,12 @@ async fn a_full_disk_refuses_and_says_so_until_there_is_room_again() {
     assert_eq!(figure(&bridge, "leadwire_store_up").await, 0.0);
     assert!(figure(&bridge, "leadwire_store_sick_seconds").await >= 5.0);
     assert!(figure(&bridge, "leadwire_receive_refused_total{reason=\"store_unavailable\"}").await >= 1.0);
-    let (answer, took) = timed(&bridge, long_lead(2, 400_000)).await;
+    let (answer, took) = timed(&bridge, long_lead(2, 900_000)).await;
     assert_refused(&answer);
     assert!(took < AT_ONCE, "a store that has been sick for long is not waited for: {took:?}");
 
     volume.make_room();
-    until_taken(&bridge, &long_lead(2, 400_000)).await;
+    until_taken(&bridge, &long_lead(2, 900_000)).await;
     until_ready(&bridge).await;
     bridge.until("delivered", 3).await;
     assert_eq!(figure(&bridge, "leadwire_store_up").await, 1.0);

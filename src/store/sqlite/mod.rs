@@ -138,14 +138,12 @@ impl Sqlite {
     /// and drops again.
     pub(in crate::store) async fn prove(&self, bytes: usize) -> Result<()> {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        self.probe().await?;
         let fill = move |unit: &mut writer::Unit<'_>| {
             unit.connection.execute_batch("DROP TABLE IF EXISTS proof; CREATE TABLE proof (filler BLOB NOT NULL)")?;
             Ok(unit.connection.execute("INSERT INTO proof VALUES (zeroblob(?1))", [bytes]).map(drop)?)
         };
-        let filled = self.writer.write(fill).await;
-        self.writer.write(|unit| Ok(unit.connection.execute_batch("DROP TABLE IF EXISTS proof")?)).await?;
-        filled
+        self.writer.write(fill).await?;
+        self.writer.write(|unit| Ok(unit.connection.execute_batch("DROP TABLE IF EXISTS proof")?)).await
     }
 
     /// Runs a query on a reading connection, off the async threads.
