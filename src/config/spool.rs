@@ -3,7 +3,7 @@
 use super::reader::Reader;
 use super::settings::{Store, StoreUrl};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 const PLACE: [&str; 2] = ["store", "spool"];
 const HELP: &str = "name a folder of its own on another volume, such as \"/var/spool/leadwire\"";
@@ -36,9 +36,15 @@ fn device(folder: &Path) -> Option<u64> {
     absolute(folder).ancestors().find_map(|ancestor| std::fs::metadata(ancestor).ok()).map(|found| found.dev())
 }
 
-/// Without symbolic links as far as the folder is there, so that one folder has one path.
+/// Without symbolic links as far as the folder is there, and without `..` beyond, so that one folder has one path.
 fn absolute(folder: &Path) -> PathBuf {
     let whole = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-    let known = whole.ancestors().find_map(|ancestor| Some((ancestor, ancestor.canonicalize().ok()?)));
-    known.map_or(whole.clone(), |(ancestor, real)| whole.strip_prefix(ancestor).map_or(real.clone(), |rest| real.join(rest)))
+    let Some((known, real)) = whole.ancestors().find_map(|ancestor| Some((ancestor, ancestor.canonicalize().ok()?))) else { return whole };
+    whole.strip_prefix(known).unwrap_or(Path::new("")).components().fold(real, |mut path, part| {
+        match part {
+            Component::ParentDir => drop(path.pop()),
+            part => path.push(part),
+        }
+        path
+    })
 }
