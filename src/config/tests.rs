@@ -582,3 +582,24 @@ proptest! {
         let _ = parse_with(&text, &[(&name, &value)]).map_err(|faults| faults.to_string());
     }
 }
+
+#[test]
+fn a_spool_is_somewhere_else_than_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = |spool: &str| {
+        format!(
+            "[store]\nurl = \"sqlite:{0}/data/l.db\"\nspool = \"{0}/{spool}\"\n[sources.a]\nsigning_keys = [\"k\"]",
+            folder.path().display()
+        )
+    };
+    assert!(told(&text("data/../data/"), &[]).contains("the spool is the folder of the store itself"));
+    assert!(warnings(&text("spool")).iter().any(|warning| warning.contains("same file system")));
+    let settings = parse_with(&text("spool"), &[]).unwrap();
+    assert_eq!((settings.store.spool, settings.store.spool_max_bytes), (Some(folder.path().join("spool")), 1 << 30));
+    assert!(
+        warnings("[store]\nspool_max_bytes = 9\n[sources.a]\nsigning_keys = [\"k\"]")
+            .iter()
+            .any(|warning| warning.contains("nothing without"))
+    );
+    assert!(told("[store]\nspool = \"\"", &[]).contains("path of a folder"));
+}

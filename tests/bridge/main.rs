@@ -10,3 +10,4 @@ mod crash;
 mod delivery;
 mod promises;
 mod senders;
+mod sick;
