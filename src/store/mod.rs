@@ -7,6 +7,7 @@
 
 mod model;
 mod operations;
+mod person;
 mod room;
 mod sqlite;
 
@@ -16,6 +17,9 @@ pub use model::{
     QuarantineClass, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Settlement, SourceLedger, State,
 };
 pub use operations::Store;
+pub use person::{
+    Erasing, Erasure, ErasureResult, Needle, Progress, Remain, Removed, RemovedDelivery, RemovedEvent, Scrubbed, StoredEvent,
+};
 pub use room::{Room, places_for};
 
 use std::time::Duration;

@@ -13,7 +13,7 @@ const ROW_BYTES: usize = 512;
 /// A longer signature header is malformed anyway, and would be a way to fill the disk.
 const KEPT_HEADER_BYTES: usize = 2_048;
 
-const COLUMNS: &str = "id, source, at, client, times, size, code, reason, header";
+pub(super) const COLUMNS: &str = "id, source, at, client, times, size, code, reason, header";
 
 impl Sqlite {
     pub(in crate::store) async fn quarantine(&self, refused: Refused, limits: QuarantineLimits) -> Result<Quarantined> {
@@ -160,7 +160,7 @@ fn make_room(connection: &Connection, refused: &Refused, size: i64, limits: Quar
     Ok(Some(pushed_out))
 }
 
-fn read_row(row: &Row<'_>) -> rusqlite::Result<QuarantineRow> {
+pub(super) fn read_row(row: &Row<'_>) -> rusqlite::Result<QuarantineRow> {
     Ok(QuarantineRow {
         id: row.get(0)?,
         source: row.get(1)?,
