@@ -1,6 +1,7 @@
 //! One attempt: the connector's call, bounded in time, and the settlement of its lease.
 
 use super::decide::{Attempted, Decision, Policy, decide};
+use super::erasure::Forgotten;
 use super::lane::{Health, Input};
 use crate::store::{AttemptRow, DeliveryKey, Hold, Leased, Outcome, Room, Settlement, State, Store, delivery_id};
 use async_trait::async_trait;
@@ -23,12 +24,16 @@ pub(super) struct Bench {
     pub(super) store: Store,
     pub(super) inbox: UnboundedSender<Input<Leased>>,
     pub(super) room: Arc<Room>,
+    pub(super) forgotten: Forgotten,
 }
 
 /// Runs an attempt to its settlement, and tells the lane what it learns as it learns it.
 pub(super) async fn run(bench: Arc<Bench>, leased: Leased, probe: bool, parked_us: i64) {
     if !bench.store.may_start(&leased) {
-        return give_up(&bench, &leased);
+        return give_up(&bench, &leased, "this bridge was silent for too long, and another may have it");
+    }
+    if bench.forgotten.contains(leased.key) {
+        return give_up(&bench, &leased, "its person was erased");
     }
     let started_at = Timestamp::now();
     let result = call(&bench, &leased).await;
@@ -52,9 +57,9 @@ pub(super) async fn run(bench: Arc<Bench>, leased: Leased, probe: bool, parked_u
     bench.tell(Input::Settled(again_at));
 }
 
-/// The lease was lost while the delivery waited in memory: another process has it.
-fn give_up(bench: &Bench, leased: &Leased) {
-    tracing::warn!(destination = bench.name, event = %leased.event.id, "not attempted: this bridge was silent for too long, and another may have it");
+/// The lease was lost while the delivery waited in memory.
+fn give_up(bench: &Bench, leased: &Leased, why: &str) {
+    tracing::warn!(destination = bench.name, event = %leased.event.id, "not attempted: {why}");
     bench.tell(Input::Finished(Health::Unknown));
     bench.room.leave(leased.places);
     bench.tell(Input::Settled(None));

@@ -274,8 +274,14 @@ mod tests {
 
     #[test]
     fn what_is_left_anywhere_outweighs_what_was_removed() {
-        let place = |delivery: &str, place: &str, is_removed| ErasedPlace { delivery: delivery.to_owned(), place: place.to_owned(), is_removed };
-        let looked = Erased::Looked(vec![place("a", "1.csv", true), place("a", "2.csv", true), place("b", "1.csv", true), place("b", "3.csv", false)]);
+        let place =
+            |delivery: &str, place: &str, is_removed| ErasedPlace { delivery: delivery.to_owned(), place: place.to_owned(), is_removed };
+        let looked = Erased::Looked(vec![
+            place("a", "1.csv", true),
+            place("a", "2.csv", true),
+            place("b", "1.csv", true),
+            place("b", "3.csv", false),
+        ]);
         let deliveries = ["a", "b", "c"].map(str::to_owned);
         let told: Vec<_> = ErasureResult::of(&deliveries, &looked).into_iter().map(|result| (result.result, result.place)).collect();
         let named = |place: &str| Some(place.to_owned());

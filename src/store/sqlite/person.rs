@@ -2,7 +2,7 @@
 
 use super::quarantine::{COLUMNS, read_row};
 use super::writer::Unit;
-use super::{Sqlite, ledger, lease, micros, moment};
+use super::{Sqlite, lease, ledger, micros, moment};
 use crate::store::person::tombstone;
 use crate::store::{
     DestinationId, Erasing, Erasure, ErasureResult, QuarantineRow, Removed, RemovedDelivery, RemovedEvent, Result, State, StoredEvent,

@@ -79,7 +79,8 @@ fn look(path: &Path, connection: &Connection, needles: &[Needle], finders: &[Fin
     };
     let in_file = count_in_file(path, finders, &mut advance)?;
     let in_log = count_in_file(&log, finders, &mut advance)?;
-    let in_rows = if in_file.iter().chain(&in_log).any(|count| *count > 0) { count_in_rows(connection, finders)? } else { vec![0; finders.len()] };
+    let in_rows =
+        if in_file.iter().chain(&in_log).any(|count| *count > 0) { count_in_rows(connection, finders)? } else { vec![0; finders.len()] };
     let counts = in_file.iter().zip(&in_log).zip(&in_rows);
     let remains = needles.iter().zip(counts).map(|(needle, ((file, log), rows))| {
         // What others write meanwhile is in the log and, sooner or later, in the file as well: counted once.
