@@ -235,6 +235,12 @@ impl LateConnector {
 }
 
 impl LateConnector {
+    /// The same destination, not set up yet.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self { settings: Arc::clone(&self.settings), context: self.context.clone(), built: OnceCell::new() }
+    }
+
     /// What is kept on our side and `wanted` says yes to; sets nothing up.
     ///
     /// # Errors
