@@ -8,5 +8,6 @@ mod bad_input;
 mod cli;
 mod crash;
 mod delivery;
+mod person;
 mod promises;
 mod senders;

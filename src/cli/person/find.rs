@@ -176,6 +176,9 @@ impl Found {
         let who: Vec<String> =
             email.map(|email| format!("e-mail {email}")).into_iter().chain(numbers.iter().map(|n| format!("phone {n}"))).collect();
         note(&format!("leadwire: looked for {}", who.join(" or ")));
+        if self.is_empty() {
+            return note("  nothing is held of them");
+        }
         note(&format!("  {:>6}  events of this person", self.count(Why::Person)));
         note(&format!("  {:>6}  events of the same sessions", self.count(Why::Session)));
         note(&format!("  {:>6}  quarantined bodies", self.bodies.len()));

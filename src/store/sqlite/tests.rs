@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::allow_attributes)]
 
+mod person;
+
 use super::Sqlite;
 use crate::store::{
     Again, Claimed, DeliveryFilter, DestinationId, Ended, EventFilter, Handoff, LaneEnd, Leased, NewEvent, Outcome, QuarantineClass,
