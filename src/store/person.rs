@@ -185,6 +185,9 @@ pub struct Scrubbed {
     pub bytes: u64,
     /// Whether the file was written anew because something was found.
     pub rewritten: bool,
+    /// What else must be said of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<&'static str>,
     /// For each needle.
     pub remains: Vec<Remain>,
 }

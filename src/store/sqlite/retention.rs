@@ -26,7 +26,7 @@ impl Sqlite {
 
 fn find_ended(connection: &Connection, cutoff: i64) -> Result<Vec<i64>> {
     let mut query = connection.prepare_cached(
-        "SELECT e.seq FROM event e WHERE coalesce(e.erased_at, e.received_at) < ?1 AND (e.deliveries > 0 OR e.kind = 'test' OR e.erased_at IS NOT NULL)
+        "SELECT e.seq FROM event e WHERE e.received_at < ?1 AND coalesce(e.erased_at, 0) < ?1 AND (e.deliveries > 0 OR e.kind = 'test' OR e.erased_at IS NOT NULL)
          AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.event = e.seq AND d.state NOT IN (3, 4, 6)) ORDER BY e.seq LIMIT ?2",
     )?;
     let rows = query.query_map(params![cutoff, BATCH], |row| row.get(0))?;

@@ -52,6 +52,7 @@ fn scrub(path: &Path, needles: &[Needle], progress: &Progress) -> Result<Scrubbe
 }
 
 /// Brings everything into the file and cuts the log to nothing: old pages in it would still have what newer ones lack.
+#[expect(clippy::disallowed_methods, reason = "this thread is for work that blocks")]
 fn empty_log(connection: &Connection) -> Result<()> {
     let started_at = Instant::now();
     loop {
@@ -88,7 +89,7 @@ fn look(path: &Path, connection: &Connection, needles: &[Needle], finders: &[Fin
         Remain { label: needle.label, in_files, in_rows: *rows }
     });
     let files = [path, &log].iter().map(|path| path.display().to_string()).collect();
-    Ok(Scrubbed { files, bytes: done, rewritten: false, remains: remains.collect() })
+    Ok(Scrubbed { files, bytes: done, rewritten: false, note: None, remains: remains.collect() })
 }
 
 /// How often each needle is in the file; never, when there is no file.
