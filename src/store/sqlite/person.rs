@@ -2,7 +2,7 @@
 
 use super::quarantine::{COLUMNS, read_row};
 use super::writer::Unit;
-use super::{Sqlite, lease, ledger, micros, moment};
+use super::{Sqlite, lease, ledger, micros, moment, text};
 use crate::store::person::tombstone;
 use crate::store::{
     DestinationId, Erasing, Erasure, ErasureResult, QuarantineRow, Removed, RemovedDelivery, RemovedEvent, Result, State, StoredEvent,
@@ -242,6 +242,6 @@ fn request(
 pub(super) fn note_arrival(connection: &Connection, event: i64, destination: DestinationId, what: &str) -> Result<bool> {
     let noted = connection
         .prepare_cached("UPDATE erasure SET arrived = coalesce(arrived || ', ', '') || ?3 WHERE event = ?1 AND destination = ?2")?
-        .execute(params![event, destination, what])?;
+        .execute(params![event, destination, text(what)])?;
     Ok(noted == 1)
 }

@@ -1,7 +1,7 @@
 //! Stories about erasing a person.
 
 use super::*;
-use crate::store::{AttemptRow, Erasing, ErasureResult, Needle, Removed};
+use crate::store::{Again, AttemptRow, Erasing, ErasureResult, EventFilter, Needle, QuarantineClass, QuarantineLimits, Refused, Removed};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -26,6 +26,19 @@ impl Stage {
         let names = ["l.db", "l.db-wal"];
         let bytes = names.iter().filter_map(|name| std::fs::read(self.folder.path().join(name)).ok());
         bytes.map(|bytes| bytes.windows(text.len()).filter(|window| *window == text.as_bytes()).count()).sum()
+    }
+}
+
+fn refused(body: &str) -> Refused {
+    Refused {
+        source: "acme".to_owned(),
+        at: now(),
+        client: "203.0.113.9".to_owned(),
+        header: None,
+        body: body.to_owned().into(),
+        code: "no_key_matched".to_owned(),
+        reason: "no key matched".to_owned(),
+        class: QuarantineClass::Refused,
     }
 }
 
@@ -215,7 +228,7 @@ async fn what_was_erased_is_nowhere_in_the_file_among_thousands_of_events_of_all
     }
     for size in [10, 5_000] {
         let body = format!("{{\"Email\":\"jane.secret@example.com\",\"x\":\"{}\"}}", "y".repeat(size));
-        stage.store.quarantine(refused(&body, QuarantineClass::Refused), QuarantineLimits { max_bytes: 1 << 20 }).await.unwrap();
+        stage.store.quarantine(refused(&body), QuarantineLimits { max_bytes: 1 << 20 }).await.unwrap();
     }
     let rows =
         stage.store.events(EventFilter { email: Some("jane.secret@example.com".to_owned()), limit: 10_000, ..EventFilter::default() });
