@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use leadwire_connector::http::HttpSettings;
 use leadwire_connector::{
-    Build, BuildContext, Connector, Delivery, DeliveryError, ErrorKind, Event, PreviewRequest, Receipt, Report, Steps,
+    Build, BuildContext, Connector, Delivery, DeliveryError, Erased, ErrorKind, Event, Kept, PreviewRequest, Receipt, Report, Steps,
 };
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -278,6 +278,22 @@ impl LateConnector {
     }
 }
 
+impl LateConnector {
+    /// The same destination, not set up yet.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self { settings: Arc::clone(&self.settings), context: self.context.clone(), built: OnceCell::new() }
+    }
+
+    /// What is kept on our side and `wanted` says yes to; sets nothing up.
+    ///
+    /// # Errors
+    /// What is in the way, in a sentence for a person.
+    pub fn kept(&self, wanted: &dyn Fn(&Kept) -> bool) -> Result<Vec<Kept>, String> {
+        self.settings.kept(&self.context, wanted)
+    }
+}
+
 #[async_trait]
 impl Connector for LateConnector {
     async fn deliver(&self, delivery: &Delivery, steps: &mut Steps<'_>) -> Result<Receipt, DeliveryError> {
@@ -289,6 +305,10 @@ impl Connector for LateConnector {
             Ok(connector) => connector.check().await,
             Err(error) => Report::default().bad("set-up", error.message),
         }
+    }
+
+    async fn erase(&self, deliveries: &[String]) -> Result<Erased, DeliveryError> {
+        self.get().await?.erase(deliveries).await
     }
 
     fn preview(&self, event: &Event) -> Result<Vec<PreviewRequest>, DeliveryError> {

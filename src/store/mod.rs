@@ -11,6 +11,7 @@ mod model;
 mod names;
 mod operations;
 mod patience;
+mod person;
 mod postgres;
 mod refused;
 mod room;
@@ -24,6 +25,9 @@ pub use model::{
     Outcome, QuarantineClass, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Settlement, SourceLedger, State,
 };
 pub use operations::Store;
+pub use person::{
+    Erasing, Erasure, ErasureResult, Needle, Progress, Remain, Removed, RemovedDelivery, RemovedEvent, Scrubbed, StoredEvent,
+};
 pub use postgres::{check_url as check_postgres_url, has_password as has_postgres_password};
 pub use room::{Room, places_for};
 pub use spool::{Spool, SpoolReport, SpoolStatus, inspect as inspect_spool};

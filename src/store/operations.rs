@@ -28,7 +28,6 @@ macro_rules! each {
         }
     };
 }
-#[allow(unused_imports, clippy::allow_attributes, reason = "other parts of the store use it")]
 pub(super) use each;
 
 /// Opening and closing.

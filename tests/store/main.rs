@@ -29,6 +29,7 @@ mod keeping;
 mod leases;
 mod model;
 mod order;
+mod person;
 mod quarantine;
 mod receiving;
 mod search;

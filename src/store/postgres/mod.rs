@@ -11,6 +11,7 @@ mod hold;
 mod instance;
 mod lease;
 mod ledger;
+mod person;
 mod quarantine;
 mod rate;
 mod receive;

@@ -37,8 +37,8 @@ async fn remove_batch(mut client: Object, cutoff: i64, slot: i64) -> Result<usiz
 
 async fn lock_events(client: &impl GenericClient, cutoff: i64) -> Result<Vec<Row>> {
     let sql = "SELECT e.seq, e.source, octet_length(e.body)::BIGINT FROM event e
-         WHERE e.received_at < $1 AND (e.deliveries > 0 OR e.kind = 'test')
-             AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.event = e.seq AND d.state NOT IN (3, 4))
+         WHERE e.received_at < $1 AND coalesce(e.erased_at, 0) < $1 AND (e.deliveries > 0 OR e.kind = 'test' OR e.erased_at IS NOT NULL)
+             AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.event = e.seq AND d.state NOT IN (3, 4, 6))
          ORDER BY e.seq LIMIT $2 FOR UPDATE OF e SKIP LOCKED";
     query(client, sql, &[&cutoff, &BATCH]).await
 }
@@ -52,7 +52,7 @@ async fn lock_deliveries(client: &impl GenericClient, seqs: &[i64]) -> Result<Ve
 fn find_kept(deliveries: &[Row]) -> Result<HashSet<i64>> {
     let mut kept = HashSet::new();
     for row in deliveries {
-        if !matches!(State::from_number(column(row, 2)?), Some(State::Delivered | State::Skipped)) {
+        if !matches!(State::from_number(column(row, 2)?), Some(State::Delivered | State::Skipped | State::Erased)) {
             kept.insert(column(row, 0)?);
         }
     }

@@ -4,12 +4,14 @@ mod audit;
 mod hold;
 mod lease;
 mod ledger;
+mod person;
 mod quarantine;
 mod receive;
 mod replay;
 mod retention;
 mod row;
 mod schema;
+mod scrub;
 mod search;
 #[cfg(test)]
 mod tests;
@@ -239,7 +241,8 @@ fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
          PRAGMA wal_autocheckpoint = 16000;
          PRAGMA journal_size_limit = 67108864;
          PRAGMA cache_size = -16384;
-         PRAGMA temp_store = MEMORY;",
+         PRAGMA temp_store = MEMORY;
+         PRAGMA secure_delete = FAST;",
     )?;
     Ok(connection)
 }
