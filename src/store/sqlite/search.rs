@@ -96,9 +96,7 @@ impl Sqlite {
 fn event_conditions(filter: &EventFilter) -> Conditions {
     let mut conditions = Conditions::default();
     conditions.add("lower(e.email) = lower(?)", filter.email.clone());
-    if let Some(wanted) = filter.phone.as_deref().map(digits) {
-        // People write a number with or without its country's zeros and signs; the last digits tell.
-        let wanted = wanted.trim_start_matches('0').to_owned();
+    if let Some(wanted) = filter.last_digits() {
         conditions.add("? <> ''", Some(wanted.clone()));
         conditions.add("digits(e.phone) LIKE '%' || ?", Some(wanted));
     }
