@@ -461,8 +461,11 @@ fn filled_in(text: &str) -> String {
     let first = parts.next().unwrap().to_owned();
     parts.fold(first, |text, part| {
         let (name, rest) = part.split_once("\" }").unwrap();
-        let secret =
-            if name.ends_with("_SECRET") { "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz".to_owned() } else { format!("a-secret-called-{name}") };
+        let secret = match name.rsplit('_').next() {
+            Some("SECRET") => "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz".to_owned(),
+            Some("URL") => "postgres://leadwire:secret@db.example.com/leadwire".to_owned(),
+            _ => format!("a-secret-called-{name}"),
+        };
         format!("{text}\"{secret}\"{rest}")
     })
 }

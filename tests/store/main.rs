@@ -10,6 +10,7 @@ mod postgres;
 macro_rules! on_every_engine {
     ($($story:ident),+ $(,)?) => {
         on_every_engine!(@ sqlite Sqlite $($story)+);
+        on_every_engine!(@ postgres Postgres $($story)+);
     };
     (@ $module:ident $engine:ident $($story:ident)+) => {
         mod $module {

@@ -71,7 +71,8 @@ async fn end_leases(transaction: &Transaction<'_>, member: Option<i64>, jobs: &[
              attempts = CASE WHEN t.state = 0 THEN t.attempts ELSE d.attempts + 1 END,
              not_before = CASE WHEN t.state = 0 THEN t.not_before ELSE d.not_before END,
              ended_at = CASE WHEN t.state = 0 THEN NULL ELSE t.at END,
-             record_id = coalesce(t.record_id, d.record_id), record_url = coalesce(t.record_url, d.record_url),
+             record_id = coalesce(t.record_id, d.record_id),
+             record_url = CASE WHEN t.record_id IS NULL THEN d.record_url ELSE t.record_url END,
              remark = CASE WHEN t.state = 0 THEN coalesce(t.remark, d.remark) ELSE t.remark END
          FROM unnest($1::BIGINT[], $2::BIGINT[], $3::BIGINT[], $4::BIGINT[], $5::BIGINT[], $6::BIGINT[], $7::BIGINT[],
              $8::TEXT[], $9::TEXT[], $10::TEXT[]) AS t(event, destination, state, lease, at, not_before, attempts, record_id, record_url, remark)

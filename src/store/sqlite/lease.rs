@@ -203,7 +203,7 @@ fn end(connection: &Connection, key: DeliveryKey, ended: &Ended, at: Timestamp) 
     let (id, url) = ended.record.as_ref().map_or((None, None), |record| (Some(text(&record.id)), record.url.as_deref().map(text)));
     let changed = connection
         .prepare_cached(
-            "UPDATE delivery SET state = ?3, ended_at = ?4, attempts = attempts + 1, record_id = coalesce(?5, record_id), record_url = coalesce(?6, record_url), remark = ?7
+            "UPDATE delivery SET state = ?3, ended_at = ?4, attempts = attempts + 1, record_id = coalesce(?5, record_id), record_url = CASE WHEN ?5 IS NULL THEN record_url ELSE ?6 END, remark = ?7
              WHERE event = ?1 AND destination = ?2 AND state < 3",
         )?
         .execute(params![key.event, key.destination, ended.state.number(), micros(at), id, url, ended.remark.as_deref().map(text)])?;
