@@ -193,6 +193,7 @@ async fn beat_for_ever(shared: Weak<Shared>) {
         if let Err(error) = result {
             // Who was not seen cannot be said to stand still.
             watch.seen.clear();
+            shared.signals.hang_up();
             tracing::warn!("no sign of life to the other bridges: {error}");
         }
         drop(shared);

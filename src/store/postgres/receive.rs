@@ -86,13 +86,14 @@ impl Job for Arrival {
             return Err(error.into());
         }
         hand_off(shared, &births, member, &mut entered);
-        Ok(answers(jobs, &new.union(&ours).copied().collect()))
+        Ok(answers(jobs, &rows, &ours))
     }
 }
 
-fn answers(jobs: &[Arrival], new: &HashSet<uuid::Uuid>) -> Vec<Vec<Received>> {
-    let answer = |event: &NewEvent| if new.contains(&event.event.id) { Received::New } else { Received::Duplicate };
-    jobs.iter().map(|job| job.events.iter().map(answer).collect()).collect()
+fn answers(jobs: &[Arrival], rows: &[Row<'_>], ours: &HashSet<uuid::Uuid>) -> Vec<Vec<Received>> {
+    let is_new = |row: &Row<'_>| row.seq.is_some() || ours.contains(&row.new.event.id);
+    let mut outcomes = rows.iter().map(|row| if is_new(row) { Received::New } else { Received::Duplicate });
+    jobs.iter().map(|job| outcomes.by_ref().take(job.events.len()).collect()).collect()
 }
 
 fn read_rows<'a>(shared: &Shared, jobs: &'a [Arrival]) -> Result<Vec<Row<'a>>> {
@@ -197,11 +198,13 @@ impl Drop for Entered<'_> {
 /// A large event waits in the store, where it takes no memory, until its lane has room for it.
 fn prepare_births<'a>(shared: &Shared, rows: &[Row<'a>], member: Option<i64>, entered: &mut Entered<'_>) -> Vec<Birth<'a>> {
     let lanes = shared.lanes.read().unwrap_or_else(PoisonError::into_inner);
-    let mut births = Vec::new();
+    let (mut births, mut persons) = (Vec::new(), HashSet::new());
     for (row, seq) in rows.iter().filter_map(|row| Some((row, row.seq?))) {
         let is_small = places_for(row.new.body.len()) == 1;
         for destination in row.new.destinations.iter().copied() {
-            let enters = member.is_some() && is_small && lanes.get(&destination).is_some_and(|lane| lane.room.try_enter());
+            // The second of a person in one batch will be blocked, and needs no place.
+            let is_first = row.new.person_key.is_none_or(|person| persons.insert((destination, person)));
+            let enters = member.is_some() && is_small && is_first && lanes.get(&destination).is_some_and(|lane| lane.room.try_enter());
             if enters {
                 *entered.places.entry(destination).or_default() += 1;
             }

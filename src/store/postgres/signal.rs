@@ -102,6 +102,11 @@ impl Signals {
         self.untold.notify_one();
     }
 
+    /// Ends the connection, so that a new one is opened: the server may have become a standby, or be behind a dead network.
+    pub(super) fn hang_up(&self) {
+        set(&self.wire, None);
+    }
+
     /// The connection, if there is one now.
     pub(super) fn wire(&self) -> Result<Arc<Client>> {
         get(&self.wire).ok_or_else(|| Error::Unavailable("there is no connection to PostgreSQL".to_owned()))
@@ -121,14 +126,15 @@ async fn listen(target: &Target, wire: &Mutex<Option<Arc<Client>>>, heard: &watc
     let (client, mut connection) = target.connect().await?;
     let mut messages = poll_fn(move |context| connection.poll_message(context));
     let client = Arc::new(client);
-    let subscribe = async {
+    // The wire alone keeps the client: when it is hung up, the connection ends.
+    let subscribe = async move {
         client.batch_execute(&format!("LISTEN {CHANNEL}; SET statement_timeout = '5s'")).await?;
-        set(wire, Some(Arc::clone(&client)));
+        set(wire, Some(client));
         // What was told while nobody listened is looked for.
         heard.send_modify(|times| *times += 1);
         Ok(())
     };
-    let hear = async {
+    let hear = async move {
         while let Some(message) = messages.next().await {
             if let AsyncMessage::Notification(_) = message? {
                 heard.send_modify(|times| *times += 1);
