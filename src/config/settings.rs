@@ -101,13 +101,15 @@ impl Default for Console {
 pub enum StoreUrl {
     /// The database file; a relative path is relative to the working directory.
     Sqlite(PathBuf),
+    /// The URL of the database, which may hold a password.
+    Postgres(Secret),
 }
 
 /// `[store]`: where events, deliveries and the quarantine are kept.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
-    /// `sqlite:PATH`.
+    /// `sqlite:PATH` or `postgres://…`.
     #[serde(deserialize_with = "values::store_url")]
     pub url: StoreUrl,
     /// How long events are kept once all their deliveries have ended; `None` is for ever.
@@ -119,6 +121,12 @@ pub struct Store {
     /// How long a quarantined body is kept.
     #[serde(deserialize_with = "values::period")]
     pub quarantine_max_age: Duration,
+    /// A folder, on another volume than the store, that takes what is received while the store is sick; `None` is none.
+    #[serde(deserialize_with = "values::some_folder")]
+    pub spool: Option<PathBuf>,
+    /// All records of the spool together.
+    #[serde(deserialize_with = "values::size")]
+    pub spool_max_bytes: u64,
 }
 
 impl Default for Store {
@@ -128,6 +136,8 @@ impl Default for Store {
             retention: None,
             quarantine_max_bytes: 256 << 20,
             quarantine_max_age: Duration::from_hours(30 * 24),
+            spool: None,
+            spool_max_bytes: 1 << 30,
         }
     }
 }

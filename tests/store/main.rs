@@ -30,6 +30,7 @@ mod keeping;
 mod leases;
 mod model;
 mod order;
+mod person;
 mod quarantine;
 mod receiving;
 mod search;

@@ -5,7 +5,7 @@ use crate::store::{Error, Result};
 use deadpool_postgres::{GenericClient, Object};
 
 /// In order; the number of a migration is its place, from 1.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_start.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("migrations/0001_start.sql"), include_str!("migrations/0002_person.sql")];
 
 /// `LEADWIRE` in ASCII: the lock among those that migrate.
 const LOCK: i64 = 0x4C45_4144_5749_5245;
@@ -21,7 +21,8 @@ pub(super) async fn migrate(client: &mut Object) -> Result<()> {
         .batch_execute(
             "CREATE TABLE IF NOT EXISTS leadwire_schema (version BIGINT PRIMARY KEY, made_at TIMESTAMPTZ NOT NULL DEFAULT now())",
         )
-        .await?;
+        .await
+        .map_err(|error| explain(&error))?;
     let version = read_version(&transaction).await?;
     let newest = MIGRATIONS.len();
     if version > newest {
