@@ -165,7 +165,7 @@ impl Batch {
 
     async fn store(self, keeper: &Keeper, spool: &Spool) -> Result<()> {
         let Some(end) = self.parts.last().map(|part| part.end) else { return Ok(()) };
-        let all = self.parts.iter().flat_map(|part| part.events.iter().cloned()).collect();
+        let all: Vec<NewEvent> = self.parts.iter().flat_map(|part| part.events.iter().cloned()).collect();
         match keeper.once(self.size, keeper.shared.store.receive(all)).await {
             Ok(_) => spool.note_done(end),
             // One that is refused must not keep the others.

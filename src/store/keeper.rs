@@ -79,8 +79,10 @@ impl Keeper {
     /// # Errors
     /// `Unavailable` when neither store nor spool took them in time.
     pub async fn receive(&self, events: Vec<NewEvent>) -> Result<Kept<Vec<Received>>> {
+        // Shared, since it may be written several times, and is not copied for the first.
+        let events: Arc<[NewEvent]> = events.into();
         let entry = || Entry::of_events(&events, &self.shared.names);
-        self.keep(size_of(&events), entry, || self.shared.store.receive(events.clone())).await
+        self.keep(size_of(&events), entry, || self.shared.store.receive(Arc::clone(&events))).await
     }
 
     /// Keeps a body that could not be verified. One that is promised has the same patience as an event, and the spool; for others

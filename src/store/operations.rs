@@ -11,6 +11,7 @@ use super::{Changes, Engine, Ownership, Result};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// Events, deliveries and the quarantine, on one of the engines. Cheap to clone.
@@ -120,8 +121,8 @@ impl Store {
     ///
     /// # Errors
     /// `Unavailable` when nothing was committed.
-    pub async fn receive(&self, events: Vec<NewEvent>) -> Result<Vec<Received>> {
-        each!(&self.engine, engine => engine.receive(events).await)
+    pub async fn receive(&self, events: impl Into<Arc<[NewEvent]>>) -> Result<Vec<Received>> {
+        each!(&self.engine, engine => engine.receive(events.into()).await)
     }
 }
 

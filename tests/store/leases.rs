@@ -118,7 +118,7 @@ async fn a_delivery_that_ended_stays_so_when_it_is_settled_again(stage: Stage) {
 
 async fn claimers_at_the_same_time_never_get_the_same_delivery(stage: Stage) {
     for chunk in 0..10 {
-        let news = (chunk * 20..chunk * 20 + 20).map(|n| event(n, (n % 4 == 0).then_some(1), &[stage.crm])).collect();
+        let news: Vec<_> = (chunk * 20..chunk * 20 + 20).map(|n| event(n, (n % 4 == 0).then_some(1), &[stage.crm])).collect();
         stage.store.receive(news).await.unwrap();
     }
     // Where one process alone delivers from a store, all claimers are its own.

@@ -55,7 +55,7 @@ impl Postgres {
 
     /// Another process may have admitted it in the meantime; then its events are duplicates.
     pub(in crate::store) async fn admit(&self, id: i64, events: Vec<NewEvent>) -> Result<Vec<Received>> {
-        self.receiver.send(Arrival { events, admits: Some(id) }).await
+        self.receiver.send(Arrival { events: events.into(), admits: Some(id) }).await
     }
 
     pub(in crate::store) async fn explain_quarantined(&self, id: i64, code: String, reason: String) -> Result<()> {

@@ -14,7 +14,7 @@ use std::sync::{Arc, PoisonError};
 
 /// The events of one request, and the quarantined body they come from, if they do.
 pub(super) struct Arrival {
-    pub(super) events: Vec<NewEvent>,
+    pub(super) events: Arc<[NewEvent]>,
     pub(super) admits: Option<i64>,
 }
 
@@ -28,7 +28,7 @@ const MOST_DOUBTS: usize = 16_384;
 const ROUNDS: u32 = 10;
 
 impl Postgres {
-    pub(in crate::store) async fn receive(&self, events: Vec<NewEvent>) -> Result<Vec<Received>> {
+    pub(in crate::store) async fn receive(&self, events: Arc<[NewEvent]>) -> Result<Vec<Received>> {
         self.receiver.send(Arrival { events, admits: None }).await
     }
 }
@@ -102,7 +102,7 @@ fn read_rows<'a>(shared: &Shared, jobs: &'a [Arrival]) -> Result<Vec<Row<'a>>> {
         let source = source.ok_or_else(|| Error::Refused(format!("the source {} is not registered", new.event.source)))?;
         Ok(Row { new, source, seq: None })
     };
-    jobs.iter().flat_map(|job| &job.events).map(row).collect()
+    jobs.iter().flat_map(|job| job.events.iter()).map(row).collect()
 }
 
 /// Gives every event that is new its place in the order of receipt. What was received before, also within this batch, gets none.

@@ -7,8 +7,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use std::sync::Arc;
 
 impl Sqlite {
-    pub(in crate::store) async fn receive(&self, events: Vec<NewEvent>) -> Result<Vec<Received>> {
-        let names = Arc::clone(&self.names);
+    pub(in crate::store) async fn receive(&self, events: impl Into<Arc<[NewEvent]>>) -> Result<Vec<Received>> {
+        let (events, names) = (events.into(), Arc::clone(&self.names));
         self.writer.write(move |unit| events.iter().map(|new| store(unit, &names, new)).collect()).await
     }
 }

@@ -216,7 +216,7 @@ async fn what_was_erased_is_nowhere_in_the_file_among_thousands_of_events_of_all
             let size = if chance.random_range(0..50) == 0 { chance.random_range(4_000..60_000) } else { chance.random_range(0..1_500) };
             sized(n, &name, size, stage.crm)
         };
-        stage.store.receive((0..100).map(one).collect()).await.unwrap();
+        stage.store.receive((0..100).map(one).collect::<Vec<_>>()).await.unwrap();
         // Deliveries move through their states meanwhile, so that pages are split and written again.
         for leased in stage.claim(60).await.deliveries {
             stage
@@ -248,7 +248,7 @@ async fn what_was_erased_is_nowhere_in_the_file_among_thousands_of_events_of_all
 #[tokio::test]
 async fn what_an_older_program_left_in_free_pages_is_found_and_written_over_beside_a_reader_and_a_writer() {
     let stage = Stage::open();
-    stage.store.receive((0..200).map(|n| sized(n, "jane.secret", 3_000, stage.crm)).collect()).await.unwrap();
+    stage.store.receive((0..200).map(|n| sized(n, "jane.secret", 3_000, stage.crm)).collect::<Vec<_>>()).await.unwrap();
     stage.store.receive(vec![sized(900, "other900", 10, stage.crm)]).await.unwrap();
     let raw = stage.raw();
     raw.execute_batch("PRAGMA secure_delete = OFF; DELETE FROM event WHERE email LIKE 'jane%'; DELETE FROM delivery WHERE event <= 200;")
