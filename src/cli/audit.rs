@@ -4,6 +4,9 @@ use super::show::{line, table};
 use super::{Context, Failure};
 use crate::store::{AuditReport, DestinationLedger};
 
+/// The heading over rows made by [`destination`].
+pub(super) const DESTINATIONS: [&str; 7] = ["destination", "made", "pending", "delivered", "skipped", "dead", "erased"];
+
 pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     let report = context.store().await?.audit().await?;
     if context.json {
@@ -22,7 +25,7 @@ fn show(report: &AuditReport) -> Result<(), Failure> {
     table(&["source", "received", "in the store", "duplicates"], sources.collect(), "no source has ever received anything")?;
     line("")?;
     table(
-        &["destination", "made", "pending", "delivered", "skipped", "dead", "erased"],
+        &DESTINATIONS,
         report.destinations.iter().map(destination).collect(),
         "there is no destination",
     )?;
@@ -36,7 +39,7 @@ fn show(report: &AuditReport) -> Result<(), Failure> {
     Ok(())
 }
 
-fn destination(ledger: &DestinationLedger) -> Vec<String> {
+pub(super) fn destination(ledger: &DestinationLedger) -> Vec<String> {
     let counts = &ledger.counts;
     let numbers = [ledger.made, counts.pending, counts.delivered, counts.skipped, counts.dead, counts.erased];
     std::iter::once(ledger.name.clone()).chain(numbers.map(|number| number.to_string())).collect()

@@ -5,7 +5,10 @@
 //! - at one destination, at most one delivery of a person is leased or waiting: later ones are *blocked* until it ends;
 //! - counts that are kept beside the rows in the same transaction always agree with the rows (`leadwire audit`).
 
+mod dump;
+mod keeping;
 mod model;
+mod moving;
 mod operations;
 mod room;
 mod sqlite;
@@ -15,6 +18,8 @@ pub use model::{
     DestinationLedger, DestinationRow, Ended, EventDetail, EventFilter, EventRow, Handoff, Hold, LaneEnd, Leased, NewEvent, Outcome,
     QuarantineClass, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Settlement, SourceLedger, State,
 };
+pub use keeping::{OldestPending, Retention, Status, Verification};
+pub use moving::{Beginning, Compared, Comparison, Origin, Progress, Transfer};
 pub use operations::Store;
 pub use room::{Room, places_for};
 

@@ -26,7 +26,6 @@ macro_rules! each {
         }
     };
 }
-#[allow(unused_imports, clippy::allow_attributes, reason = "other parts of the store use it")]
 pub(super) use each;
 
 /// Opening and closing.
@@ -374,6 +373,7 @@ impl Store {
 impl Store {
     /// Removes events received before `cutoff` whose deliveries were all delivered or skipped. Dead letters and pending deliveries
     /// keep their event for ever, and so does an event that no route took. Returns how many were removed; call again until it is 0.
+    /// [`tidy`](Store::tidy) does it for the bridge.
     ///
     /// # Errors
     /// `Unavailable` when nothing was committed.

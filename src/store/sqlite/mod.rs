@@ -1,9 +1,12 @@
 //! The embedded store: one SQLite file, one writer thread with group commit, separate connections for reading.
 
 mod audit;
+mod backup;
+mod dump;
 mod hold;
 mod lease;
 mod ledger;
+mod load;
 mod quarantine;
 mod receive;
 mod replay;
@@ -11,9 +14,14 @@ mod retention;
 mod row;
 mod schema;
 mod search;
+mod size;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod writer;
+
+pub(in crate::store) use dump::Dump;
+pub(in crate::store) use verify::verify;
 
 use super::{Changes, DestinationId, Error, LOOK_EVERY, LaneEnd, Leased, Ownership, Result};
 use jiff::Timestamp;
@@ -39,6 +47,7 @@ pub(in crate::store) struct Sqlite {
     writer: Writer,
     readers: Arc<Readers>,
     names: Arc<Names>,
+    walk: Arc<retention::Walk>,
 }
 
 impl std::fmt::Debug for Sqlite {
@@ -74,7 +83,7 @@ impl Sqlite {
         let names =
             Names { sources: register(&connection, "source", sources)?, destinations: register(&connection, "destination", destinations)? };
         let readers = Arc::new(Readers { path: path.to_owned(), idle: Mutex::default() });
-        Ok(Self { writer: Writer::start(connection)?, readers, names: Arc::new(names) })
+        Ok(Self { writer: Writer::start(connection)?, readers, names: Arc::new(names), walk: Arc::default() })
     }
 
     /// Makes this process the one that delivers from this file, and frees what a process before it had leased.
@@ -82,13 +91,10 @@ impl Sqlite {
     /// # Errors
     /// When another bridge runs on the file.
     pub(in crate::store) async fn take_ownership(&self) -> Result<Ownership> {
-        let mut path = self.readers.path.clone().into_os_string();
-        path.push(".lock");
-        let shown = Path::new(&path).display().to_string();
-        let lock = std::fs::File::create(&path).map_err(|error| Error::Unavailable(format!("{shown}: {error}")))?;
-        lock.try_lock().map_err(|_| {
+        let lock = lock(&self.readers.path)?.ok_or_else(|| {
             Error::Refused(format!("another bridge runs on {}; stop it, or set [store] url to another file", self.readers.path.display()))
         })?;
+        self.refuse_half_moved().await?;
         self.free_leases().await?;
         self.credit_absence(Timestamp::now()).await?;
         Ok(Ownership { _lock: lock })
@@ -190,6 +196,14 @@ impl Readers {
     }
 }
 
+/// Takes the lock of the file, which a bridge holds while it runs; `None` when another process has it. It goes with the process.
+fn lock(path: &Path) -> Result<Option<std::fs::File>> {
+    let mut path = path.to_owned().into_os_string();
+    path.push(".lock");
+    let lock = std::fs::File::create(&path).map_err(|error| Error::Unavailable(format!("{}: {error}", Path::new(&path).display())))?;
+    Ok(lock.try_lock().is_ok().then_some(lock))
+}
+
 /// The file holds personal data: a new one is for its owner alone, and SQLite gives its companions the same mode.
 fn keep_private(path: &Path) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
@@ -204,7 +218,9 @@ fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.set_prepared_statement_cache_capacity(64);
     connection.execute_batch(
-        "PRAGMA journal_mode = WAL;
+        // Only a file that is still empty takes the first one.
+        "PRAGMA auto_vacuum = INCREMENTAL;
+         PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
          PRAGMA foreign_keys = OFF;
          PRAGMA recursive_triggers = ON;
