@@ -24,11 +24,7 @@ fn show(report: &AuditReport) -> Result<(), Failure> {
         .map(|source| vec![source.name.clone(), source.received.to_string(), source.stored.to_string(), source.duplicates.to_string()]);
     table(&["source", "received", "in the store", "duplicates"], sources.collect(), "no source has ever received anything")?;
     line("")?;
-    table(
-        &DESTINATIONS,
-        report.destinations.iter().map(destination).collect(),
-        "there is no destination",
-    )?;
+    table(&DESTINATIONS, report.destinations.iter().map(destination).collect(), "there is no destination")?;
     line("")?;
     for finding in &report.findings {
         line(&format!("{}  {}", if finding.differing.is_empty() { "holds  " } else { "BROKEN " }, finding.invariant))?;

@@ -225,7 +225,9 @@ impl Stage {
     pub(super) fn from_number(number: i64) -> Result<Self> {
         let stages = [Self::Events, Self::Quarantine, Self::Complete];
         let stage = usize::try_from(number).ok().and_then(|number| stages.get(number).copied());
-        stage.ok_or_else(|| Error::Refused("the mark of the transfer in the target cannot be read; begin again with an empty target".to_owned()))
+        stage.ok_or_else(|| {
+            Error::Refused("the mark of the transfer in the target cannot be read; begin again with an empty target".to_owned())
+        })
     }
 }
 

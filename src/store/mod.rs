@@ -13,12 +13,12 @@ mod operations;
 mod room;
 mod sqlite;
 
+pub use keeping::{OldestPending, Retention, Status, Verification};
 pub use model::{
     Again, AttemptRow, AuditFinding, AuditReport, Claimed, Counts, DeliveryFilter, DeliveryKey, DeliveryRow, DestinationId,
     DestinationLedger, DestinationRow, Ended, EventDetail, EventFilter, EventRow, Handoff, Hold, LaneEnd, Leased, NewEvent, Outcome,
     QuarantineClass, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Settlement, SourceLedger, State,
 };
-pub use keeping::{OldestPending, Retention, Status, Verification};
 pub use moving::{Beginning, Compared, Comparison, Origin, Progress, Transfer};
 pub use operations::Store;
 pub use room::{Room, places_for};

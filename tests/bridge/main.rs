@@ -8,5 +8,6 @@ mod bad_input;
 mod cli;
 mod crash;
 mod delivery;
+mod keeping;
 mod promises;
 mod senders;

@@ -21,7 +21,7 @@ pub(super) struct MigrateArgs {
 }
 
 pub(super) async fn run(args: MigrateArgs, context: &Context) -> Result<(), Failure> {
-    if args.from == args.to {
+    if app::place(&args.from) == app::place(&args.to) {
         return Err(Failure::Usage("--from and --to are the same store".to_owned()));
     }
     let origin = app::open_origin(&args.from).await?;

@@ -60,7 +60,8 @@ impl Dump {
     /// Everything that comes before the events.
     pub(in crate::store) async fn head(&self) -> Result<Head> {
         self.read(|connection| {
-            let rows = head_tables().map(|table| Ok(Rows { table, rows: read_all(connection, table, "TRUE", [])? })).collect::<Result<_>>()?;
+            let rows =
+                head_tables().map(|table| Ok(Rows { table, rows: read_all(connection, table, "TRUE", [])? })).collect::<Result<_>>()?;
             let newest = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
             let newest = [newest("SELECT coalesce(max(seq), 0) FROM event")?, newest("SELECT coalesce(max(id), 0) FROM quarantine")?];
             Ok(Head { rows, newest })

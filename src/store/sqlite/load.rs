@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 impl Sqlite {
     /// The right to write into this store, without anything that a bridge does when it takes over.
+    #[expect(clippy::unused_async, reason = "the other engine asks its server")]
     pub(in crate::store) async fn take_target(&self) -> Result<Ownership> {
         let in_use = || Error::Refused(format!("{} is in use by a bridge or another transfer; stop it first", self.readers.path.display()));
         Ok(Ownership { _lock: lock(&self.readers.path)?.ok_or_else(in_use)? })
@@ -65,7 +66,9 @@ impl Sqlite {
 
     pub(in crate::store) async fn finish_transfer(&self, now: Timestamp) -> Result<()> {
         let at = micros(now);
-        self.writer.write(move |unit| Ok(unit.connection.execute("UPDATE transfer SET finished_at = ?1", [at]).map(drop)?)).await
+        self.writer.write(move |unit| Ok(unit.connection.execute("UPDATE transfer SET finished_at = ?1", [at]).map(drop)?)).await?;
+        // Then the file alone is the store, and can be looked at and copied as it is.
+        self.empty_log().await
     }
 
     /// See [`COUNTS`](crate::store::dump::COUNTS).

@@ -4,6 +4,8 @@ mod audit;
 mod backup;
 mod dump;
 mod hold;
+#[cfg(test)]
+mod keeping_tests;
 mod lease;
 mod ledger;
 mod load;

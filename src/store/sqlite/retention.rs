@@ -10,6 +10,11 @@ use tokio::sync::Mutex;
 /// Events removed in one transaction: short enough that an answer waiting behind it does not notice.
 const BATCH: u32 = 500;
 
+pub(super) const FIND: &str = "SELECT e.received_at, e.seq FROM event e
+    WHERE e.received_at < ?1 AND (e.received_at, e.seq) > (?2, ?3) AND (e.received_at >= ?4 OR e.seq >= ?5)
+    AND (e.deliveries > 0 OR e.kind = 'test')
+    AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.event = e.seq AND d.state NOT IN (3, 4)) ORDER BY e.received_at, e.seq LIMIT ?6";
+
 /// What retention has looked at already. What is pending or dead stays where it is and may be a million events; looking at each of
 /// them in each round would read the whole file. Only this process ends deliveries, so what it remembers is all there is to know.
 #[derive(Debug)]
@@ -95,13 +100,9 @@ fn read_end(connection: &Connection) -> Result<i64> {
 }
 
 fn find_ended(connection: &Connection, cutoff: i64, after: Place, seen: Seen) -> Result<Vec<Place>> {
-    let mut query = connection.prepare_cached(
-        "SELECT e.received_at, e.seq FROM event e
-         WHERE e.received_at < ?1 AND (e.received_at, e.seq) > (?2, ?3) AND (e.received_at >= ?4 OR e.seq >= ?5)
-         AND (e.deliveries > 0 OR e.kind = 'test')
-         AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.event = e.seq AND d.state NOT IN (3, 4)) ORDER BY e.received_at, e.seq LIMIT ?6",
-    )?;
-    let rows = query.query_map(params![cutoff, after.0, after.1, seen.until, seen.position, BATCH], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut query = connection.prepare_cached(FIND)?;
+    let rows =
+        query.query_map(params![cutoff, after.0, after.1, seen.until, seen.position, BATCH], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 

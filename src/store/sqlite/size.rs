@@ -60,6 +60,11 @@ impl Sqlite {
             }
             left = free;
         }
+        self.empty_log().await
+    }
+
+    /// Brings what is in the log into the file, which is cut to its size.
+    pub(super) async fn empty_log(&self) -> Result<()> {
         let path = self.readers.path.clone();
         let cut = tokio::task::spawn_blocking(move || checkpoint(&path)).await;
         cut.unwrap_or_else(|error| Err(crate::store::Error::Refused(format!("a checkpoint failed: {error}"))))

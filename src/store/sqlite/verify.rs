@@ -4,6 +4,7 @@ use super::audit::audit;
 use super::size::read_space;
 use super::{Error, Result, Sqlite, moment, open_reader, schema};
 use crate::store::{AuditReport, Verification};
+use leadwire_connector::Event;
 use rusqlite::{Connection, OpenFlags};
 use std::fmt::Write as _;
 use std::io::Read as _;
@@ -110,6 +111,7 @@ fn look_inside(connection: &Connection, verification: &mut Verification) -> Resu
     verification.findings.extend(check_schema(connection)?);
     let report = audit(connection)?;
     verification.findings.extend(broken(&report));
+    verification.findings.extend(find_unreadable(connection)?);
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
     verification.events = number("SELECT count(*) FROM event")?.unwrap_or(0);
     verification.oldest = number("SELECT min(received_at) FROM event")?.map(moment);
@@ -140,6 +142,22 @@ fn check_schema(connection: &Connection) -> Result<Vec<String>> {
 fn broken(report: &AuditReport) -> impl Iterator<Item = String> {
     let broken = report.findings.iter().filter(|finding| !finding.differing.is_empty());
     broken.map(|finding| format!("does not hold: {} ({})", finding.invariant, finding.differing.join("; ")))
+}
+
+/// SQLite keeps no checksums, so that a page may look whole while what is written on it is not what it was.
+fn find_unreadable(connection: &Connection) -> Result<Vec<String>> {
+    let mut query = connection.prepare("SELECT seq, body FROM event ORDER BY seq")?;
+    let (mut rows, mut findings) = (query.query([])?, Vec::new());
+    while let Some(row) = rows.next()? {
+        let body = row.get_ref(1)?.as_bytes_or_null().ok().flatten().unwrap_or_default();
+        if serde_json::from_slice::<Event>(body).is_err() {
+            findings.push(format!("event {} cannot be read", row.get::<_, i64>(0)?));
+        }
+        if findings.len() >= SHOWN {
+            break;
+        }
+    }
+    Ok(findings)
 }
 
 fn read_unfinished(connection: &Connection) -> Result<Option<String>> {
