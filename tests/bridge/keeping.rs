@@ -100,7 +100,7 @@ fn spawn_migrate(setup: &Setup, from: &Path, to: &Path) -> Child {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transfer_that_is_killed_goes_on_and_ends_with_equal_ledgers() {
-    let (mut setup, events) = fill("12000");
+    let (mut setup, events) = fill("8000");
     let (from, to) = (database(&setup), setup.folder.path().join("moved.db"));
     let mut kills = 0;
     // Each run brings at least what it committed before it was killed; some run ends before it is killed.

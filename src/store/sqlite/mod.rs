@@ -219,10 +219,12 @@ fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.set_prepared_statement_cache_capacity(64);
+    // Only a file that is still empty takes it; one that has it would be written to.
+    if connection.query_row("PRAGMA auto_vacuum", [], |row| row.get::<_, i64>(0))? != schema::INCREMENTAL {
+        connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL;")?;
+    }
     connection.execute_batch(
-        // Only a file that is still empty takes the first one.
-        "PRAGMA auto_vacuum = INCREMENTAL;
-         PRAGMA journal_mode = WAL;
+        "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
          PRAGMA foreign_keys = OFF;
          PRAGMA recursive_triggers = ON;
