@@ -1,7 +1,7 @@
 //! Taking in the rows of another store, piece by piece.
 
 use super::dump::read_counts;
-use super::{Error, Ownership, Result, Sqlite, lock, micros};
+use super::{Error, Kept as Hold, Ownership, Result, Sqlite, lock, micros};
 use crate::store::dump::{Begun, Head, Kept, Mark, Piece, Rows, Stage, refuse_full, refuse_unfinished};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
@@ -11,7 +11,7 @@ impl Sqlite {
     #[expect(clippy::unused_async, reason = "the other engine asks its server")]
     pub(in crate::store) async fn take_target(&self) -> Result<Ownership> {
         let in_use = || Error::Refused(format!("{} is in use by a bridge or another transfer; stop it first", self.readers.path.display()));
-        Ok(Ownership { _lock: lock(&self.readers.path)?.ok_or_else(in_use)? })
+        Ok(Ownership { _kept: Hold::File(lock(&self.readers.path)?.ok_or_else(in_use)?) })
     }
 
     /// Gives an empty store the head, or finds the place where the same transfer was interrupted.
