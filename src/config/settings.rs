@@ -102,6 +102,8 @@ impl Default for Console {
 pub enum StoreUrl {
     /// The database file; a relative path is relative to the working directory.
     Sqlite(PathBuf),
+    /// The URL of the database, which may hold a password.
+    Postgres(Secret),
 }
 
 /// The same as in a configuration.
@@ -118,7 +120,7 @@ impl std::str::FromStr for StoreUrl {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
-    /// `sqlite:PATH`.
+    /// `sqlite:PATH` or `postgres://…`.
     #[serde(deserialize_with = "values::store_url")]
     pub url: StoreUrl,
     /// How long events are kept once all their deliveries have ended; `None` is for ever.
