@@ -79,6 +79,7 @@ pub async fn open_store(settings: &Settings) -> store::Result<Store> {
 pub async fn open_origin(url: &StoreUrl) -> store::Result<Origin> {
     match url {
         StoreUrl::Sqlite(path) => Origin::sqlite(path),
+        StoreUrl::Postgres(url) => Origin::postgres(url.expose()).await,
     }
 }
 
@@ -87,6 +88,7 @@ pub async fn open_origin(url: &StoreUrl) -> store::Result<Origin> {
 pub fn place(url: &StoreUrl) -> String {
     match url {
         StoreUrl::Sqlite(path) => path.canonicalize().unwrap_or_else(|_| path.clone()).display().to_string(),
+        StoreUrl::Postgres(url) => store::postgres_name(url.expose()),
     }
 }
 
@@ -97,6 +99,7 @@ pub fn place(url: &StoreUrl) -> String {
 pub async fn open_target(url: &StoreUrl) -> store::Result<Store> {
     match url {
         StoreUrl::Sqlite(path) => Store::sqlite(path, [], []),
+        StoreUrl::Postgres(url) => Store::postgres(url.expose(), [], []).await,
     }
 }
 

@@ -335,14 +335,11 @@ pub(super) fn refuse_full() -> Error {
     Error::Refused("the target is not empty, and nothing in it is overwritten; give an empty one".to_owned())
 }
 
-/// What is counted in both stores after a transfer, as (part, what, count). Both engines read it. What was leased arrived as waiting.
-pub(super) const COUNTS: &str = "
-    SELECT 'source ' || name AS part, 'received' AS what, received AS n FROM source
-    UNION ALL SELECT 'source ' || name, 'removed', removed FROM source
-    UNION ALL SELECT 'source ' || s.name, 'in the store', count(*) FROM event e JOIN source s ON s.id = e.source GROUP BY s.name
+/// What is counted of the rows in both stores after a transfer, as (part, what, count). Both engines read it, and the ledger beside it.
+/// What was leased arrived as waiting.
+pub(super) const ROW_COUNTS: &str = "
+    SELECT 'source ' || s.name AS part, 'in the store' AS what, count(*) AS n FROM event e JOIN source s ON s.id = e.source GROUP BY s.name
     UNION ALL SELECT 'source ' || s.name, 'duplicates', CAST(sum(e.duplicates) AS bigint) FROM event e JOIN source s ON s.id = e.source GROUP BY s.name
-    UNION ALL SELECT 'destination ' || name, 'made', created FROM destination
-    UNION ALL SELECT 'destination ' || name, 'removed', removed FROM destination
     UNION ALL SELECT 'destination ' || n.name,
         CASE WHEN d.state IN (0, 1) THEN 'waiting' WHEN d.state = 2 THEN 'blocked' WHEN d.state = 3 THEN 'delivered' WHEN d.state = 4 THEN 'skipped'
              WHEN d.state = 5 THEN 'dead' WHEN d.state = 6 THEN 'erased' ELSE 'in an unknown state' END AS what,

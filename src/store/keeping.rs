@@ -131,7 +131,11 @@ impl Store {
     /// # Errors
     /// `Refused` when the file exists; `Unavailable` when the store cannot be read or the file cannot be written.
     pub async fn backup(&self, file: &Path, progress: impl FnMut(u64, u64)) -> Result<()> {
-        each!(&self.engine, engine => engine.backup(file, progress).await)
+        sqlite::refuse_existing(file)?;
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.backup(file, progress).await,
+            Engine::Postgres(engine) => super::moving::copy_to_file(engine, file, progress).await,
+        }
     }
 
     /// A restore drill on a backup: opens it without writing to it or beside it, checks every page and runs the audit. What is wrong

@@ -24,7 +24,7 @@ pub use model::{
 };
 pub use moving::{Beginning, Compared, Comparison, Origin, Progress, Transfer};
 pub use operations::Store;
-pub use postgres::{check_url as check_postgres_url, has_password as has_postgres_password};
+pub use postgres::{check_url as check_postgres_url, has_password as has_postgres_password, name_of as postgres_name};
 pub use room::{Room, places_for};
 
 use std::time::Duration;
@@ -51,6 +51,8 @@ enum Kept {
     File(std::fs::File),
     /// The membership among the instances.
     Member(postgres::Member),
+    /// The session that keeps bridges off while everything moves.
+    Session(postgres::Session),
 }
 
 /// Sees what others change in the store: other processes, and other parts of this one.

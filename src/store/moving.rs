@@ -3,7 +3,7 @@
 
 use super::dump::{Begun, Head, Mark, Piece, Stage};
 use super::operations::each;
-use super::{AuditReport, Engine, Error, Ownership, Result, Store, sqlite};
+use super::{AuditReport, Engine, Error, Ownership, Result, Store, postgres, sqlite};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -19,6 +19,7 @@ pub struct Origin {
 #[derive(Debug)]
 enum Dump {
     Sqlite(sqlite::Dump),
+    Postgres(postgres::Dump),
 }
 
 /// The engine's answer, whichever it is.
@@ -26,6 +27,7 @@ macro_rules! each_dump {
     ($dump:expr, $name:ident => $call:expr) => {
         match $dump {
             Dump::Sqlite($name) => $call,
+            Dump::Postgres($name) => $call,
         }
     };
 }
@@ -37,6 +39,14 @@ impl Origin {
     /// When there is none, a bridge runs on it, or it is of another program or a newer version.
     pub fn sqlite(path: &Path) -> Result<Self> {
         Ok(Self { dump: Dump::Sqlite(sqlite::Dump::open(path)?) })
+    }
+
+    /// A PostgreSQL database.
+    ///
+    /// # Errors
+    /// When it cannot be reached, there is no store in it, a bridge runs on it, or it is of a newer version.
+    pub async fn postgres(url: &str) -> Result<Self> {
+        Ok(Self { dump: Dump::Postgres(postgres::Dump::open(url).await?) })
     }
 
     async fn head(&self) -> Result<Head> {
@@ -135,6 +145,25 @@ impl Transfer {
         }
         Ok(comparison)
     }
+}
+
+/// Writes a snapshot of a database to a new SQLite file, while bridges run on it.
+pub(super) async fn copy_to_file(engine: &postgres::Postgres, file: &Path, mut progress: impl FnMut(u64, u64)) -> Result<()> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let unavailable = |error: std::io::Error| Error::Unavailable(format!("{}: {error}", folder.display()));
+    let folder = tempfile::Builder::new().prefix(".leadwire-backup-").tempdir_in(folder).map_err(unavailable)?;
+    let copy = sqlite::Sqlite::open(&folder.path().join("copy.db"), [], [])?;
+    let target = Store { engine: Engine::Sqlite(copy.clone()) };
+    let origin = Origin { dump: Dump::Postgres(engine.snapshot().await?) };
+    let Beginning::Open(mut transfer) = Transfer::begin(origin, target, "a snapshot").await? else { return Ok(()) };
+    while transfer.step().await? {
+        progress(transfer.progress().events, transfer.progress().of);
+    }
+    let comparison = transfer.finish().await?;
+    if !comparison.is_same() {
+        return Err(Error::Refused("the copy differs from the store, and was thrown away; this is a bug".to_owned()));
+    }
+    copy.backup(file, |_, _| {}).await
 }
 
 /// One count on both sides.

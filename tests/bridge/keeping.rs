@@ -138,6 +138,8 @@ async fn a_store_in_use_is_not_moved_and_a_part_of_one_is_not_run() {
     assert!(output.status.code() == Some(1) && text(&output).contains("a bridge runs on"), "{}", text(&output));
     let same = bridge.command(&["store", "migrate", "--from", &url(&from), "--to", &url(&from)]);
     assert_eq!(same.status.code(), Some(64), "{}", text(&same));
+    let secret = bridge.command(&["store", "migrate", "--from", "postgres://me:hush@@host/x", "--to", &url(&to)]);
+    assert!(secret.status.code() == Some(64) && !text(&secret).contains("hush"), "{}", text(&secret));
     let unknown = bridge.command(&["store", "migrate", "--from", "mysql:x", "--to", &url(&to)]);
     assert!(unknown.status.code() == Some(64) && text(&unknown).contains("unknown kind of store"), "{}", text(&unknown));
 }

@@ -5,4 +5,5 @@
 #[path = "../support/postgres.rs"]
 mod postgres;
 
+mod moving;
 mod server;

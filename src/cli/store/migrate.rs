@@ -13,21 +13,22 @@ use std::time::{Duration, Instant};
 #[derive(Debug, clap::Args)]
 pub(super) struct MigrateArgs {
     /// The store with everything in it, or a backup: sqlite:FILE or postgres://…. No bridge may run on it.
-    #[arg(long, value_name = "URL")]
-    from: StoreUrl,
+    #[arg(long, value_name = "URL", env = "LEADWIRE_MIGRATE_FROM", hide_env_values = true)]
+    from: String,
     /// The store that gets everything: an empty one, or none yet.
-    #[arg(long, value_name = "URL")]
-    to: StoreUrl,
+    #[arg(long, value_name = "URL", env = "LEADWIRE_MIGRATE_TO", hide_env_values = true)]
+    to: String,
 }
 
 pub(super) async fn run(args: MigrateArgs, context: &Context) -> Result<(), Failure> {
-    if app::place(&args.from) == app::place(&args.to) {
+    let (from, to) = (read("--from", &args.from)?, read("--to", &args.to)?);
+    if app::place(&from) == app::place(&to) {
         return Err(Failure::Usage("--from and --to are the same store".to_owned()));
     }
-    let origin = app::open_origin(&args.from).await?;
-    let target = app::open_target(&args.to).await?;
+    let origin = app::open_origin(&from).await?;
+    let target = app::open_target(&to).await?;
     let started_at = Instant::now();
-    let transfer = match Transfer::begin(origin, target, &app::place(&args.from)).await? {
+    let transfer = match Transfer::begin(origin, target, &app::place(&from)).await? {
         Beginning::Open(transfer) => transfer,
         Beginning::Finished(at) => return tell_finished(context, &time::long(at)),
     };
@@ -43,6 +44,11 @@ pub(super) async fn run(args: MigrateArgs, context: &Context) -> Result<(), Fail
         show(&comparison, started_at.elapsed())?;
     }
     if comparison.is_same() && comparison.audit.holds() { Ok(()) } else { Err(Failure::Silent) }
+}
+
+/// Not read by the parser of arguments, which repeats what it cannot read: a URL may hold a password.
+fn read(option: &str, url: &str) -> Result<StoreUrl, Failure> {
+    url.parse().map_err(|why| Failure::Usage(format!("{option}: {why}")))
 }
 
 fn tell_finished(context: &Context, at: &str) -> Result<(), Failure> {

@@ -90,7 +90,7 @@ impl Part {
     }
 }
 
-fn refuse_existing(file: &Path) -> Result<()> {
+pub(in crate::store) fn refuse_existing(file: &Path) -> Result<()> {
     match file.symlink_metadata() {
         Ok(_) => Err(Error::Refused(format!("{} exists, and a backup overwrites nothing; choose another name", file.display()))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),

@@ -1,7 +1,7 @@
 //! Handing the rows over to another store, from one snapshot.
 
 use super::{Error, Result, Sqlite, lock, open_reader, schema};
-use crate::store::dump::{COUNTS, Head, Mark, Piece, Rows, Stage, Table, Value, event_tables, head_tables, quarantine_tables};
+use crate::store::dump::{Head, Mark, Piece, ROW_COUNTS, Rows, Stage, Table, Value, event_tables, head_tables, quarantine_tables};
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Params, Row, params};
 use std::path::Path;
@@ -11,6 +11,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 const PIECE_ROWS: usize = 2_000;
 /// About how much memory the events or bodies of one piece take.
 const PIECE_BYTES: usize = 8 << 20;
+
+/// The ledger's part of [`ROW_COUNTS`].
+const LEDGER_COUNTS: &str = "
+    SELECT 'source ' || name AS part, 'received' AS what, received AS n FROM source
+    UNION ALL SELECT 'source ' || name, 'removed', removed FROM source
+    UNION ALL SELECT 'destination ' || name, 'made', created FROM destination
+    UNION ALL SELECT 'destination ' || name, 'removed', removed FROM destination";
 
 impl ToSql for Value {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -79,7 +86,7 @@ impl Dump {
         .await
     }
 
-    /// See [`COUNTS`].
+    /// See [`ROW_COUNTS`].
     pub(in crate::store) async fn counts(&self) -> Result<Vec<(String, String, i64)>> {
         self.read(read_counts).await
     }
@@ -102,7 +109,7 @@ fn lock_unless_read_only(path: &Path) -> Result<Option<std::fs::File>> {
 }
 
 pub(super) fn read_counts(connection: &Connection) -> Result<Vec<(String, String, i64)>> {
-    let mut query = connection.prepare(COUNTS)?;
+    let mut query = connection.prepare(&format!("{LEDGER_COUNTS} UNION ALL {ROW_COUNTS}"))?;
     let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }

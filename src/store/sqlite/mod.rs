@@ -22,6 +22,7 @@ mod tests;
 mod verify;
 mod writer;
 
+pub(in crate::store) use backup::refuse_existing;
 pub(in crate::store) use dump::Dump;
 pub(in crate::store) use verify::verify;
 
