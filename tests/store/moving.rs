@@ -58,7 +58,7 @@ fn attempt() -> AttemptRow {
     }
 }
 
-async fn open(path: &Path) -> Store {
+fn open(path: &Path) -> Store {
     Store::sqlite(path, &names(&["acme", "other"]), &names(&["crm", "drop"])).unwrap()
 }
 
@@ -136,7 +136,7 @@ async fn seen(store: &Store) -> serde_json::Value {
 async fn a_store_moves_to_postgresql_and_back_and_is_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let (first, last, url) = (folder.path().join("first.db"), folder.path().join("last.db"), database());
-    let store = open(&first).await;
+    let store = open(&first);
     fill(&store).await;
     let comparison = carry(Origin::sqlite(&first).unwrap(), bare(&url).await).await;
     assert!(comparison.lines.iter().any(|line| line.part == "source acme" && line.what == "removed" && line.target == 1));
@@ -144,7 +144,7 @@ async fn a_store_moves_to_postgresql_and_back_and_is_the_same() {
     carry(Origin::postgres(&url).await.unwrap(), Store::sqlite(&last, [], []).unwrap()).await;
     // What was leased arrived as waiting; at the origin, the next bridge frees it.
     drop(store.take_ownership().await.unwrap());
-    let (before, there, after) = (seen(&store).await, seen(&middle).await, seen(&open(&last).await).await);
+    let (before, there, after) = (seen(&store).await, seen(&middle).await, seen(&open(&last)).await);
     assert_eq!(before, there);
     assert_eq!(before, after);
     assert_eq!((&before["count"], &before["bodies"], &before["unrouted"]), (&8.into(), &3.into(), &1.into()));
@@ -156,7 +156,7 @@ async fn a_store_moves_to_postgresql_and_back_and_is_the_same() {
 async fn a_moved_database_goes_on_numbering_where_the_file_was() {
     let folder = tempfile::tempdir().unwrap();
     let (first, url) = (folder.path().join("first.db"), database());
-    fill(&open(&first).await).await;
+    fill(&open(&first)).await;
     carry(Origin::sqlite(&first).unwrap(), bare(&url).await).await;
     let store = Store::postgres(&url, &names(&["acme", "later"]), &names(&["later", "crm"])).await.unwrap();
     let _ownership = store.take_ownership().await.unwrap();
@@ -186,7 +186,7 @@ async fn a_moved_database_goes_on_numbering_where_the_file_was() {
 async fn an_interrupted_move_into_postgresql_goes_on_and_no_bridge_runs_on_a_part() {
     let folder = tempfile::tempdir().unwrap();
     let (first, url) = (folder.path().join("first.db"), database());
-    let store = open(&first).await;
+    let store = open(&first);
     let crm = store.destination_id("crm").unwrap();
     store.receive((0..4_500).map(|n| event(n, None, &[crm])).collect()).await.unwrap();
     let mut transfer = begin(Origin::sqlite(&first).unwrap(), bare(&url).await).await;
@@ -218,7 +218,7 @@ async fn a_database_with_a_bridge_is_not_moved_and_nothing_is_mixed() {
     assert!(error.contains("a transfer from or to this database is under way"), "{error}");
     assert!(Origin::postgres(&url).await.unwrap_err().to_string().contains("another transfer"));
     carry(origin, target()).await;
-    let full = open(&folder.path().join("full.db")).await;
+    let full = open(&folder.path().join("full.db"));
     fill(&full).await;
     let error = Transfer::begin(Origin::sqlite(&folder.path().join("full.db")).unwrap(), bare(&url).await, "here").await.unwrap_err();
     assert!(error.to_string().contains("not empty"), "{error}");
@@ -248,7 +248,7 @@ async fn a_backup_of_a_database_in_use_is_a_good_file() {
     assert!(verification.is_good() && verification.events >= 8, "{verification:?}");
     assert!(store.backup(&file, |_, _| {}).await.unwrap_err().to_string().contains("overwrites nothing"));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
-    drop(open(&file).await.take_ownership().await.unwrap());
+    drop(open(&file).take_ownership().await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]

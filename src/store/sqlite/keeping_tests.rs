@@ -431,7 +431,8 @@ fn retention_uses_its_indexes() {
     let stage = Stage::open();
     let (raw, mut told) = (stage.raw(), Vec::new());
     for sql in [
-        super::retention::FIND,
+        super::retention::FIND_AHEAD,
+        super::retention::FIND_BEHIND,
         "DELETE FROM attempt WHERE event = ?1",
         "DELETE FROM step WHERE event = ?1",
         "DELETE FROM delivery WHERE event = ?1",

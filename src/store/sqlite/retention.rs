@@ -10,10 +10,17 @@ use tokio::sync::Mutex;
 /// Events removed in one transaction: short enough that an answer waiting behind it does not notice.
 const BATCH: u32 = 500;
 
-pub(super) const FIND: &str = "SELECT e.received_at, e.seq FROM event e
-    WHERE e.received_at < ?1 AND (e.received_at, e.seq) > (?2, ?3) AND (e.received_at >= ?4 OR e.seq >= ?5)
+/// Of what was received since the last walk, in the order of receipt.
+pub(super) const FIND_AHEAD: &str = "SELECT e.received_at, e.seq FROM event e
+    WHERE e.received_at < ?1 AND e.received_at >= ?2 AND (e.received_at, e.seq) > (?3, ?4)
     AND (e.deliveries > 0 OR e.kind = 'test')
-    AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.event = e.seq AND d.state NOT IN (3, 4)) ORDER BY e.received_at, e.seq LIMIT ?6";
+    AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.event = e.seq AND d.state NOT IN (3, 4)) ORDER BY e.received_at, e.seq LIMIT ?5";
+
+/// Of what came or ended behind it. The plus keeps the index on the time out of it, which holds all that was seen already.
+pub(super) const FIND_BEHIND: &str = "SELECT e.received_at, e.seq FROM event e
+    WHERE +e.received_at < ?1 AND e.seq >= ?2 AND e.seq > ?4
+    AND (e.deliveries > 0 OR e.kind = 'test')
+    AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.event = e.seq AND d.state NOT IN (3, 4)) ORDER BY e.seq LIMIT ?5";
 
 /// What retention has looked at already. What is pending or dead stays where it is and may be a million events; looking at each of
 /// them in each round would read the whole file. Only this process ends deliveries, so what it remembers is all there is to know.
@@ -44,6 +51,15 @@ impl Walk {
     }
 }
 
+/// What one part of a walk did.
+struct Part {
+    removed: usize,
+    /// When the last event that it looked at was received.
+    last: i64,
+    /// Whether it ended because the rest fits.
+    is_enough: bool,
+}
+
 /// When an event was received, and its place in the order.
 type Place = (i64, i64);
 
@@ -61,24 +77,33 @@ impl Sqlite {
         let mut seen = self.walk.seen.lock().await;
         seen.position = seen.position.min(self.walk.ended.swap(i64::MAX, Ordering::AcqRel));
         let end = self.read(read_end).await?;
-        let (mut last, mut removed) = ((i64::MIN, i64::MIN), 0);
-        let looked_until = loop {
-            if let Some(bytes) = max_bytes
-                && self.space().await?.used_bytes() <= bytes
-            {
-                break last.0;
-            }
-            let from = *seen;
-            // Looking is done on a reader, so that no answer waits behind it.
-            let places = self.read(move |connection| find_ended(connection, cutoff, last, from)).await?;
-            let Some(place) = places.last() else { break cutoff };
-            last = *place;
-            removed += self.remove_all(places).await?;
-        };
+        let behind = self.remove_part((FIND_BEHIND, cutoff.min(seen.until), seen.position), max_bytes).await?;
+        if behind.is_enough {
+            return Ok(behind.removed);
+        }
+        let ahead = self.remove_part((FIND_AHEAD, cutoff, seen.until), max_bytes).await?;
+        let looked_until = if ahead.is_enough { ahead.last } else { cutoff };
         if looked_until >= seen.until {
             *seen = Seen { position: end, until: looked_until };
         }
-        Ok(removed)
+        Ok(behind.removed + ahead.removed)
+    }
+
+    /// Removes what this query finds, with its first two values, piece by piece.
+    async fn remove_part(&self, (sql, until, from): (&'static str, i64, i64), max_bytes: Option<u64>) -> Result<Part> {
+        let (mut last, mut removed) = ((i64::MIN, i64::MIN), 0);
+        loop {
+            if let Some(bytes) = max_bytes
+                && self.space().await?.used_bytes() <= bytes
+            {
+                return Ok(Part { removed, last: last.0, is_enough: true });
+            }
+            // Looking is done on a reader, so that no answer waits behind it.
+            let places = self.read(move |connection| find_ended(connection, sql, [until, from, last.0, last.1])).await?;
+            let Some(place) = places.last() else { return Ok(Part { removed, last: last.0, is_enough: false }) };
+            last = *place;
+            removed += self.remove_all(places).await?;
+        }
     }
 
     async fn remove_all(&self, places: Vec<Place>) -> Result<usize> {
@@ -99,10 +124,13 @@ fn read_end(connection: &Connection) -> Result<i64> {
     Ok(connection.query_row("SELECT coalesce(max(seq), 0) + 1 FROM event", [], |row| row.get(0))?)
 }
 
-fn find_ended(connection: &Connection, cutoff: i64, after: Place, seen: Seen) -> Result<Vec<Place>> {
-    let mut query = connection.prepare_cached(FIND)?;
-    let rows =
-        query.query_map(params![cutoff, after.0, after.1, seen.until, seen.position, BATCH], |row| Ok((row.get(0)?, row.get(1)?)))?;
+fn find_ended(connection: &Connection, sql: &str, [until, from, at, seq]: [i64; 4]) -> Result<Vec<Place>> {
+    // Before the first walk, nothing is behind it.
+    if until == i64::MIN {
+        return Ok(Vec::new());
+    }
+    let mut query = connection.prepare_cached(sql)?;
+    let rows = query.query_map(params![until, from, at, seq, BATCH], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
