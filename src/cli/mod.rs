@@ -10,6 +10,7 @@ mod demo;
 mod events;
 mod hold;
 mod id;
+mod person;
 mod quarantine;
 mod replay;
 mod run;
@@ -65,6 +66,8 @@ enum Command {
     Resume(hold::ResumeArgs),
     /// List, verify again or purge bodies that could not be verified.
     Quarantine(quarantine::QuarantineArgs),
+    /// Export everything that is held of a person, or erase it.
+    Person(person::PersonArgs),
     /// Prove that every event and delivery is accounted for.
     Audit,
     /// Sizes, backups, restore drills, and moving everything to another store.
@@ -183,6 +186,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Hold(args) => hold::hold(args, context).await,
         Command::Resume(args) => hold::resume(args, context).await,
         Command::Quarantine(args) => quarantine::run(args, context).await,
+        Command::Person(args) => Box::pin(person::run(args, context)).await,
         Command::Audit => audit::run(context).await,
         Command::Store(args) => Box::pin(store::run(args, context)).await,
         Command::Connectors(args) => connectors::run(&args, context),

@@ -7,7 +7,7 @@ use leadwire_connector::settings::Fault;
 pub(super) const DOTS: &str = "\"••••\"";
 
 /// The keys of the bridge whose values are no secrets.
-pub(super) const HARMLESS: [&str; 35] = [
+pub(super) const HARMLESS: [&str; 37] = [
     "listen",
     "trusted_proxies",
     "workers",
@@ -19,6 +19,8 @@ pub(super) const HARMLESS: [&str; 35] = [
     "max_bytes",
     "quarantine_max_bytes",
     "quarantine_max_age",
+    "spool",
+    "spool_max_bytes",
     "backoff_initial",
     "backoff_max",
     "give_up_after",

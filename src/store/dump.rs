@@ -55,7 +55,7 @@ pub(super) struct Table {
 }
 
 /// Everything that moves. What is not here is made anew from it (totals) or belongs to one place only (the mark of a transfer).
-pub(super) static TABLES: [Table; 8] = {
+pub(super) static TABLES: [Table; 9] = {
     use Kind::{Bytes, Int, Text};
     [
         Table { name: "source", part: Part::Head, columns: &[("id", Int), ("name", Text), ("received", Int), ("removed", Int)] },
@@ -77,6 +77,21 @@ pub(super) static TABLES: [Table; 8] = {
                 ("parked_us", Int),
             ],
         },
+        Table {
+            name: "erasure",
+            part: Part::Head,
+            columns: &[
+                ("delivery", Text),
+                ("destination", Int),
+                ("event", Int),
+                ("under_way", Int),
+                ("requested_at", Int),
+                ("done_at", Int),
+                ("result", Text),
+                ("place", Text),
+                ("arrived", Text),
+            ],
+        },
         Table { name: "pulse", part: Part::Head, columns: &[("id", Int), ("beats", Int), ("alive_at", Int)] },
         Table {
             name: "event",
@@ -94,6 +109,7 @@ pub(super) static TABLES: [Table; 8] = {
                 ("deliveries", Int),
                 ("duplicates", Int),
                 ("body", Text),
+                ("erased_at", Int),
             ],
         },
         Table {
@@ -346,6 +362,8 @@ pub(super) const ROW_COUNTS: &str = "
         count(*) FROM delivery d JOIN destination n ON n.id = d.destination GROUP BY 1, 2
     UNION ALL SELECT 'all', 'attempts', count(*) FROM attempt
     UNION ALL SELECT 'all', 'steps', count(*) FROM step
+    UNION ALL SELECT 'all', 'tombstones', count(*) FROM event WHERE erased_at IS NOT NULL
+    UNION ALL SELECT 'all', 'erasures', count(*) FROM erasure
     UNION ALL SELECT 'quarantine ' || source, 'bodies', count(*) FROM quarantine GROUP BY source
     UNION ALL SELECT 'quarantine ' || source, 'bytes', CAST(sum(size) AS bigint) FROM quarantine GROUP BY source";
 

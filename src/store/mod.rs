@@ -5,27 +5,37 @@
 //! - at one destination, at most one delivery of a person is leased or waiting: later ones are *blocked* until it ends;
 //! - counts that are kept beside the rows in the same transaction always agree with the rows (`leadwire audit`).
 
+mod drain;
 mod dump;
+mod keeper;
 mod keeping;
 mod model;
 mod moving;
 mod names;
 mod operations;
+mod patience;
+mod person;
 mod postgres;
 mod refused;
 mod room;
+mod spool;
 mod sqlite;
 
+pub use keeper::{Condition, Keeper, Kept};
 pub use keeping::{OldestPending, Retention, Status, Verification};
 pub use model::{
     Again, AttemptRow, AuditFinding, AuditReport, Claimed, Counts, DeliveryFilter, DeliveryKey, DeliveryRow, DestinationId,
     DestinationLedger, DestinationRow, Ended, EventDetail, EventFilter, EventRow, Granted, Handoff, Hold, LaneEnd, Leased, NewEvent,
     Outcome, QuarantineClass, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Settlement, SourceLedger, State,
 };
-pub use moving::{Beginning, Compared, Comparison, Origin, Progress, Transfer};
+pub use moving::{Beginning, Compared, Comparison, Origin, Transfer, TransferProgress};
 pub use operations::Store;
+pub use person::{
+    Erasing, Erasure, ErasureResult, Needle, Progress, Remain, Removed, RemovedDelivery, RemovedEvent, Scrubbed, StoredEvent,
+};
 pub use postgres::{check_url as check_postgres_url, has_password as has_postgres_password, name_of as postgres_name};
 pub use room::{Room, places_for};
+pub use spool::{Spool, SpoolReport, SpoolStatus, inspect as inspect_spool};
 
 use std::time::Duration;
 
@@ -41,12 +51,12 @@ enum Engine {
 /// The right to deliver from the store. Given up when dropped, also by a crash.
 #[derive(Debug)]
 pub struct Ownership {
-    _kept: Kept,
+    _right: Right,
 }
 
 #[derive(Debug)]
 #[expect(dead_code, reason = "what is inside works by being kept")]
-enum Kept {
+enum Right {
     /// The locked file beside the database.
     File(std::fs::File),
     /// The membership among the instances.

@@ -64,7 +64,7 @@ impl Origin {
 
 /// How far a transfer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
+pub struct TransferProgress {
     /// Events in the target.
     pub events: u64,
     /// Events in the origin, by its ledger.
@@ -86,7 +86,7 @@ pub struct Transfer {
     origin: Origin,
     target: Store,
     mark: Mark,
-    progress: Progress,
+    progress: TransferProgress,
     _target: Ownership,
 }
 
@@ -103,14 +103,14 @@ impl Transfer {
         Ok(match each!(&target.engine, engine => engine.begin_transfer(name.to_owned(), head).await)? {
             Begun::Finished(at) => Beginning::Finished(Timestamp::from_microsecond(at).unwrap_or(Timestamp::UNIX_EPOCH)),
             Begun::From(mark, events) => {
-                Beginning::Open(Box::new(Self { origin, target, mark, progress: Progress { events, of }, _target: ownership }))
+                Beginning::Open(Box::new(Self { origin, target, mark, progress: TransferProgress { events, of }, _target: ownership }))
             }
         })
     }
 
     /// How far it is.
     #[must_use]
-    pub fn progress(&self) -> Progress {
+    pub fn progress(&self) -> TransferProgress {
         self.progress
     }
 

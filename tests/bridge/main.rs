@@ -9,5 +9,7 @@ mod cli;
 mod crash;
 mod delivery;
 mod keeping;
+mod person;
 mod promises;
 mod senders;
+mod sick;

@@ -3,15 +3,27 @@
 use super::bytes;
 use crate::cli::show::{line, table};
 use crate::cli::{Context, Failure, audit, time};
-use crate::store::Status;
+use crate::store::{SpoolReport, Status, inspect_spool};
+use serde::Serialize;
 
-pub(super) async fn run(context: &Context) -> Result<(), Failure> {
-    let status = context.store().await?.status().await?;
-    if context.json { context.print_json(&status) } else { show(&status) }
+/// The store, and what is on its way into it.
+#[derive(Serialize)]
+struct Report {
+    #[serde(flatten)]
+    store: Status,
+    spool: Option<SpoolReport>,
 }
 
-fn show(status: &Status) -> Result<(), Failure> {
-    for (name, value) in facts(status) {
+pub(super) async fn run(context: &Context) -> Result<(), Failure> {
+    let spool = context.settings()?.store.spool.as_deref().map(inspect_spool).transpose()?;
+    let report = Report { store: context.store().await?.status().await?, spool };
+    if context.json { context.print_json(&report) } else { show(&report) }
+}
+
+fn show(Report { store: status, spool }: &Report) -> Result<(), Failure> {
+    let spooled =
+        spool.as_ref().map(|spool| ("spool", format!("{} requests, {}, not in the store yet", spool.records, bytes(spool.bytes))));
+    for (name, value) in facts(status).into_iter().chain(spooled) {
         line(&format!("{name:<16}{value}"))?;
     }
     line("")?;

@@ -52,7 +52,7 @@ impl Dump {
         let client = &self.session.client;
         let mut rows = Vec::new();
         for table in head_tables() {
-            rows.push(Rows { table, rows: read(client, table, "TRUE ORDER BY id", &[]).await? });
+            rows.push(Rows { table, rows: read(client, table, "TRUE ORDER BY 1", &[]).await? });
         }
         let sql = "SELECT coalesce((SELECT max(seq) FROM event), 0), coalesce((SELECT max(id) FROM quarantine), 0)";
         let newest = client.query_one(sql, &[]).await?;
@@ -136,6 +136,7 @@ fn expression(table: &str, name: &str) -> String {
     match (table, name) {
         ("event", "id") => "uuid_send(t.id)".to_owned(),
         ("delivery", "state") => "CASE t.state WHEN 1 THEN 0 ELSE t.state END".to_owned(),
+        ("erasure", "under_way") => "t.under_way::INT::BIGINT".to_owned(),
         ("source", "received" | "removed") => sum(table, name),
         ("destination", "created" | "removed" | "delivered" | "skipped" | "dead" | "erased") => sum(table, name),
         _ => format!("t.{name}"),

@@ -4,7 +4,7 @@ use super::dump::read_counts;
 use super::transfer::{Session, read_kept};
 use super::{Postgres, column, execute, micros, query_opt, text};
 use crate::store::dump::{Begun, Head, Kind, Mark, Piece, Rows, Value, refuse_full};
-use crate::store::{Error, Kept, Ownership, Result};
+use crate::store::{Error, Ownership, Result, Right};
 use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio_postgres::types::ToSql;
 impl Postgres {
     /// The right to write into this store, without anything that a bridge does when it joins.
     pub(in crate::store) async fn take_target(&self) -> Result<Ownership> {
-        Ok(Ownership { _kept: Kept::Session(Session::open(&self.shared.target).await?.lock_out().await?) })
+        Ok(Ownership { _right: Right::Session(Session::open(&self.shared.target).await?.lock_out().await?) })
     }
 
     /// Gives an empty store the head, or finds the place where the same transfer was interrupted.
@@ -116,6 +116,11 @@ fn statements(rows: &Rows) -> Vec<String> {
                 .to_owned(),
             "INSERT INTO destination_count (destination, slot, created, removed, delivered, skipped, dead, erased)
              SELECT id, 0, created, removed, delivered, skipped, dead, erased FROM t"
+                .to_owned(),
+        ],
+        "erasure" => vec![
+            "INSERT INTO erasure (delivery, destination, event, under_way, requested_at, done_at, result, place, arrived)
+             SELECT delivery, destination, event, under_way <> 0, requested_at, done_at, result, place, arrived FROM t"
                 .to_owned(),
         ],
         "event" => vec![

@@ -13,6 +13,7 @@ mod instance;
 mod lease;
 mod ledger;
 mod load;
+mod person;
 mod quarantine;
 mod rate;
 mod receive;
@@ -28,7 +29,7 @@ mod tls;
 mod transfer;
 
 use super::names::Names;
-use super::{Changes, DestinationId, Error, Handoff, Kept, LaneEnd, Leased, Ownership, Result, Seen};
+use super::{Changes, DestinationId, Error, Handoff, LaneEnd, Leased, Ownership, Result, Right, Seen};
 use batch::Batcher;
 use connect::Target;
 use deadpool_postgres::{GenericClient, Object, Pool};
@@ -110,7 +111,7 @@ impl Postgres {
 
     pub(in crate::store) async fn take_ownership(&self) -> Result<Ownership> {
         self.refuse_during_transfer().await?;
-        let ownership = Ownership { _kept: Kept::Member(instance::join(&self.shared).await?) };
+        let ownership = Ownership { _right: Right::Member(instance::join(&self.shared).await?) };
         // A transfer that began in between has not seen this bridge, or is seen by it now.
         if let Err(error) = self.refuse_during_transfer().await {
             self.sign_off(Timestamp::now()).await?;

@@ -30,7 +30,7 @@ impl Postgres {
     }
 
     /// The server's own `autovacuum` does what can be done while bridges run.
-    #[expect(clippy::unused_self, reason = "the other engine cuts its file")]
+    #[expect(clippy::unused_async, reason = "the other engine cuts its file")]
     pub(in crate::store) async fn give_back(&self) -> Result<()> {
         Ok(())
     }

@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::allow_attributes)]
 
-use super::tests::{Stage, event, names, now, refused};
+use super::tests::{Stage, event, names, now};
 use super::{Sqlite, dump::Dump, schema};
-use crate::store::dump::{Mark, Part, Stage as Of, TABLES, Value};
+use crate::store::dump::{Mark, Stage as Of, TABLES, Value};
 use crate::store::{
-    AttemptRow, Beginning, Engine, Origin, QuarantineClass, QuarantineLimits, Received, Retention, Settlement, State, Store, Transfer,
+    AttemptRow, Beginning, Engine, Origin, QuarantineClass, QuarantineLimits, Received, Refused, Retention, Settlement, State, Store,
+    Transfer,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::path::{Path, PathBuf};
@@ -79,6 +80,19 @@ impl Stage {
              COMMIT;"
         ))
         .unwrap();
+    }
+}
+
+fn refused(body: &str, class: QuarantineClass) -> Refused {
+    Refused {
+        source: "acme".to_owned(),
+        at: now(),
+        client: "203.0.113.9".to_owned(),
+        header: None,
+        body: body.to_owned().into(),
+        code: "no_key_matched".to_owned(),
+        reason: "no key matched".to_owned(),
+        class,
     }
 }
 
@@ -231,7 +245,7 @@ async fn a_piece_ends_before_it_is_large() {
     assert_eq!((piece.to, piece.count_events()), (Mark { stage: Of::Events, after: 2 }, 2));
     assert_eq!(piece.rows[1].rows.len(), 2, "the deliveries come with their events");
     assert_eq!(piece.rows[0].last("seq"), Some(2));
-    assert!(matches!(TABLES[3].part, Part::Events(_)) && piece.rows[0].rows[0][0] == Value::Int(1));
+    assert_eq!(piece.rows[0].rows[0][0], Value::Int(1));
 }
 
 async fn drill(file: &Path) -> Vec<String> {
@@ -433,6 +447,7 @@ fn retention_uses_its_indexes() {
     for sql in [
         super::retention::FIND_AHEAD,
         super::retention::FIND_BEHIND,
+        super::retention::FIND_ERASED,
         "DELETE FROM attempt WHERE event = ?1",
         "DELETE FROM step WHERE event = ?1",
         "DELETE FROM delivery WHERE event = ?1",
@@ -443,6 +458,7 @@ fn retention_uses_its_indexes() {
         told.extend(lines.map(Result::unwrap));
     }
     let told = told.join("\n");
-    assert!(!told.contains("SCAN") && !told.contains("TEMP B-TREE"), "{told}");
+    // Tombstones are few, and sorted.
+    assert!(!told.contains("SCAN") && told.matches("TEMP B-TREE").count() == 1, "{told}");
     assert!(told.contains("event_received"), "{told}");
 }

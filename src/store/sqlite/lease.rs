@@ -1,6 +1,6 @@
 //! Taking deliveries to work on, and bringing them back.
 
-use super::{Sqlite, ledger, micros, moment, writer::Unit};
+use super::{Sqlite, ledger, micros, moment, person, text, writer::Unit};
 use crate::store::{
     Again, AttemptRow, Claimed, DeliveryKey, DestinationId, Ended, Handoff, Leased, Outcome, Result, Settlement, State, places_for,
 };
@@ -59,9 +59,12 @@ impl Sqlite {
     pub(in crate::store) async fn save_step(&self, key: DeliveryKey, name: String, remote_id: String) -> Result<()> {
         self.writer
             .write(move |unit| {
+                if is_erased(unit.connection, key)? {
+                    return person::note_arrival(unit.connection, key.event, key.destination, &format!("{name} {remote_id}")).map(drop);
+                }
                 unit.connection
                     .prepare_cached("INSERT OR REPLACE INTO step (event, destination, name, remote_id) VALUES (?1, ?2, ?3, ?4)")?
-                    .execute(params![key.event, key.destination, name, remote_id])?;
+                    .execute(params![key.event, key.destination, text(&name), text(&remote_id)])?;
                 Ok(())
             })
             .await
@@ -163,6 +166,9 @@ fn read_next_due(connection: &Connection, destination: DestinationId) -> Result<
 
 fn settle(unit: &mut Unit<'_>, settlement: &Settlement) -> Result<()> {
     let key = settlement.key;
+    if is_erased(unit.connection, key)? {
+        return note_arrival(unit.connection, settlement);
+    }
     if let Some(attempt) = &settlement.attempt {
         insert_attempt(unit.connection, key, attempt)?;
     }
@@ -178,21 +184,34 @@ fn settle(unit: &mut Unit<'_>, settlement: &Settlement) -> Result<()> {
     }
 }
 
+/// Whether its person was erased while an attempt was under way.
+fn is_erased(connection: &Connection, key: DeliveryKey) -> Result<bool> {
+    let mut query = connection.prepare_cached("SELECT 1 FROM delivery WHERE event = ?1 AND destination = ?2 AND state = 6")?;
+    Ok(query.exists(params![key.event, key.destination])?)
+}
+
+/// Brings nothing back, but the owner must learn what there is to remove at the destination.
+fn note_arrival(connection: &Connection, settlement: &Settlement) -> Result<()> {
+    let Outcome::Ended(Ended { state: State::Delivered, record, .. }) = &settlement.outcome else { return Ok(()) };
+    let record = record.as_ref().map(|record| record.url.as_ref().unwrap_or(&record.id).as_str());
+    person::note_arrival(connection, settlement.key.event, settlement.key.destination, record.unwrap_or("delivered")).map(drop)
+}
+
 fn wait_again(connection: &Connection, key: DeliveryKey, again: &Again, attempt: Option<&AttemptRow>) -> Result<()> {
     connection
         .prepare_cached("UPDATE delivery SET state = 0, not_before = ?3, attempts = ?4, remark = coalesce(?5, remark) WHERE event = ?1 AND destination = ?2 AND state = 1")?
-        .execute(params![key.event, key.destination, micros(again.not_before), again.attempts, attempt.and_then(|attempt| attempt.message.as_ref())])?;
+        .execute(params![key.event, key.destination, micros(again.not_before), again.attempts, attempt.and_then(|attempt| attempt.message.as_deref()).map(text)])?;
     Ok(())
 }
 
 fn end(connection: &Connection, key: DeliveryKey, ended: &Ended, at: Timestamp) -> Result<bool> {
-    let (id, url) = ended.record.as_ref().map_or((None, None), |record| (Some(&record.id), record.url.as_ref()));
+    let (id, url) = ended.record.as_ref().map_or((None, None), |record| (Some(text(&record.id)), record.url.as_deref().map(text)));
     let changed = connection
         .prepare_cached(
-            "UPDATE delivery SET state = ?3, ended_at = ?4, attempts = attempts + 1, record_id = coalesce(?5, record_id), record_url = coalesce(?6, record_url), remark = ?7
+            "UPDATE delivery SET state = ?3, ended_at = ?4, attempts = attempts + 1, record_id = coalesce(?5, record_id), record_url = CASE WHEN ?5 IS NULL THEN record_url ELSE ?6 END, remark = ?7
              WHERE event = ?1 AND destination = ?2 AND state < 3",
         )?
-        .execute(params![key.event, key.destination, ended.state.number(), micros(at), id, url, ended.remark])?;
+        .execute(params![key.event, key.destination, ended.state.number(), micros(at), id, url, ended.remark.as_deref().map(text)])?;
     if changed == 1 {
         ledger::count(connection, key.destination, ended.state, 1)?;
     }
@@ -200,7 +219,7 @@ fn end(connection: &Connection, key: DeliveryKey, ended: &Ended, at: Timestamp) 
 }
 
 /// The next delivery of the person becomes due, with its whole time before it, and its lane is told.
-fn unblock_next(unit: &mut Unit<'_>, destination: DestinationId, person: &[u8; 16], now: Timestamp) -> Result<()> {
+pub(super) fn unblock_next(unit: &mut Unit<'_>, destination: DestinationId, person: &[u8; 16], now: Timestamp) -> Result<()> {
     let mut query = unit
         .connection
         .prepare_cached("SELECT event, state FROM delivery WHERE destination = ?1 AND person = ?2 AND state < 3 ORDER BY event LIMIT 1")?;
@@ -225,12 +244,12 @@ fn insert_attempt(connection: &Connection, key: DeliveryKey, attempt: &AttemptRo
             key.destination,
             micros(attempt.at),
             attempt.duration_ms,
-            attempt.outcome,
-            attempt.kind,
+            text(&attempt.outcome),
+            attempt.kind.as_deref().map(text),
             attempt.status,
-            attempt.code,
-            attempt.message,
-            attempt.excerpt,
+            attempt.code.as_deref().map(text),
+            attempt.message.as_deref().map(text),
+            attempt.excerpt.as_deref().map(text),
         ])?;
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! Taking in the rows of another store, piece by piece.
 
 use super::dump::read_counts;
-use super::{Error, Kept, Ownership, Result, Sqlite, lock, micros};
-use crate::store::dump::{Begun, Head, Kept as KeptMark, Mark, Piece, Rows, Stage, refuse_full, refuse_unfinished};
+use super::{Error, Ownership, Result, Right, Sqlite, lock, micros};
+use crate::store::dump::{Begun, Head, Kept, Mark, Piece, Rows, Stage, refuse_full, refuse_unfinished};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
@@ -11,7 +11,7 @@ impl Sqlite {
     #[expect(clippy::unused_async, reason = "the other engine asks its server")]
     pub(in crate::store) async fn take_target(&self) -> Result<Ownership> {
         let in_use = || Error::Refused(format!("{} is in use by a bridge or another transfer; stop it first", self.readers.path.display()));
-        Ok(Ownership { _kept: Kept::File(lock(&self.readers.path)?.ok_or_else(in_use)?) })
+        Ok(Ownership { _right: Right::File(lock(&self.readers.path)?.ok_or_else(in_use)?) })
     }
 
     /// Gives an empty store the head, or finds the place where the same transfer was interrupted.
@@ -20,7 +20,8 @@ impl Sqlite {
     /// `Refused` when the store holds anything else.
     pub(in crate::store) async fn begin_transfer(&self, origin: String, head: Head) -> Result<Begun> {
         let fingerprint = head.fingerprint();
-        self.writer
+        let begun = self
+            .writer
             .write(move |unit| {
                 let connection = unit.connection;
                 if let Some(kept) = read_kept(connection)? {
@@ -41,7 +42,12 @@ impl Sqlite {
                 )?;
                 Ok(Begun::From(Mark::START, 0))
             })
-            .await
+            .await?;
+        if matches!(begun, Begun::Finished(_)) {
+            // Perhaps it was interrupted just before its very end.
+            self.empty_log().await?;
+        }
+        Ok(begun)
     }
 
     /// Takes in a piece and moves the mark, in one transaction.
@@ -85,12 +91,12 @@ impl Sqlite {
     }
 }
 
-fn read_kept(connection: &Connection) -> Result<Option<KeptMark>> {
+fn read_kept(connection: &Connection) -> Result<Option<Kept>> {
     let sql = "SELECT origin, fingerprint, stage, after, finished_at FROM transfer";
     let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?));
     let found: Option<(String, String, i64, i64, Option<i64>)> = connection.query_row(sql, [], read).optional()?;
     let Some((origin, fingerprint, stage, after, finished_at)) = found else { return Ok(None) };
-    Ok(Some(KeptMark { origin, fingerprint, mark: Mark { stage: Stage::from_number(stage)?, after }, finished_at }))
+    Ok(Some(Kept { origin, fingerprint, mark: Mark { stage: Stage::from_number(stage)?, after }, finished_at }))
 }
 
 /// Names that a bridge registered at a first start are nothing yet.

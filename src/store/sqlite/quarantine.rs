@@ -1,12 +1,12 @@
 //! Bodies that could not be verified: kept, bounded, never delivered.
 
-use super::{Sqlite, micros, moment, receive};
+use super::{Sqlite, micros, moment, receive, text};
 use crate::store::{NewEvent, QuarantineClass, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Result};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::sync::Arc;
 
-const COLUMNS: &str = "id, source, at, client, times, size, code, reason, header";
+pub(super) const COLUMNS: &str = "id, source, at, client, times, size, code, reason, header";
 
 impl Sqlite {
     pub(in crate::store) async fn quarantine(&self, refused: Refused, limits: QuarantineLimits) -> Result<Quarantined> {
@@ -61,7 +61,7 @@ impl Sqlite {
             .write(move |unit| {
                 Ok(unit
                     .connection
-                    .execute("UPDATE quarantine SET code = ?2, reason = ?3 WHERE id = ?1", params![id, code, reason])
+                    .execute("UPDATE quarantine SET code = ?2, reason = ?3 WHERE id = ?1", params![id, text(&code), text(&reason)])
                     .map(drop)?)
             })
             .await
@@ -105,9 +105,9 @@ fn keep(connection: &Connection, refused: &Refused, digest: &[u8; 32], limits: Q
             size,
             digest,
             micros(refused.at),
-            refused.client,
-            refused.code,
-            refused.reason,
+            text(&refused.client),
+            text(&refused.code),
+            text(&refused.reason),
             header,
             refused.body.as_ref(),
         ])?;
@@ -137,7 +137,7 @@ fn make_room(connection: &Connection, refused: &Refused, size: i64, limits: Quar
     Ok(Some(pushed_out))
 }
 
-fn read_row(row: &Row<'_>) -> rusqlite::Result<QuarantineRow> {
+pub(super) fn read_row(row: &Row<'_>) -> rusqlite::Result<QuarantineRow> {
     Ok(QuarantineRow {
         id: row.get(0)?,
         source: row.get(1)?,

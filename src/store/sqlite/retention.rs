@@ -13,14 +13,19 @@ const BATCH: u32 = 500;
 /// Of what was received since the last walk, in the order of receipt.
 pub(super) const FIND_AHEAD: &str = "SELECT e.received_at, e.seq FROM event e
     WHERE e.received_at < ?1 AND e.received_at >= ?2 AND (e.received_at, e.seq) > (?3, ?4)
-    AND (e.deliveries > 0 OR e.kind = 'test')
-    AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.event = e.seq AND d.state NOT IN (3, 4)) ORDER BY e.received_at, e.seq LIMIT ?5";
+    AND e.erased_at IS NULL AND (e.deliveries > 0 OR e.kind = 'test')
+    AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.event = e.seq AND d.state NOT IN (3, 4, 6)) ORDER BY e.received_at, e.seq LIMIT ?5";
 
 /// Of what came or ended behind it. The plus keeps the index on the time out of it, which holds all that was seen already.
 pub(super) const FIND_BEHIND: &str = "SELECT e.received_at, e.seq FROM event e
     WHERE +e.received_at < ?1 AND e.seq >= ?2 AND e.seq > ?4
-    AND (e.deliveries > 0 OR e.kind = 'test')
-    AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.event = e.seq AND d.state NOT IN (3, 4)) ORDER BY e.seq LIMIT ?5";
+    AND e.erased_at IS NULL AND (e.deliveries > 0 OR e.kind = 'test')
+    AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.event = e.seq AND d.state NOT IN (3, 4, 6)) ORDER BY e.seq LIMIT ?5";
+
+/// Of tombstones, which another process makes. They stay as long as their event would, and as long after the erasure.
+pub(super) const FIND_ERASED: &str = "SELECT e.received_at, e.seq FROM event e
+    WHERE e.erased_at < ?1 AND e.received_at < ?1 AND e.erased_at >= ?2 AND e.seq > ?4
+    AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.event = e.seq AND d.state NOT IN (3, 4, 6)) ORDER BY e.seq LIMIT ?5";
 
 /// What retention has looked at already. What is pending or dead stays where it is and may be a million events; looking at each of
 /// them in each round would read the whole file. Only this process ends deliveries, so what it remembers is all there is to know.
@@ -77,16 +82,17 @@ impl Sqlite {
         let mut seen = self.walk.seen.lock().await;
         seen.position = seen.position.min(self.walk.ended.swap(i64::MAX, Ordering::AcqRel));
         let end = self.read(read_end).await?;
+        let erased = self.remove_part((FIND_ERASED, cutoff, i64::MIN), max_bytes).await?;
         let behind = self.remove_part((FIND_BEHIND, cutoff.min(seen.until), seen.position), max_bytes).await?;
         if behind.is_enough {
-            return Ok(behind.removed);
+            return Ok(erased.removed + behind.removed);
         }
         let ahead = self.remove_part((FIND_AHEAD, cutoff, seen.until), max_bytes).await?;
         let looked_until = if ahead.is_enough { ahead.last } else { cutoff };
         if looked_until >= seen.until {
             *seen = Seen { position: end, until: looked_until };
         }
-        Ok(behind.removed + ahead.removed)
+        Ok(erased.removed + behind.removed + ahead.removed)
     }
 
     /// Removes what this query finds, with its first two values, piece by piece.
@@ -136,15 +142,16 @@ fn find_ended(connection: &Connection, sql: &str, [until, from, at, seq]: [i64; 
 
 /// A delivery may have been replayed since it was looked at.
 fn is_ended(connection: &Connection, seq: i64) -> Result<bool> {
-    let mut query = connection.prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM delivery WHERE event = ?1 AND state NOT IN (3, 4))")?;
+    let mut query = connection.prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM delivery WHERE event = ?1 AND state NOT IN (3, 4, 6))")?;
     Ok(query.query_row([seq], |row| row.get(0))?)
 }
 
 fn remove(connection: &Connection, seq: i64) -> Result<bool> {
     for sql in [
-        // Only delivered and skipped ones come here.
+        // Only delivered, skipped and erased ones come here.
         "UPDATE destination SET removed = removed + 1, delivered = delivered - 1 WHERE id IN (SELECT destination FROM delivery WHERE event = ?1 AND state = 3)",
         "UPDATE destination SET removed = removed + 1, skipped = skipped - 1 WHERE id IN (SELECT destination FROM delivery WHERE event = ?1 AND state = 4)",
+        "UPDATE destination SET removed = removed + 1, erased = erased - 1 WHERE id IN (SELECT destination FROM delivery WHERE event = ?1 AND state = 6)",
         "UPDATE source SET removed = removed + 1 WHERE id = (SELECT source FROM event WHERE seq = ?1)",
         "DELETE FROM attempt WHERE event = ?1",
         "DELETE FROM step WHERE event = ?1",
