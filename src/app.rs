@@ -7,7 +7,7 @@ use crate::deliver::{self, Backoff, Deliverer, LaneLimits, Policy};
 use crate::normalize::{self, Profile};
 use crate::receive::{self, Budget, Intake, Receiver, SourceGate, reverify};
 use crate::route::Rules;
-use crate::store::{self, Keeper, Ownership, QuarantineLimits, Spool, Store};
+use crate::store::{self, Keeper, Origin, Ownership, QuarantineLimits, Retention, Spool, Store};
 use crate::telemetry::{Health, Refusals};
 use crate::verify::{SigningKey, Tolerance};
 use actix_web::dev::ServerHandle;
@@ -79,6 +79,37 @@ pub async fn open_store(settings: &Settings) -> store::Result<Store> {
     match &settings.store.url {
         StoreUrl::Sqlite(path) => Store::sqlite(path, sources, destinations),
         StoreUrl::Postgres(url) => Store::postgres(url.expose(), sources, destinations).await,
+    }
+}
+
+/// Opens the store at `url` to read all of it for another one.
+///
+/// # Errors
+/// When there is none, it is in use, or it cannot be opened.
+pub async fn open_origin(url: &StoreUrl) -> store::Result<Origin> {
+    match url {
+        StoreUrl::Sqlite(path) => Origin::sqlite(path),
+        StoreUrl::Postgres(url) => Origin::postgres(url.expose()).await,
+    }
+}
+
+/// Where the store at `url` is, without a password; the same for every way to write it.
+#[must_use]
+pub fn place(url: &StoreUrl) -> String {
+    match url {
+        StoreUrl::Sqlite(path) => path.canonicalize().unwrap_or_else(|_| path.clone()).display().to_string(),
+        StoreUrl::Postgres(url) => store::postgres_name(url.expose()),
+    }
+}
+
+/// Opens the store at `url` as it is, without the names of a configuration; makes one when there is none.
+///
+/// # Errors
+/// When it cannot be opened.
+pub async fn open_target(url: &StoreUrl) -> store::Result<Store> {
+    match url {
+        StoreUrl::Sqlite(path) => Store::sqlite(path, [], []),
+        StoreUrl::Postgres(url) => Store::postgres(url.expose(), [], []).await,
     }
 }
 
@@ -169,7 +200,8 @@ impl Bridge {
         };
         let server = console::listen(console, console_listener)?;
         let showing = (server.handle(), tokio::spawn(server));
-        let tidy = tokio::spawn(tidy(store.clone(), intake, settings.store.retention, settings.store.quarantine_max_age));
+        let retention = Retention { age: settings.store.retention, max_bytes: settings.store.max_bytes };
+        let tidy = tokio::spawn(tidy(store.clone(), intake, retention, settings.store.quarantine_max_age));
         let shutdown_timeout = settings.server.shutdown_timeout;
         Ok(Self {
             address,
@@ -317,13 +349,13 @@ impl Connector for LateConnector {
 }
 
 /// At the start, bodies that a new key verifies are admitted; then, for ever, what is old enough is removed.
-async fn tidy(store: Store, intake: Arc<Intake>, retention: Option<Duration>, quarantine_max_age: Duration) {
+async fn tidy(store: Store, intake: Arc<Intake>, retention: Retention, quarantine_max_age: Duration) {
     for name in intake.sources.keys() {
         reverify_patiently(&store, &intake, name).await;
     }
     loop {
         if let Err(error) = remove_old(&store, retention, quarantine_max_age).await {
-            tracing::error!("old events were not removed: {error}");
+            tracing::error!("what is old was not removed: {error}");
         }
         for _ in 0..TIDY_EVERY.as_secs() / BEAT_EVERY.as_secs() {
             tokio::time::sleep(BEAT_EVERY).await;
@@ -354,10 +386,13 @@ async fn reverify_patiently(store: &Store, intake: &Intake, name: &str) {
     }
 }
 
-async fn remove_old(store: &Store, retention: Option<Duration>, quarantine_max_age: Duration) -> store::Result<()> {
-    let before = |age: Duration| Timestamp::now().checked_sub(SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX)).ok();
-    store.purge_quarantine(None, before(quarantine_max_age).or(Some(Timestamp::MIN)), false).await?;
-    let Some(cutoff) = retention.and_then(before) else { return Ok(()) };
-    while store.remove_ended(cutoff).await? > 0 {}
+async fn remove_old(store: &Store, retention: Retention, quarantine_max_age: Duration) -> store::Result<()> {
+    let now = Timestamp::now();
+    let before = SignedDuration::try_from(quarantine_max_age).ok().and_then(|age| now.checked_sub(age).ok());
+    store.purge_quarantine(None, before.or(Some(Timestamp::MIN)), false).await?;
+    let removed = store.tidy(retention, now).await?;
+    if removed > 0 {
+        tracing::info!(removed, "old events were removed");
+    }
     Ok(())
 }

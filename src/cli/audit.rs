@@ -13,6 +13,9 @@ struct Report {
     spool: Option<SpoolReport>,
 }
 
+/// The heading over rows made by [`destination`].
+pub(super) const DESTINATIONS: [&str; 7] = ["destination", "made", "pending", "delivered", "skipped", "dead", "erased"];
+
 pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     // Before the store: a record that is brought over in between is then counted twice, and never not at all.
     let spool = context.settings()?.store.spool.as_deref().map(inspect_spool).transpose()?;
@@ -34,11 +37,7 @@ fn show(Report { store: report, spool }: &Report) -> Result<(), Failure> {
         .map(|source| vec![source.name.clone(), source.received.to_string(), source.stored.to_string(), source.duplicates.to_string()]);
     table(&["source", "received", "in the store", "duplicates"], sources.collect(), "no source has ever received anything")?;
     line("")?;
-    table(
-        &["destination", "made", "pending", "delivered", "skipped", "dead", "erased"],
-        report.destinations.iter().map(destination).collect(),
-        "there is no destination",
-    )?;
+    table(&DESTINATIONS, report.destinations.iter().map(destination).collect(), "there is no destination")?;
     line("")?;
     if let Some(spool) = spool {
         let oldest = spool.oldest.map(|at| format!(", the oldest of {}", at.strftime("%Y-%m-%d %H:%M:%S UTC"))).unwrap_or_default();
@@ -54,7 +53,7 @@ fn show(Report { store: report, spool }: &Report) -> Result<(), Failure> {
     Ok(())
 }
 
-fn destination(ledger: &DestinationLedger) -> Vec<String> {
+pub(super) fn destination(ledger: &DestinationLedger) -> Vec<String> {
     let counts = &ledger.counts;
     let numbers = [ledger.made, counts.pending, counts.delivered, counts.skipped, counts.dead, counts.erased];
     std::iter::once(ledger.name.clone()).chain(numbers.map(|number| number.to_string())).collect()

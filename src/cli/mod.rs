@@ -17,12 +17,13 @@ mod run;
 mod send;
 mod show;
 mod simulate;
+mod store;
 mod time;
 
 use crate::app;
 use crate::config::{self, Settings, StoreUrl};
 use crate::connectors::Connectors;
-use crate::store::{self, Store};
+use crate::store::Store;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -69,6 +70,8 @@ enum Command {
     Person(person::PersonArgs),
     /// Prove that every event and delivery is accounted for.
     Audit,
+    /// Sizes, backups, restore drills, and moving everything to another store.
+    Store(store::StoreArgs),
     /// List the kinds of destination this program knows, or show the configuration reference of one.
     Connectors(connectors::ConnectorsArgs),
     /// Simulate a CRM or the sender, for staging.
@@ -99,8 +102,8 @@ pub enum Failure {
     Unread,
 }
 
-impl From<store::Error> for Failure {
-    fn from(error: store::Error) -> Self {
+impl From<crate::store::Error> for Failure {
+    fn from(error: crate::store::Error) -> Self {
         Self::Failed(error.to_string())
     }
 }
@@ -185,6 +188,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Quarantine(args) => quarantine::run(args, context).await,
         Command::Person(args) => Box::pin(person::run(args, context)).await,
         Command::Audit => audit::run(context).await,
+        Command::Store(args) => Box::pin(store::run(args, context)).await,
         Command::Connectors(args) => connectors::run(&args, context),
         Command::Simulate(args) => Box::pin(simulate::run(args, context)).await,
     }

@@ -77,6 +77,7 @@ fn assemble(path: &Path, reader: &mut Reader<'_>, connectors: &Connectors) -> Se
     let console = sections::console(reader, &server);
     let store = sections::store(reader);
     let delivery = sections::delivery(reader);
+    sections::check_keeping(reader, &store, &delivery);
     let log = sections::log(reader);
     let sources = sections::sources(reader);
     let (destinations, declared) = destinations::read(reader, connectors, delivery.give_up_after);

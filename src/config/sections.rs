@@ -13,6 +13,9 @@ const LITERAL: &str = "write { env = \"NAME\" } or { file = \"/run/secrets/name\
 /// Shorter ones can be guessed over the network.
 const SHORTEST_TOKEN: usize = 16;
 
+/// Indexes and a few thousand leads.
+const SMALLEST_STORE: u64 = 64 << 20;
+
 pub(super) fn server(reader: &mut Reader<'_>) -> Server {
     let table = reader.section("server");
     reader.read(&["server"], table)
@@ -76,6 +79,24 @@ pub(super) fn store(reader: &mut Reader<'_>) -> Store {
     }
     spool::check(reader, &store);
     store
+}
+
+/// Warns of bounds that are legal and hurt.
+pub(super) fn check_keeping(reader: &mut Reader<'_>, store: &Store, delivery: &Delivery) {
+    if store.retention.is_some_and(|age| age < delivery.give_up_after) {
+        reader.warn(
+            &["store", "retention"],
+            "`retention` is shorter than a delivery may take, `give_up_after`: a lead is forgotten while its neighbours are still tried, and              one that is sent again is a new event",
+            "use at least \"7d\"",
+        );
+    }
+    if store.max_bytes.is_some_and(|bytes| bytes < SMALLEST_STORE) {
+        reader.warn(
+            &["store", "max_bytes"],
+            "`max_bytes` is so small that leads are forgotten soon after they were delivered",
+            "use at least \"64MiB\"; a lead takes 2 to 4 KiB",
+        );
+    }
 }
 
 pub(super) fn delivery(reader: &mut Reader<'_>) -> Delivery {

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use leadwire_connector::Build;
 use leadwire_connector::settings::{Secret, duration};
 use serde::Deserialize;
+use serde::de::IntoDeserializer as _;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -105,6 +106,16 @@ pub enum StoreUrl {
     Postgres(Secret),
 }
 
+/// The same as in a configuration.
+impl std::str::FromStr for StoreUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let deserializer: serde::de::value::StrDeserializer<'_, serde::de::value::Error> = text.into_deserializer();
+        values::store_url(deserializer).map_err(|error| error.to_string())
+    }
+}
+
 /// `[store]`: where events, deliveries and the quarantine are kept.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -115,6 +126,9 @@ pub struct Store {
     /// How long events are kept once all their deliveries have ended; `None` is for ever.
     #[serde(deserialize_with = "values::some_period")]
     pub retention: Option<Duration>,
+    /// What the store may take before the oldest ended events go; `None` is any size.
+    #[serde(deserialize_with = "values::some_size")]
+    pub max_bytes: Option<u64>,
     /// All quarantined bodies of one source together.
     #[serde(deserialize_with = "values::size")]
     pub quarantine_max_bytes: u64,
@@ -134,6 +148,7 @@ impl Default for Store {
         Self {
             url: StoreUrl::Sqlite(PathBuf::from("data/leadwire.db")),
             retention: None,
+            max_bytes: None,
             quarantine_max_bytes: 256 << 20,
             quarantine_max_age: Duration::from_hours(30 * 24),
             spool: None,

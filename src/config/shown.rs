@@ -7,7 +7,7 @@ use leadwire_connector::settings::Fault;
 pub(super) const DOTS: &str = "\"••••\"";
 
 /// The keys of the bridge whose values are no secrets.
-pub(super) const HARMLESS: [&str; 36] = [
+pub(super) const HARMLESS: [&str; 37] = [
     "listen",
     "trusted_proxies",
     "workers",
@@ -16,6 +16,7 @@ pub(super) const HARMLESS: [&str; 36] = [
     "max_connections",
     "public_url",
     "retention",
+    "max_bytes",
     "quarantine_max_bytes",
     "quarantine_max_age",
     "spool",

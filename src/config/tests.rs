@@ -92,6 +92,25 @@ fn what_is_not_given_has_its_default() {
 }
 
 #[test]
+fn bounds_of_the_store_that_make_no_sense_are_warned_of() {
+    let with = |line: &str| format!("[store]\n{line}\n{GOOD}");
+    for (line, warning) in [("retention = \"1h\"", "`retention` is shorter"), ("max_bytes = \"10MiB\"", "`max_bytes` is so small")] {
+        assert!(warnings(&with(line)).iter().any(|told| told.contains(warning)), "{line}");
+    }
+    assert!(warnings(&with("retention = \"90d\"\nmax_bytes = \"10 GiB\"")).iter().all(|told| !told.contains("store")));
+    let settings = parse_with(&with("max_bytes = \"10 GiB\""), &[]).unwrap();
+    assert_eq!((settings.store.max_bytes, settings.store.retention), (Some(10 << 30), None));
+    assert!(told(&with("max_bytes = 0"), &[]).contains("expected a size above 0"));
+}
+
+#[test]
+fn a_store_is_named_on_the_command_line_as_in_the_file() {
+    assert_eq!("sqlite:a/b.db".parse(), Ok(StoreUrl::Sqlite("a/b.db".into())));
+    assert!("mysql:x".parse::<StoreUrl>().unwrap_err().contains("unknown kind of store"));
+    assert!("sqlite:".parse::<StoreUrl>().unwrap_err().contains("path of a file"));
+}
+
+#[test]
 fn a_destination_overrides_what_its_connector_and_the_delivery_section_say() {
     let text = GOOD.replace("type = \"fake\"", "type = \"fake\"\nrate_per_second = 2\nconcurrency = 1\ngive_up_after = \"1h\"");
     let crm = &parse_with(&text, &[]).unwrap().destinations["crm"];

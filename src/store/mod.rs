@@ -6,8 +6,11 @@
 //! - counts that are kept beside the rows in the same transaction always agree with the rows (`leadwire audit`).
 
 mod drain;
+mod dump;
 mod keeper;
+mod keeping;
 mod model;
+mod moving;
 mod names;
 mod operations;
 mod patience;
@@ -19,16 +22,18 @@ mod spool;
 mod sqlite;
 
 pub use keeper::{Condition, Keeper, Kept};
+pub use keeping::{OldestPending, Retention, Status, Verification};
 pub use model::{
     Again, AttemptRow, AuditFinding, AuditReport, Claimed, Counts, DeliveryFilter, DeliveryKey, DeliveryRow, DestinationId,
     DestinationLedger, DestinationRow, Ended, EventDetail, EventFilter, EventRow, Granted, Handoff, Hold, LaneEnd, Leased, NewEvent,
     Outcome, QuarantineClass, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Settlement, SourceLedger, State,
 };
+pub use moving::{Beginning, Compared, Comparison, Origin, Transfer, TransferProgress};
 pub use operations::Store;
 pub use person::{
     Erasing, Erasure, ErasureResult, Needle, Progress, Remain, Removed, RemovedDelivery, RemovedEvent, Scrubbed, StoredEvent,
 };
-pub use postgres::{check_url as check_postgres_url, has_password as has_postgres_password};
+pub use postgres::{check_url as check_postgres_url, has_password as has_postgres_password, name_of as postgres_name};
 pub use room::{Room, places_for};
 pub use spool::{Spool, SpoolReport, SpoolStatus, inspect as inspect_spool};
 
@@ -56,6 +61,8 @@ enum Right {
     File(std::fs::File),
     /// The membership among the instances.
     Member(postgres::Member),
+    /// The session that keeps bridges off while everything moves.
+    Session(postgres::Session),
 }
 
 /// Sees what others change in the store: other processes, and other parts of this one.

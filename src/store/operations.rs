@@ -431,6 +431,7 @@ impl Store {
 impl Store {
     /// Removes events received before `cutoff` whose deliveries were all delivered or skipped. Dead letters and pending deliveries
     /// keep their event for ever, and so does an event that no route took. Returns how many were removed; call again until it is 0.
+    /// [`tidy`](Store::tidy) does it for the bridge.
     ///
     /// # Errors
     /// `Unavailable` when nothing was committed.

@@ -5,7 +5,7 @@ use crate::harness::{Bridge, Setup, client, endpoint, eventually, lead, rows, si
 use crate::promises::{counts, ids};
 use leadwire_connector::http::{Client, Method, Request};
 use leadwire_connector::simulator::{FaultKind, FaultRule, Server};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,14 +25,14 @@ impl Dice {
 }
 
 /// Posts leads as fast as it is answered, from several connections, and writes down what was answered with success.
-struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     answered: Arc<Mutex<Vec<u64>>>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl Load {
-    fn start(bridge: &Bridge, next: &Arc<AtomicU64>) -> Self {
+    pub(crate) fn start(bridge: &Bridge, next: &Arc<AtomicU64>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let answered = Arc::new(Mutex::new(Vec::new()));
         let url = format!("{}/hooks/acme", bridge.url);
@@ -53,7 +53,17 @@ impl Load {
         Self { stop, answered, tasks }
     }
 
-    async fn end(self) -> Vec<u64> {
+    /// How many were answered with success so far.
+    pub(crate) fn answered(&self) -> usize {
+        self.answered.lock().unwrap().len()
+    }
+
+    /// Which ones.
+    pub(crate) fn so_far(&self) -> BTreeSet<u64> {
+        self.answered.lock().unwrap().iter().copied().collect()
+    }
+
+    pub(crate) async fn end(self) -> Vec<u64> {
         self.stop.store(true, Ordering::Relaxed);
         for task in self.tasks {
             task.await.unwrap();

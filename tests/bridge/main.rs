@@ -8,6 +8,7 @@ mod bad_input;
 mod cli;
 mod crash;
 mod delivery;
+mod keeping;
 mod person;
 mod promises;
 mod senders;

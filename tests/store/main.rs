@@ -29,6 +29,7 @@ mod holds;
 mod keeping;
 mod leases;
 mod model;
+mod moving;
 mod order;
 mod person;
 mod quarantine;

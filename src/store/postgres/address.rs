@@ -57,6 +57,20 @@ pub fn check_url(url: &str) -> Result<(), String> {
     Address::parse(url).map(drop)
 }
 
+/// Which database a URL means, without user, password and the ways to reach it; empty when it is no such URL.
+#[must_use]
+pub fn name_of(url: &str) -> String {
+    let Ok(Address { config, .. }) = Address::parse(url) else { return String::new() };
+    let ports = config.get_ports();
+    let port = |at: usize| ports.get(at).or(ports.first()).copied().unwrap_or(5_432);
+    let hosts = config.get_hosts().iter().enumerate().map(|(at, host)| match host {
+        Host::Tcp(name) => format!("{name}:{}", port(at)),
+        #[cfg(unix)]
+        Host::Unix(path) => format!("{}:{}", path.display(), port(at)),
+    });
+    format!("{}/{}", hosts.collect::<Vec<_>>().join(","), config.get_dbname().or(config.get_user()).unwrap_or_default())
+}
+
 /// Whether the URL holds a password.
 #[must_use]
 pub fn has_password(url: &str) -> bool {

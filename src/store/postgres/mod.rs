@@ -7,10 +7,12 @@ mod address;
 mod audit;
 mod batch;
 mod connect;
+mod dump;
 mod hold;
 mod instance;
 mod lease;
 mod ledger;
+mod load;
 mod person;
 mod quarantine;
 mod rate;
@@ -22,7 +24,9 @@ mod schema;
 mod search;
 mod settle;
 mod signal;
+mod size;
 mod tls;
+mod transfer;
 
 use super::names::Names;
 use super::{Changes, DestinationId, Error, Handoff, LaneEnd, Leased, Ownership, Result, Right, Seen};
@@ -39,9 +43,11 @@ use tokio::runtime::Handle;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql};
 
-pub use address::{check_url, has_password};
+pub use address::{check_url, has_password, name_of};
+pub(in crate::store) use dump::Dump;
 pub(super) use instance::Member;
 pub(super) use signal::Signal;
+pub(super) use transfer::Session;
 
 type Lanes = HashMap<DestinationId, LaneEnd>;
 
@@ -104,7 +110,14 @@ impl Postgres {
     }
 
     pub(in crate::store) async fn take_ownership(&self) -> Result<Ownership> {
-        Ok(Ownership { _right: Right::Member(instance::join(&self.shared).await?) })
+        self.refuse_during_transfer().await?;
+        let ownership = Ownership { _right: Right::Member(instance::join(&self.shared).await?) };
+        // A transfer that began in between has not seen this bridge, or is seen by it now.
+        if let Err(error) = self.refuse_during_transfer().await {
+            self.sign_off(Timestamp::now()).await?;
+            return Err(error);
+        }
+        Ok(ownership)
     }
 
     pub(in crate::store) fn set_lanes(&self, lanes: Lanes) {

@@ -18,7 +18,7 @@ impl Postgres {
     }
 }
 
-async fn remove_batch(mut client: Object, cutoff: i64, slot: i64) -> Result<usize> {
+pub(super) async fn remove_batch(mut client: Object, cutoff: i64, slot: i64) -> Result<usize> {
     let transaction = client.transaction().await?;
     let events = lock_events(&transaction, cutoff).await?;
     if events.is_empty() {

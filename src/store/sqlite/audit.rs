@@ -65,13 +65,14 @@ const SHOWN: usize = 20;
 
 impl Sqlite {
     pub(in crate::store) async fn audit(&self) -> Result<AuditReport> {
-        self.read(|connection| {
-            let snapshot = connection.unchecked_transaction()?;
-            let findings = INVARIANTS.iter().map(|(invariant, sql)| find(&snapshot, invariant, sql)).collect::<Result<_>>()?;
-            Ok(AuditReport { sources: read_sources(&snapshot)?, destinations: read_destinations(&snapshot)?, findings })
-        })
-        .await
+        self.read(audit).await
     }
+}
+
+pub(super) fn audit(connection: &Connection) -> Result<AuditReport> {
+    let snapshot = connection.unchecked_transaction()?;
+    let findings = INVARIANTS.iter().map(|(invariant, sql)| find(&snapshot, invariant, sql)).collect::<Result<_>>()?;
+    Ok(AuditReport { sources: read_sources(&snapshot)?, destinations: read_destinations(&snapshot)?, findings })
 }
 
 fn find(connection: &Connection, invariant: &str, sql: &str) -> Result<AuditFinding> {
@@ -89,7 +90,7 @@ fn read_sources(connection: &Connection) -> Result<Vec<SourceLedger>> {
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-fn read_destinations(connection: &Connection) -> Result<Vec<DestinationLedger>> {
+pub(super) fn read_destinations(connection: &Connection) -> Result<Vec<DestinationLedger>> {
     let mut query = connection.prepare(&format!("SELECT name, created, {COUNT_COLUMNS} FROM destination ORDER BY name"))?;
     let rows = query.query_map([], |row| Ok(DestinationLedger { name: row.get(0)?, made: row.get(1)?, counts: read_counts(row, 2)? }))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)

@@ -37,7 +37,12 @@ impl Sqlite {
     }
 
     pub(in crate::store) async fn settle(&self, settlement: Settlement) -> Result<()> {
-        self.writer.write(move |unit| settle(unit, &settlement)).await
+        let ended = matches!(settlement.outcome, Outcome::Ended(_)).then_some(settlement.key.event);
+        self.writer.write(move |unit| settle(unit, &settlement)).await?;
+        if let Some(event) = ended {
+            self.walk.note_ended(event);
+        }
+        Ok(())
     }
 
     pub(in crate::store) async fn release(&self, keys: Vec<DeliveryKey>) -> Result<()> {

@@ -1,9 +1,14 @@
 //! The embedded store: one SQLite file, one writer thread with group commit, separate connections for reading.
 
 mod audit;
+mod backup;
+mod dump;
 mod hold;
+#[cfg(test)]
+mod keeping_tests;
 mod lease;
 mod ledger;
+mod load;
 mod person;
 mod quarantine;
 mod receive;
@@ -13,9 +18,15 @@ mod row;
 mod schema;
 mod scrub;
 mod search;
+mod size;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod writer;
+
+pub(in crate::store) use backup::refuse_existing;
+pub(in crate::store) use dump::Dump;
+pub(in crate::store) use verify::verify;
 
 use super::names::Names;
 use super::{Changes, DestinationId, Error, LOOK_EVERY, LaneEnd, Leased, Ownership, Result, Right, Seen};
@@ -51,6 +62,7 @@ pub(in crate::store) struct Sqlite {
     writer: Writer,
     readers: Arc<Readers>,
     names: Arc<Names>,
+    walk: Arc<retention::Walk>,
 }
 
 impl std::fmt::Debug for Sqlite {
@@ -81,7 +93,7 @@ impl Sqlite {
         let names =
             Names { sources: register(&connection, "source", sources)?, destinations: register(&connection, "destination", destinations)? };
         let readers = Arc::new(Readers { path: path.to_owned(), idle: Mutex::default() });
-        Ok(Self { writer: Writer::start(connection)?, readers, names: Arc::new(names) })
+        Ok(Self { writer: Writer::start(connection)?, readers, names: Arc::new(names), walk: Arc::default() })
     }
 
     /// Makes this process the one that delivers from this file, and frees what a process before it had leased.
@@ -89,13 +101,10 @@ impl Sqlite {
     /// # Errors
     /// When another bridge runs on the file.
     pub(in crate::store) async fn take_ownership(&self) -> Result<Ownership> {
-        let mut path = self.readers.path.clone().into_os_string();
-        path.push(".lock");
-        let shown = Path::new(&path).display().to_string();
-        let lock = std::fs::File::create(&path).map_err(|error| Error::Unavailable(format!("{shown}: {error}")))?;
-        lock.try_lock().map_err(|_| {
+        let lock = lock(&self.readers.path)?.ok_or_else(|| {
             Error::Refused(format!("another bridge runs on {}; stop it, or set [store] url to another file", self.readers.path.display()))
         })?;
+        self.refuse_half_moved().await?;
         self.free_leases().await?;
         self.credit_absence(Timestamp::now()).await?;
         Ok(Ownership { _right: Right::File(lock) })
@@ -209,6 +218,14 @@ impl Readers {
     }
 }
 
+/// Takes the lock of the file, which a bridge holds while it runs; `None` when another process has it. It goes with the process.
+fn lock(path: &Path) -> Result<Option<std::fs::File>> {
+    let mut path = path.to_owned().into_os_string();
+    path.push(".lock");
+    let lock = std::fs::File::create(&path).map_err(|error| Error::Unavailable(format!("{}: {error}", Path::new(&path).display())))?;
+    Ok(lock.try_lock().is_ok().then_some(lock))
+}
+
 /// A disk may be mounted or mended in a moment; a file where a folder should be stays one.
 fn unusable(path: &Path, error: &std::io::Error) -> Error {
     use std::io::ErrorKind::{AlreadyExists, InvalidInput, IsADirectory, NotADirectory};
@@ -233,6 +250,10 @@ fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.set_prepared_statement_cache_capacity(64);
+    // Only a file that is still empty takes it; one that has it would be written to.
+    if connection.query_row("PRAGMA auto_vacuum", [], |row| row.get::<_, i64>(0))? != schema::INCREMENTAL {
+        connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL;")?;
+    }
     connection.execute_batch(
         "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;

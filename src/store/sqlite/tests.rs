@@ -17,71 +17,71 @@ use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use uuid::Uuid;
 
-struct Stage {
-    folder: TempDir,
-    store: Sqlite,
-    crm: DestinationId,
+pub(super) struct Stage {
+    pub(super) folder: TempDir,
+    pub(super) store: Sqlite,
+    pub(super) crm: DestinationId,
 }
 
-fn names(names: &[&str]) -> Vec<String> {
+pub(super) fn names(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
 impl Stage {
-    fn open() -> Self {
+    pub(super) fn open() -> Self {
         Self::reopen(tempfile::tempdir().unwrap())
     }
 
-    fn reopen(folder: TempDir) -> Self {
+    pub(super) fn reopen(folder: TempDir) -> Self {
         let store = Sqlite::open(&folder.path().join("l.db"), &names(&["acme"]), &names(&["crm", "drop"])).unwrap();
         let crm = store.destination_id("crm").unwrap();
         Self { folder, store, crm }
     }
 
-    async fn receive(&self, n: u8, person: Option<u8>) -> Received {
+    pub(super) async fn receive(&self, n: u8, person: Option<u8>) -> Received {
         self.store.receive(vec![event(n, person, &[self.crm])]).await.unwrap()[0]
     }
 
-    async fn claim(&self, limit: u32) -> Claimed {
+    pub(super) async fn claim(&self, limit: u32) -> Claimed {
         self.store.claim(self.crm, limit, now()).await.unwrap()
     }
 
-    async fn end(&self, leased: &Leased, state: State) {
+    pub(super) async fn end(&self, leased: &Leased, state: State) {
         let remark = (state != State::Delivered).then(|| "for a reason".to_owned());
         let outcome = Outcome::Ended(Ended { state, record: None, remark });
         self.settle(leased, outcome).await;
     }
 
-    async fn settle(&self, leased: &Leased, outcome: Outcome) {
+    pub(super) async fn settle(&self, leased: &Leased, outcome: Outcome) {
         self.store
             .settle(Settlement { key: leased.key, lease: leased.lease, person_key: leased.person_key, outcome, at: now(), attempt: None })
             .await
             .unwrap();
     }
 
-    async fn states(&self) -> Vec<State> {
+    pub(super) async fn states(&self) -> Vec<State> {
         let mut deliveries = self.store.deliveries(DeliveryFilter { limit: 100, ..DeliveryFilter::default() }).await.unwrap();
         deliveries.reverse();
         deliveries.iter().map(|delivery| delivery.state).collect()
     }
 
-    async fn assert_audit(&self) {
+    pub(super) async fn assert_audit(&self) {
         let report = self.store.audit().await.unwrap();
         assert!(report.holds(), "{:?}", report.findings);
     }
 
-    fn raw(&self) -> rusqlite::Connection {
+    pub(super) fn raw(&self) -> rusqlite::Connection {
         let connection = rusqlite::Connection::open(self.folder.path().join("l.db")).unwrap();
         connection.pragma_update(None, "foreign_keys", false).unwrap();
         connection
     }
 }
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     "2026-11-22T10:00:00Z".parse().unwrap()
 }
 
-fn event(n: u8, person: Option<u8>, destinations: &[DestinationId]) -> NewEvent {
+pub(super) fn event(n: u8, person: Option<u8>, destinations: &[DestinationId]) -> NewEvent {
     let event: Event = serde_json::from_value(json!({
         "id": Uuid::now_v7(), "kind": "lead", "source": "acme", "chatbot_id": null,
         "person": {"first_name": null, "last_name": null, "email": person.map(|p| format!("p{p}@example.com")), "phone": "+1 555-0100"},
