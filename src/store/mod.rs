@@ -18,6 +18,7 @@ pub use model::{
 pub use operations::Store;
 pub use room::{Room, places_for};
 
+use crate::failpoint::Struck;
 use std::time::Duration;
 
 /// What keeps the rows.
@@ -58,6 +59,12 @@ pub enum Error {
     /// It refuses what it was asked, and would again.
     #[error("{0}")]
     Refused(String),
+}
+
+impl From<Struck> for Error {
+    fn from(_: Struck) -> Self {
+        Self::Unavailable("a failpoint struck".to_owned())
+    }
 }
 
 /// What store operations return.

@@ -1,6 +1,7 @@
 //! Taking deliveries to work on, and bringing them back.
 
 use super::{Sqlite, ledger, micros, moment, writer::Unit};
+use crate::failpoint::Commit;
 use crate::store::{
     Again, AttemptRow, Claimed, DeliveryKey, DestinationId, Ended, Handoff, Leased, Outcome, Result, Settlement, State, places_for,
 };
@@ -25,7 +26,8 @@ const CLAIM_BYTES: usize = 8 << 20;
 
 impl Sqlite {
     pub(in crate::store) async fn claim(&self, destination: DestinationId, limit: u32, now: Timestamp) -> Result<Claimed> {
-        let (rows, next_due) = self.writer.write(move |unit| lease_due(unit.connection, destination, limit, micros(now))).await?;
+        let (rows, next_due) =
+            self.writer.write_as(Commit::Claim, move |unit| lease_due(unit.connection, destination, limit, micros(now))).await?;
         let mut deliveries = Vec::with_capacity(rows.len());
         for row in rows {
             match read_body(&row) {
@@ -37,7 +39,7 @@ impl Sqlite {
     }
 
     pub(in crate::store) async fn settle(&self, settlement: Settlement) -> Result<()> {
-        self.writer.write(move |unit| settle(unit, &settlement)).await
+        self.writer.write_as(Commit::Settle, move |unit| settle(unit, &settlement)).await
     }
 
     pub(in crate::store) async fn release(&self, keys: Vec<DeliveryKey>) -> Result<()> {
@@ -53,7 +55,7 @@ impl Sqlite {
 
     pub(in crate::store) async fn save_step(&self, key: DeliveryKey, name: String, remote_id: String) -> Result<()> {
         self.writer
-            .write(move |unit| {
+            .write_as(Commit::Step, move |unit| {
                 unit.connection
                     .prepare_cached("INSERT OR REPLACE INTO step (event, destination, name, remote_id) VALUES (?1, ?2, ?3, ?4)")?
                     .execute(params![key.event, key.destination, name, remote_id])?;

@@ -16,6 +16,7 @@ mod tests;
 mod writer;
 
 use super::{Changes, DestinationId, Error, LOOK_EVERY, LaneEnd, Leased, Ownership, Result};
+use crate::failpoint;
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use std::collections::HashMap;
@@ -213,6 +214,9 @@ fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
          PRAGMA cache_size = -16384;
          PRAGMA temp_store = MEMORY;",
     )?;
+    if failpoint::reach_blocking(failpoint::STORE_CARELESS).is_err() {
+        connection.execute_batch("PRAGMA synchronous = OFF;")?;
+    }
     Ok(connection)
 }
 
