@@ -120,8 +120,19 @@ impl Setup {
         command
     }
 
+    /// Takes a name out of the environment again.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.environment.remove(name);
+        self
+    }
+
     /// Starts the bridge and waits until it listens.
     pub(crate) fn start(self) -> Bridge {
+        self.try_start().unwrap_or_else(|(_, log)| panic!("the bridge does not listen; it said:\n{log}"))
+    }
+
+    /// Starts the bridge and waits until it listens or has ended; then with all it said.
+    pub(crate) fn try_start(self) -> Result<Bridge, (Self, String)> {
         self.write();
         let mut child = self.prepare(&["run"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
@@ -139,10 +150,12 @@ impl Setup {
         });
         let Ok(addresses) = addresses.recv_timeout(PATIENCE) else {
             let _ = child.kill();
-            panic!("the bridge does not listen; it said:\n{}", log.lock().unwrap())
+            let _ = child.wait();
+            let log = log.lock().unwrap().clone();
+            return Err((self, log));
         };
         let (url, console) = addresses.split_once(", console on ").unwrap();
-        Bridge { url: url.to_owned(), console: console.to_owned(), setup: self, child, log, client: client() }
+        Ok(Bridge { url: url.to_owned(), console: console.to_owned(), setup: self, child, log, client: client() })
     }
 }
 
@@ -254,9 +267,15 @@ impl Bridge {
         assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     }
 
+    /// Whether the process has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// SIGKILL, as a crash.
     pub(crate) fn kill(mut self) -> Setup {
-        self.child.kill().unwrap();
+        // It may have ended before.
+        let _ = self.child.kill();
         self.child.wait().unwrap();
         self.take_setup()
     }

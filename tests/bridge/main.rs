@@ -2,11 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::allow_attributes)]
 
+mod driver;
 mod harness;
+mod oracle;
 
 mod bad_input;
 mod cli;
 mod crash;
 mod delivery;
+#[cfg(debug_assertions)]
+mod failpoints;
 mod promises;
 mod senders;
