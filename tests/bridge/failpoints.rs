@@ -126,7 +126,7 @@ async fn play_steps(round: Round, seed: u64) {
     let state = crm.state();
     let mut notes: BTreeMap<String, usize> = BTreeMap::new();
     for note in state["notes"].as_array().unwrap() {
-        *notes.entry(note["properties"]["hs_note_body"].to_string()).or_default() += 1;
+        *notes.entry(note["body"].to_string()).or_default() += 1;
     }
     assert!(notes.len() >= met, "{}: {} notes of {met} leads", round.order(), notes.len());
     assert!(notes.values().all(|count| *count == 1), "{}: a note is doubled: {notes:?}", round.order());

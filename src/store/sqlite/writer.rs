@@ -1,7 +1,7 @@
 //! The one thread that writes, and its group commit: what waits together is committed together, with one fsync.
 
 use super::ledger::Tally;
-use crate::failpoint::{Commit, reach_commit};
+use crate::failpoint::{Commit, Struck, reach_commit};
 use crate::store::{DestinationId, Error, Handoff, LaneEnd, Result};
 use rusqlite::{Connection, TransactionBehavior};
 use std::collections::HashMap;
@@ -140,8 +140,12 @@ fn serve(mut connection: Connection, queue: &Receiver<Box<dyn Job>>, lanes: &RwL
 fn commit_batch(connection: &mut Connection, mut batch: Vec<Box<dyn Job>>, lanes: &Lanes) {
     match commit(connection, &mut batch, lanes) {
         Ok(()) => {
-            let told = reach_commit(batch.iter().map(|job| job.kind()), Commit::after).map_err(Error::from);
-            batch.into_iter().for_each(|job| job.finish(told.clone()));
+            let struck = reach_commit(batch.iter().map(|job| job.kind()), Commit::after);
+            let told = |kind| if struck.contains(&kind) { Err(Struck.into()) } else { Ok(()) };
+            batch.into_iter().for_each(|job| {
+                let told = told(job.kind());
+                job.finish(told);
+            });
         }
         // One job that fails must not take the others with it: each is tried alone.
         Err(Failure::Job(_)) if batch.len() > 1 => batch.into_iter().for_each(|job| commit_batch(connection, vec![job], lanes)),
@@ -167,9 +171,8 @@ fn commit(connection: &mut Connection, batch: &mut [Box<dyn Job>], lanes: &Lanes
     let ran = batch.iter_mut().try_for_each(|job| run_guarded(job.as_mut(), &mut unit)).and_then(|()| unit.tally.write(unit.connection));
     let handoffs = std::mem::take(&mut unit.handoffs);
     let result = match ran {
-        Ok(()) => reach_commit(batch.iter().map(|job| job.kind()), Commit::before)
-            .map_err(|struck| Failure::Engine(struck.into()))
-            .and_then(|()| transaction.commit().map_err(engine)),
+        Ok(()) if !reach_commit(batch.iter().map(|job| job.kind()), Commit::before).is_empty() => Err(Failure::Engine(Struck.into())),
+        Ok(()) => transaction.commit().map_err(engine),
         Err(error) => Err(Failure::Job(error)),
     };
     match &result {
