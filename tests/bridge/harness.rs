@@ -35,6 +35,8 @@ pub(crate) struct Setup {
     pub(crate) folder: TempDir,
     toml: String,
     environment: BTreeMap<String, String>,
+    /// Put before the bridge's own command.
+    wrapper: Vec<String>,
 }
 
 impl Setup {
@@ -52,7 +54,7 @@ impl Setup {
              [delivery]\nbackoff_initial = \"200ms\"\nbackoff_max = \"1s\"\n{sources}",
             database.display()
         );
-        Self { folder, toml, environment: BTreeMap::new() }
+        Self { folder, toml, environment: BTreeMap::new(), wrapper: Vec::new() }
     }
 
     /// How long a sender may take.
@@ -114,10 +116,17 @@ impl Setup {
     /// Through a shell that ignores SIGXFSZ, so that a file that reaches a limit is an error to the binary, as on a full disk.
     fn prepare(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("sh");
-        command.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_leadwire")]);
+        command.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]);
+        command.args(self.wrapper.iter().filter(|_| arguments == ["run"])).arg(env!("CARGO_BIN_EXE_leadwire"));
         command.arg("--config").arg(self.config_path()).args(arguments).envs(&self.environment).env("NO_COLOR", "1").env("COLUMNS", "120");
         command.current_dir(self.folder.path()).stdin(Stdio::null());
         command
+    }
+
+    /// Runs the bridge, not other commands, by this command.
+    pub(crate) fn under(mut self, command: &[&str]) -> Self {
+        self.wrapper = command.iter().map(|word| (*word).to_owned()).collect();
+        self
     }
 
     /// Takes a name out of the environment again.
@@ -261,6 +270,13 @@ impl Bridge {
         .await
     }
 
+    /// Whether nothing is pending, as the console tells, which is quicker than a command.
+    pub(crate) async fn is_quiet(&self) -> bool {
+        let request = Request::new(Method::Get, format!("{}/api/v1/status", self.console).parse().unwrap());
+        let Some(status) = self.client.send(&request).await.ok().and_then(|answer| answer.json()) else { return false };
+        status["destinations"].as_array().is_some_and(|rows| rows.iter().all(|row| row["pending"] == 0))
+    }
+
     /// `leadwire audit` must hold.
     pub(crate) fn assert_audit(&self) {
         let output = self.command(&["audit"]);
@@ -294,9 +310,25 @@ impl Bridge {
     }
 
     fn take_setup(&mut self) -> Setup {
-        let empty = Setup { folder: tempfile::tempdir().unwrap(), toml: String::new(), environment: BTreeMap::new() };
+        let empty = Setup { folder: tempfile::tempdir().unwrap(), toml: String::new(), environment: BTreeMap::new(), wrapper: Vec::new() };
         std::mem::replace(&mut self.setup, empty)
     }
+}
+
+/// A library of `tests/faults`, built once, to be put before the system's own by `LD_PRELOAD`.
+pub(crate) fn preload(name: &str) -> PathBuf {
+    static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+    let mut built = BUILT.lock().unwrap();
+    let build = || {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults").join(name).with_extension("c");
+        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.so", std::process::id()));
+        let output =
+            Command::new("cc").args(["-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o"]).arg(&library).arg(&source).output();
+        let output = output.expect("`cc` is needed, as it is to build SQLite");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        library
+    };
+    built.entry(name.to_owned()).or_insert_with(build).clone()
 }
 
 /// The header's value for a body signed now.

@@ -10,7 +10,9 @@ mod bad_input;
 mod cli;
 mod crash;
 mod delivery;
+mod disk;
 #[cfg(debug_assertions)]
 mod failpoints;
 mod promises;
 mod senders;
+mod trace;

@@ -181,20 +181,23 @@ impl Trial {
         }
     }
 
-    /// Ends the faults and the load, waits until nothing is pending, and judges. Returns how many obligations were met.
+    /// Ends the faults and the load, waits until nothing is pending, and judges: there must be no finding. Returns how many
+    /// obligations were met.
     pub(crate) async fn end(mut self, bridge: &Bridge) -> usize {
+        let findings = self.findings(bridge).await;
+        assert!(findings.is_empty(), "{} findings, of {} posted: {findings:?}", findings.len(), self.evidence.posted.len());
+        self.evidence.posted.iter().filter(|posted| posted.answered).count()
+    }
+
+    /// The same, with the findings.
+    pub(crate) async fn findings(&mut self, bridge: &Bridge) -> Vec<Finding> {
         self.sink.clear_faults();
         self.driver.aim(&[&bridge.url]);
         self.evidence.posted = self.driver.finish().await;
-        eventually("nothing to be pending", async || {
-            bridge.json(&["deliveries", "list", "--state", "pending", "--limit", "1"]).as_array().unwrap().is_empty().then_some(())
-        })
-        .await;
+        eventually("nothing to be pending", async || bridge.is_quiet().await.then_some(())).await;
         bridge.assert_audit();
         self.gather().await;
-        let findings = judge(&self.evidence);
-        assert!(findings.is_empty(), "{} findings, of {} posted: {findings:?}", findings.len(), self.evidence.posted.len());
-        self.evidence.posted.iter().filter(|posted| posted.answered).count()
+        judge(&self.evidence)
     }
 
     async fn gather(&mut self) {
