@@ -7,7 +7,7 @@ use super::gate::Gate;
 pub use super::gate::Health;
 use crate::bucket::Bucket;
 use crate::store::Hold;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::VecDeque;
 
 /// What a lane is allowed.
@@ -47,6 +47,8 @@ pub enum Input<T> {
     Held(Hold),
     /// It was released.
     Resumed,
+    /// The clock was set back by that much.
+    SetBack(SignedDuration),
     /// Time passed.
     Tick,
     /// The process stops.
@@ -146,7 +148,7 @@ impl<T> Lane<T> {
             Input::Claimed { deliveries, next_due } => self.note_claimed(deliveries, next_due),
             Input::ClaimFailed => {
                 self.claiming = false;
-                self.backlog = Backlog::DueAt(now.checked_add(jiff::SignedDuration::from_secs(1)).unwrap_or(now));
+                self.backlog = Backlog::DueAt(now.checked_add(SignedDuration::from_secs(1)).unwrap_or(now));
             }
             Input::Finished(health) => {
                 self.in_flight = self.in_flight.saturating_sub(1);
@@ -165,6 +167,10 @@ impl<T> Lane<T> {
             Input::Resumed => {
                 self.hold = None;
                 self.gate = Gate::default();
+                self.backlog = Backlog::DueAt(Timestamp::MIN);
+            }
+            Input::SetBack(by) => {
+                self.gate.set_back(by);
                 self.backlog = Backlog::DueAt(Timestamp::MIN);
             }
             Input::Tick => {}
@@ -285,7 +291,6 @@ impl<T> Lane<T> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::allow_attributes)]
     use super::*;
-    use jiff::SignedDuration;
 
     fn now() -> Timestamp {
         "2026-11-22T10:00:00Z".parse().unwrap()

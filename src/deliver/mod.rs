@@ -5,6 +5,7 @@
 
 mod attempt;
 mod backoff;
+mod clock;
 pub mod decide;
 pub mod gate;
 pub mod lane;
@@ -18,8 +19,9 @@ pub use lane::LaneLimits;
 pub use shell::LaneStatus;
 
 use crate::store::{DestinationId, Hold, LaneEnd, Leased, Room, Store};
-use attempt::Bench;
-use jiff::Timestamp;
+use attempt::{Bench, until_stored};
+use clock::Clock;
+use jiff::{SignedDuration, Timestamp};
 use lane::{Input, Lane};
 use leadwire_connector::Connector;
 use shell::Shell;
@@ -28,6 +30,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 
 /// A destination, ready to be delivered to.
 pub struct Destination {
@@ -145,10 +148,24 @@ fn prepare(store: &Store, destination: Destination, hold: Option<Hold>, parked_u
 /// `hold`, `resume`, `replay` and `quarantine verify` write to the store from another process; the lanes learn it here.
 async fn watch_store(store: Store, lanes: Vec<LaneHandle>) {
     let mut changes = store.changes();
+    let started_at = Instant::now();
+    let mut clock = Clock::new(Timestamp::now(), started_at.elapsed());
     loop {
         changes.next().await;
+        if let Some(by) = clock.set_back(Timestamp::now(), started_at.elapsed()) {
+            follow_clock(&store, &lanes, by).await;
+        }
         tell_holds(&store, &lanes).await;
         tell_due(&store, &lanes).await;
+    }
+}
+
+/// What was to wait for a minute must not wait for a minute and a day because the clock was set back by a day.
+async fn follow_clock(store: &Store, lanes: &[LaneHandle], by: SignedDuration) {
+    tracing::warn!(seconds = by.as_secs(), "the machine's clock was set back; what waits is due that much earlier");
+    until_stored(|| store.follow_clock(by, Timestamp::now())).await;
+    for lane in lanes {
+        let _ = lane.inbox.send(Input::SetBack(by));
     }
 }
 

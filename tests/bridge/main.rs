@@ -8,6 +8,7 @@ mod oracle;
 
 mod bad_input;
 mod cli;
+mod clock;
 mod crash;
 mod delivery;
 mod disk;

@@ -27,9 +27,9 @@ fn parse(trace: &str) -> Vec<Call> {
     let mut begun: HashMap<&str, (usize, &str)> = HashMap::new();
     let mut calls = Vec::new();
     for (place, line) in trace.lines().enumerate() {
-        let mut words = line.splitn(3, ' ').filter(|word| !word.is_empty());
-        let (Some(thread), Some(_), Some(rest)) = (words.next(), words.next(), words.next()) else { continue };
-        let rest = rest.trim_start().split_once(' ').filter(|(moment, _)| moment.parse::<f64>().is_ok()).map_or(rest, |(_, rest)| rest);
+        // The thread's number is padded, then comes the moment.
+        let Some((thread, rest)) = line.split_once(' ') else { continue };
+        let Some((_, rest)) = rest.trim_start().split_once(' ') else { continue };
         if let Some(first) = rest.strip_suffix("<unfinished ...>") {
             begun.insert(thread, (place, first));
         } else if let Some((_, second)) = rest.split_once(" resumed>").filter(|_| rest.starts_with("<...")) {
@@ -56,9 +56,9 @@ fn violation(calls: &[Call], marker: &str) -> Option<String> {
     let is_store = |call: &&Call| call.on.contains("leadwire.db");
     let read = calls.iter().find(|call| READS.contains(&call.name.as_str()) && call.on.contains("TCP") && call.text.contains(marker));
     let Some(read) = read else { return Some(format!("no request with {marker} was read")) };
-    let answer = calls.iter().find(|call| {
-        WRITES.contains(&call.name.as_str()) && call.on == read.on && call.began > read.ended && call.text.contains(SUCCESS)
-    });
+    let answer = calls
+        .iter()
+        .find(|call| WRITES.contains(&call.name.as_str()) && call.on == read.on && call.began > read.ended && call.text.contains(SUCCESS));
     let Some(answer) = answer else { return Some(format!("{marker} was not answered with success")) };
     let between = || calls.iter().filter(|call| call.began > read.ended && call.ended < answer.began);
     let written = between().filter(is_store).find(|call| WRITES.contains(&call.name.as_str()) && call.text.contains(marker));
@@ -110,7 +110,10 @@ async fn a_lead_is_synced_before_its_success_is_written() {
 async fn a_store_that_does_not_wait_for_the_disk_is_found_out_by_its_calls() {
     if has_strace() {
         let found = violations("store.careless=error").await;
-        assert!(found.len() == 5 && found.iter().all(|violation| violation.contains("before") && violation.contains("synced")), "{found:?}");
+        assert!(
+            found.len() == 5 && found.iter().all(|violation| violation.contains("before") && violation.contains("synced")),
+            "{found:?}"
+        );
     }
 }
 
@@ -124,6 +127,8 @@ fn an_order_of_calls_is_judged() {
     let late = [lines[0], lines[1], lines[2], lines[5], lines[4]].join("\n");
     assert!(violation(&parse(&late), "m").unwrap().contains("synced"), "the sync ended after the answer");
     assert!(violation(&parse(&good.replace("resumed>) = 0", "resumed>) = -1 EIO")), "m").is_some(), "the sync failed");
-    assert!(violation(&parse(&good.replace("pwrite64(4</d/leadwire.db-wal>, \"m\"", "pwrite64(4</d/leadwire.db-wal>, \"\"")), "m").is_some());
+    assert!(
+        violation(&parse(&good.replace("pwrite64(4</d/leadwire.db-wal>, \"m\"", "pwrite64(4</d/leadwire.db-wal>, \"\"")), "m").is_some()
+    );
     assert!(violation(&parse(good), "other").is_some());
 }

@@ -205,7 +205,7 @@ fn unblock_next(unit: &mut Unit<'_>, destination: DestinationId, person: &[u8; 1
     let Some((event, _)) = next.filter(|(_, state)| *state == State::Blocked.number()) else { return Ok(()) };
     let parked_base = unit.tally.parked_us(unit.connection, destination, micros(now))?;
     unit.connection
-        .prepare_cached("UPDATE delivery SET state = 0, clock_start = ?3, parked_base = ?4 WHERE event = ?1 AND destination = ?2")?
+        .prepare_cached("UPDATE delivery SET state = 0, not_before = min(not_before, ?3), clock_start = ?3, parked_base = ?4 WHERE event = ?1 AND destination = ?2")?
         .execute(params![event, destination, micros(now), parked_base])?;
     unit.hand_off(destination, Handoff::Waiting);
     Ok(())
