@@ -189,8 +189,13 @@ fn build_destinations(settings: &mut Settings, store: &Store) -> Vec<deliver::De
         .into_iter()
         .filter_map(|(name, destination)| {
             let id = store.destination_id(&name)?;
-            let limits =
-                LaneLimits { concurrency: destination.concurrency, per_second: destination.per_second, burst: destination.burst, window };
+            let limits = LaneLimits {
+                concurrency: destination.concurrency,
+                per_second: destination.per_second,
+                burst: destination.burst,
+                shared: store.shares_limits(),
+                window,
+            };
             let backoff = Backoff { initial: settings.delivery.backoff_initial, max: settings.delivery.backoff_max, ..Backoff::default() };
             let policy = Policy { backoff, give_up_after: destination.give_up_after };
             let connector = Box::new(connect(&name, destination, &settings.delivery));

@@ -29,10 +29,16 @@ struct Seen {
 }
 
 impl Load {
-    pub(crate) async fn run(address: SocketAddr, path: &'static str, connections: usize, lasts: Duration) -> Self {
+    /// The connections are dealt out to the addresses in turn.
+    pub(crate) async fn run(addresses: &[SocketAddr], path: &'static str, connections: usize, lasts: Duration) -> Self {
         let started = Instant::now();
         let next = Arc::new(AtomicU64::new(0));
-        let tasks: Vec<_> = (0..connections).map(|_| tokio::spawn(post_until(address, path, Arc::clone(&next), started + lasts))).collect();
+        let tasks: Vec<_> = addresses
+            .iter()
+            .cycle()
+            .take(connections)
+            .map(|address| tokio::spawn(post_until(*address, path, Arc::clone(&next), started + lasts)))
+            .collect();
         let mut all = Seen::default();
         for task in tasks {
             let seen = task.await.unwrap();

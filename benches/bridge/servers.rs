@@ -97,10 +97,11 @@ pub(crate) struct Bridge {
 }
 
 impl Bridge {
-    pub(crate) fn start(sink: &Sink, on_hold: bool) -> Self {
+    pub(crate) fn start(sink: &Sink, store: Option<&str>, on_hold: bool) -> Self {
+        let store = store.map(|url| format!("[store]\nurl = \"{url}\"\n")).unwrap_or_default();
         let folder = tempfile::tempdir_in(".").unwrap();
         let config = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\n[console]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"error\"\n[sources.bench]\nsigning_keys = [\"{KEY}\"]\n\
+            "[server]\nlisten = \"127.0.0.1:0\"\n[console]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"error\"\n{store}[sources.bench]\nsigning_keys = [\"{KEY}\"]\n\
              [destinations.sink]\ntype = \"json\"\nurl = \"{}\"\nconcurrency = 64\n[[routes]]\nto = [\"sink\"]\n",
             sink.server.url()
         );

@@ -2,6 +2,7 @@
 
 use super::decide::{Attempted, Decision, Policy, decide};
 use super::lane::{Health, Input};
+use super::parked::Parked;
 use crate::failpoint;
 use crate::store::{AttemptRow, DeliveryKey, Hold, Leased, Outcome, Room, Settlement, State, Store, delivery_id};
 use async_trait::async_trait;
@@ -24,17 +25,20 @@ pub(super) struct Bench {
     pub(super) store: Store,
     pub(super) inbox: UnboundedSender<Input<Leased>>,
     pub(super) room: Arc<Room>,
+    pub(super) parked: Arc<Parked>,
+    /// The rate limit and its burst, for the store to count.
+    pub(super) per_second: Option<(f64, u32)>,
 }
 
 /// Runs an attempt to its settlement, and tells the lane what it learns as it learns it.
-pub(super) async fn run(bench: Arc<Bench>, leased: Leased, probe: bool, parked_us: i64) {
+pub(super) async fn run(bench: Arc<Bench>, leased: Leased, probe: bool) {
     if !bench.store.may_start(&leased) {
-        return give_up(&bench, &leased);
+        return give_up(&bench, &leased).await;
     }
     let started_at = Timestamp::now();
     let result = call(&bench, &leased).await;
     let now = Timestamp::now();
-    let active_age = now.duration_since(leased.clock_start) - SignedDuration::from_micros(parked_us - leased.parked_base_us);
+    let active_age = now.duration_since(leased.clock_start) - SignedDuration::from_micros(bench.parked.micros() - leased.parked_base_us);
     let decision = decide(&Attempted { result: &result, attempts: leased.attempts, probe, active_age, now }, &bench.policy);
     report(&bench.name, &leased, &result, &decision);
     bench.tell(Input::Finished(decision.health));
@@ -53,10 +57,11 @@ pub(super) async fn run(bench: Arc<Bench>, leased: Leased, probe: bool, parked_u
     bench.tell(Input::Settled(again_at));
 }
 
-/// The lease was lost while the delivery waited in memory: another process has it.
-fn give_up(bench: &Bench, leased: &Leased) {
-    tracing::warn!(destination = bench.name, event = %leased.event.id, "not attempted: this bridge was silent for too long, and another may have it");
+/// The lease may have been lost while the delivery waited in memory. If it was not, it is given back.
+async fn give_up(bench: &Bench, leased: &Leased) {
+    tracing::warn!(destination = bench.name, event = %leased.event.id, "not attempted: this bridge was out of touch with the store for too long, and another may have it");
     bench.tell(Input::Finished(Health::Unknown));
+    until_stored(|| bench.store.release(vec![leased.key])).await;
     bench.room.leave(leased.places);
     bench.tell(Input::Settled(None));
 }

@@ -5,7 +5,7 @@
 
 use super::gate::Gate;
 pub use super::gate::Health;
-use crate::bucket::Bucket;
+use super::pace::{Pace, Pass};
 use crate::store::Hold;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::VecDeque;
@@ -19,6 +19,8 @@ pub struct LaneLimits {
     pub per_second: Option<f64>,
     /// Starts at once after a quiet time.
     pub burst: u32,
+    /// Whether other processes start deliveries too, so that starts are counted in the store.
+    pub shared: bool,
     /// Deliveries held in memory.
     pub window: u32,
 }
@@ -39,6 +41,8 @@ pub enum Input<T> {
     },
     /// The store did not answer a claim.
     ClaimFailed,
+    /// The answer to [`Action::AskStarts`]: how many, and when there may be more; `None` when the store did not answer.
+    Granted(Option<(u32, Option<Timestamp>)>),
     /// An attempt ended; its lease is still to be settled.
     Finished(Health),
     /// A lease is settled; its place is free. The delivery is due again at that moment, if it is.
@@ -67,6 +71,8 @@ pub enum Action<T> {
     },
     /// Lease at most so many due deliveries.
     Claim(u32),
+    /// Ask the store for at most so many starts of the shared rate limit.
+    AskStarts(u32),
     /// Give these back to the store, unattempted.
     Release(Vec<T>),
     /// The hold that began at this moment is over by its own end.
@@ -86,7 +92,7 @@ enum Backlog {
 #[derive(Debug)]
 pub struct Lane<T> {
     limits: LaneLimits,
-    bucket: Option<Bucket>,
+    pace: Pace,
     gate: Gate,
     hold: Option<Hold>,
     fresh: VecDeque<T>,
@@ -102,10 +108,10 @@ impl<T> Lane<T> {
     /// A lane that knows nothing yet and looks into the store first.
     #[must_use]
     pub fn new(limits: LaneLimits, hold: Option<Hold>) -> Self {
-        let bucket = limits.per_second.map(|per_second| Bucket::new(per_second, limits.burst));
+        let pace = Pace::new(limits.per_second, limits.burst, limits.shared);
         Self {
             limits,
-            bucket,
+            pace,
             gate: Gate::default(),
             hold,
             fresh: VecDeque::new(),
@@ -150,6 +156,7 @@ impl<T> Lane<T> {
                 self.claiming = false;
                 self.backlog = Backlog::DueAt(now.checked_add(SignedDuration::from_secs(1)).unwrap_or(now));
             }
+            Input::Granted(granted) => self.pace.note_granted(granted, now),
             Input::Finished(health) => {
                 self.in_flight = self.in_flight.saturating_sub(1);
                 self.unsettled += 1;
@@ -203,8 +210,10 @@ impl<T> Lane<T> {
 
     fn start_what_may(&mut self, now: Timestamp, actions: &mut Vec<Action<T>>) {
         while self.queued() > 0 && self.in_flight < self.gate.concurrency(self.limits.concurrency, now) {
-            if self.bucket.as_mut().is_some_and(|bucket| !bucket.try_take(now)) {
-                return;
+            match self.pace.pass(self.queued(), now) {
+                Pass::Go => {}
+                Pass::Wait => return,
+                Pass::Ask(wanted) => return actions.push(Action::AskStarts(wanted)),
             }
             // Fresh leads first: a person who asked a minute ago is worth more than one who asked yesterday.
             let Some(delivery) = self.fresh.pop_front().or_else(|| self.older.pop_front()) else { return };
@@ -244,12 +253,12 @@ impl<T> Lane<T> {
         }
         let gate = self.gate.opens_at().filter(|at| *at > now);
         let has_place = self.queued() > 0 && self.in_flight < self.gate.concurrency(self.limits.concurrency, now);
-        let bucket = self.bucket.as_ref().filter(|_| has_place).map(Bucket::next_at);
+        let pace = if has_place { self.pace.next_at() } else { None };
         let backlog = match self.backlog {
             Backlog::DueAt(at) if at > now => Some(at),
             _ => None,
         };
-        [gate, bucket, backlog].into_iter().flatten().min()
+        [gate, pace, backlog].into_iter().flatten().min()
     }
 
     /// Whether fresh deliveries may be born leased to this lane.
@@ -297,7 +306,7 @@ mod tests {
     }
 
     fn lane(concurrency: u32) -> Lane<u32> {
-        let mut lane = Lane::new(LaneLimits { concurrency, per_second: None, burst: 1, window: 8 }, None);
+        let mut lane = Lane::new(LaneLimits { concurrency, per_second: None, burst: 1, shared: false, window: 8 }, None);
         assert_eq!(lane.advance(now()), [Action::Claim(4)], "it looks into the store first");
         lane.on(Input::Claimed { deliveries: Vec::new(), next_due: None }, now());
         lane

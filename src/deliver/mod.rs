@@ -9,6 +9,8 @@ mod clock;
 pub mod decide;
 pub mod gate;
 pub mod lane;
+mod pace;
+mod parked;
 mod shell;
 #[cfg(test)]
 mod simulation;
@@ -24,6 +26,7 @@ use clock::Clock;
 use jiff::{SignedDuration, Timestamp};
 use lane::{Input, Lane};
 use leadwire_connector::Connector;
+use parked::Parked;
 use shell::Shell;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -66,6 +69,7 @@ struct LaneHandle {
     id: DestinationId,
     inbox: UnboundedSender<Input<Leased>>,
     status: watch::Receiver<LaneStatus>,
+    parked: Arc<Parked>,
 }
 
 impl Deliverer {
@@ -129,7 +133,10 @@ fn prepare(store: &Store, destination: Destination, hold: Option<Hold>, parked_u
     let (status, seen) = watch::channel(LaneStatus::default());
     let room = Arc::new(Room::new(destination.limits.window));
     let end = LaneEnd { room: Arc::clone(&room), inbox: handoff };
-    let handle = LaneHandle { name: destination.name.clone(), id: destination.id, inbox: inbox.clone(), status: seen };
+    let parked = Arc::new(Parked::new(parked_us));
+    let handle =
+        LaneHandle { name: destination.name.clone(), id: destination.id, inbox: inbox.clone(), status: seen, parked: Arc::clone(&parked) };
+    let per_second = destination.limits.per_second.map(|per_second| (per_second, destination.limits.burst));
     let lane = Lane::new(destination.limits, hold);
     let bench = Bench {
         name: destination.name,
@@ -138,10 +145,12 @@ fn prepare(store: &Store, destination: Destination, hold: Option<Hold>, parked_u
         store: store.clone(),
         inbox,
         room: Arc::clone(&room),
+        parked,
+        per_second,
     };
     let bench = Arc::new(bench);
     let stepped_at = Timestamp::now();
-    let shell = Shell { id: destination.id, lane, bench, room, handoffs, inbox: inputs, status, parked_us, stepped_at };
+    let shell = Shell { id: destination.id, lane, bench, room, handoffs, inbox: inputs, status, stepped_at };
     (handle, end, shell)
 }
 
@@ -176,7 +185,9 @@ async fn tell_holds(store: &Store, lanes: &[LaneHandle]) {
     let Ok(rows) = store.holds().await else { return };
     let now = Timestamp::now();
     for (lane, known) in lanes.iter().zip(known) {
-        let stored = rows.iter().find(|row| row.id == lane.id).and_then(|row| row.hold.clone());
+        let row = rows.iter().find(|row| row.id == lane.id);
+        lane.parked.learn(row.map_or(0, |row| row.parked_us));
+        let stored = row.and_then(|row| row.hold.clone());
         let input = match (known, stored) {
             (known, Some(hold)) if known.as_ref() != Some(&hold) && hold.until.is_none_or(|until| until > now) => Input::Held(hold),
             (Some(_), None) => Input::Resumed,

@@ -3,7 +3,7 @@
 use super::attempt::{self, Bench, until_stored};
 use super::lane::{Action, Input, Lane};
 use crate::store::{DestinationId, Handoff, Hold, Leased, Room};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -36,8 +36,6 @@ pub(super) struct Shell {
     pub(super) handoffs: UnboundedReceiver<Handoff>,
     pub(super) inbox: UnboundedReceiver<Input<Leased>>,
     pub(super) status: watch::Sender<LaneStatus>,
-    /// Time the destination was parked in all; see [`Leased::parked_base_us`].
-    pub(super) parked_us: i64,
     pub(super) stepped_at: Timestamp,
 }
 
@@ -102,7 +100,7 @@ impl Shell {
             }
             (Input::Resumed, Some(hold)) => {
                 tracing::info!(destination = name, "released, its deliveries go on");
-                self.parked_us += micros(now.duration_since(hold.since)).max(0);
+                self.bench.parked.add(now.duration_since(hold.since));
             }
             _ => {}
         }
@@ -134,21 +132,22 @@ impl Shell {
         let bench = Arc::clone(&self.bench);
         let (id, store) = (self.id, self.bench.store.clone());
         match action {
-            Action::Start { delivery, probe } => drop(tokio::spawn(attempt::run(bench, delivery, probe, self.parked_us))),
+            Action::Start { delivery, probe } => drop(tokio::spawn(attempt::run(bench, delivery, probe))),
             Action::Claim(wanted) => drop(tokio::spawn(claim(bench, id, Arc::clone(&self.room), wanted))),
+            Action::AskStarts(wanted) => drop(tokio::spawn(ask(bench, id, wanted))),
             Action::Release(deliveries) => {
                 self.room.leave(deliveries.iter().map(|leased| leased.places).sum());
                 let keys: Vec<_> = deliveries.iter().map(|leased| leased.key).collect();
                 tokio::spawn(async move { until_stored(|| store.release(keys.clone())).await });
             }
             Action::Resume(since) => {
-                self.parked_us += micros(Timestamp::now().duration_since(since)).max(0);
+                bench.parked.add(Timestamp::now().duration_since(since));
                 tracing::info!(destination = bench.name, "the hold is over; deliveries go on");
                 tokio::spawn(async move { until_stored(|| store.resume_expired(id, Timestamp::now())).await });
             }
             Action::Credit(from, to) => {
                 let outage = to.duration_since(from);
-                self.parked_us += micros(outage).max(0);
+                bench.parked.add(outage);
                 tokio::spawn(async move { until_stored(|| store.credit_outage(id, outage)).await });
             }
         }
@@ -164,11 +163,15 @@ async fn claim(bench: Arc<Bench>, id: DestinationId, room: Arc<Room>, wanted: u3
     send(&bench.inbox, input);
 }
 
+async fn ask(bench: Arc<Bench>, id: DestinationId, wanted: u32) {
+    let granted = match bench.per_second {
+        Some((per_second, burst)) => bench.store.take_starts(id, wanted, per_second, burst, Timestamp::now()).await.ok(),
+        None => None,
+    };
+    send(&bench.inbox, Input::Granted(granted.map(|granted| (granted.starts, granted.next_at))));
+}
+
 fn send(inbox: &UnboundedSender<Input<Leased>>, input: Input<Leased>) {
     // A lane that is gone has stopped with its process.
     let _ = inbox.send(input);
-}
-
-fn micros(duration: SignedDuration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(0)
 }

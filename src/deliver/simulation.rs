@@ -76,7 +76,7 @@ struct World {
 
 impl World {
     fn new(arrivals: &[(i64, u8)], weather: Vec<Weather>) -> Self {
-        let limits = LaneLimits { concurrency: 4, per_second: Some(50.0), burst: 10, window: 16 };
+        let limits = LaneLimits { concurrency: 4, per_second: Some(50.0), burst: 10, shared: false, window: 16 };
         let policy = Policy { backoff: Backoff { jitter: 0.0, ..Backoff::default() }, give_up_after: Duration::from_secs(72 * 3_600) };
         let mut world = Self {
             lane: Lane::new(limits, None),
@@ -227,6 +227,7 @@ impl World {
         for action in actions {
             match action {
                 Action::Start { delivery, probe } => self.start(delivery, probe, now),
+                Action::AskStarts(_) => unreachable!("the limit is the lane's own here"),
                 Action::Claim(limit) => self.claim(limit, now),
                 Action::Release(indexes) => indexes.into_iter().for_each(|index| self.deliveries[index].state = State::Waiting),
                 Action::Resume(_) => {

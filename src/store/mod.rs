@@ -6,16 +6,20 @@
 //! - counts that are kept beside the rows in the same transaction always agree with the rows (`leadwire audit`).
 
 mod model;
+mod names;
 mod operations;
+mod postgres;
+mod refused;
 mod room;
 mod sqlite;
 
 pub use model::{
     Again, AttemptRow, AuditFinding, AuditReport, Claimed, Counts, DeliveryFilter, DeliveryKey, DeliveryRow, DestinationId,
-    DestinationLedger, DestinationRow, Ended, EventDetail, EventFilter, EventRow, Handoff, Hold, LaneEnd, Leased, NewEvent, Outcome,
-    QuarantineClass, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Settlement, SourceLedger, State,
+    DestinationLedger, DestinationRow, Ended, EventDetail, EventFilter, EventRow, Granted, Handoff, Hold, LaneEnd, Leased, NewEvent,
+    Outcome, QuarantineClass, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Settlement, SourceLedger, State,
 };
 pub use operations::Store;
+pub use postgres::{check_url as check_postgres_url, has_password as has_postgres_password};
 pub use room::{Room, places_for};
 
 use crate::failpoint::Struck;
@@ -26,24 +30,46 @@ use std::time::Duration;
 enum Engine {
     /// One file, one bridge.
     Sqlite(sqlite::Sqlite),
+    /// A server, any number of bridges.
+    Postgres(postgres::Postgres),
 }
 
 /// The right to deliver from the store. Given up when dropped, also by a crash.
 #[derive(Debug)]
 pub struct Ownership {
-    _lock: std::fs::File,
+    _kept: Kept,
+}
+
+#[derive(Debug)]
+#[expect(dead_code, reason = "what is inside works by being kept")]
+enum Kept {
+    /// The locked file beside the database.
+    File(std::fs::File),
+    /// The membership among the instances.
+    Member(postgres::Member),
 }
 
 /// Sees what others change in the store: other processes, and other parts of this one.
 #[derive(Debug)]
 pub struct Changes {
-    watcher: sqlite::Watcher,
+    seen: Seen,
+}
+
+#[derive(Debug)]
+enum Seen {
+    /// By looking at the file.
+    File(sqlite::Watcher),
+    /// By what the server tells.
+    Signal(postgres::Signal),
 }
 
 impl Changes {
     /// Returns when something may have changed since the last call, and every few seconds whether it did or not.
     pub async fn next(&mut self) {
-        self.watcher.next().await;
+        match &mut self.seen {
+            Seen::File(watcher) => watcher.next().await,
+            Seen::Signal(signal) => signal.next().await,
+        }
     }
 }
 

@@ -84,6 +84,15 @@ pub struct Claimed {
     pub next_due: Option<Timestamp>,
 }
 
+/// Starts that a shared rate limit allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Granted {
+    /// At most as many as asked for.
+    pub starts: u32,
+    /// When the next one is allowed, if fewer were than asked for.
+    pub next_at: Option<Timestamp>,
+}
+
 /// Where a delivery stands. The first three are *pending*.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -355,6 +364,15 @@ pub struct EventFilter {
     pub unrouted: bool,
     /// At most so many, newest first.
     pub limit: u32,
+}
+
+impl EventFilter {
+    /// What a telephone number must end with. People write a number with or without its country's zeros and signs; the last digits
+    /// tell.
+    pub(super) fn last_digits(&self) -> Option<String> {
+        let digits = |phone: &str| phone.chars().filter(char::is_ascii_digit).collect::<String>();
+        self.phone.as_deref().map(|phone| digits(phone).trim_start_matches('0').to_owned())
+    }
 }
 
 /// An event in a list.

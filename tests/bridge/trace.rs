@@ -45,7 +45,7 @@ fn parse(trace: &str) -> Vec<Call> {
 fn call(line: &str, began: usize, ended: usize) -> Option<Call> {
     let (name, rest) = line.split_once('(')?;
     let (text, result) = rest.rsplit_once(" = ")?;
-    let on = text.split([',', ')']).next()?.to_owned();
+    let on = text.split([',', ')']).next()?.trim().to_owned();
     // The first argument of a socket names both ends and has no comma; its number may be used again, its name says which it is.
     let result = result.split(' ').next()?.parse().ok()?;
     Some(Call { name: name.to_owned(), on, text: text.to_owned(), result, began, ended })

@@ -15,7 +15,8 @@ mod search;
 mod tests;
 mod writer;
 
-use super::{Changes, DestinationId, Error, LOOK_EVERY, LaneEnd, Leased, Ownership, Result};
+use super::names::Names;
+use super::{Changes, DestinationId, Error, Kept, LOOK_EVERY, LaneEnd, Leased, Ownership, Result, Seen};
 use crate::failpoint;
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
@@ -46,13 +47,6 @@ impl std::fmt::Debug for Sqlite {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Sqlite").field("path", &self.readers.path).finish_non_exhaustive()
     }
-}
-
-/// The numbers of sources and destinations, as registered at opening.
-#[derive(Debug, Default)]
-struct Names {
-    sources: HashMap<String, i64>,
-    destinations: HashMap<String, DestinationId>,
 }
 
 impl Sqlite {
@@ -92,7 +86,7 @@ impl Sqlite {
         })?;
         self.free_leases().await?;
         self.credit_absence(Timestamp::now()).await?;
-        Ok(Ownership { _lock: lock })
+        Ok(Ownership { _kept: Kept::File(lock) })
     }
 
     /// Sets where deliveries that are born leased go. Until then all are born waiting.
@@ -108,7 +102,7 @@ impl Sqlite {
 
     /// See [`Changes`].
     pub(in crate::store) fn changes(&self) -> Changes {
-        Changes { watcher: Watcher { path: self.readers.path.clone(), connection: None, version: None } }
+        Changes { seen: Seen::File(Watcher { path: self.readers.path.clone(), connection: None, version: None }) }
     }
 
     /// One process delivers from a file, so a lease is never lost.

@@ -4,20 +4,13 @@ use super::{Sqlite, micros, moment, receive};
 use crate::store::{NewEvent, QuarantineClass, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Result};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use sha2::{Digest, Sha256};
 use std::sync::Arc;
-
-/// What a row takes beyond header and body, about, with its place in the indexes.
-const ROW_BYTES: usize = 512;
-
-/// A longer signature header is malformed anyway, and would be a way to fill the disk.
-const KEPT_HEADER_BYTES: usize = 2_048;
 
 const COLUMNS: &str = "id, source, at, client, times, size, code, reason, header";
 
 impl Sqlite {
     pub(in crate::store) async fn quarantine(&self, refused: Refused, limits: QuarantineLimits) -> Result<Quarantined> {
-        let digest = digest(&refused);
+        let digest = refused.digest();
         self.writer.write(move |unit| keep(unit.connection, &refused, &digest, limits)).await
     }
 
@@ -91,22 +84,15 @@ impl Sqlite {
     }
 }
 
-/// The header counts too: an attacker who repeats a body under a wrong signature must not replace the right one.
-fn digest(refused: &Refused) -> [u8; 32] {
-    let header = refused.header.as_deref().unwrap_or_default();
-    Sha256::new().chain_update(header.len().to_le_bytes()).chain_update(header).chain_update(&refused.body).finalize().into()
-}
-
 fn keep(connection: &Connection, refused: &Refused, digest: &[u8; 32], limits: QuarantineLimits) -> Result<Quarantined> {
-    let class = class_number(refused.class);
+    let class = refused.class.number();
     let repeated = connection
         .prepare_cached("UPDATE quarantine SET times = times + 1, at = ?3 WHERE source = ?1 AND digest = ?2 AND class >= ?4")?
         .execute(params![refused.source, digest, micros(refused.at), class])?;
     if repeated == 1 {
         return Ok(Quarantined::Kept { pushed_out: 0 });
     }
-    let header = refused.header.as_deref().map(|header| header.get(..KEPT_HEADER_BYTES).unwrap_or(header));
-    let size = i64::try_from(refused.body.len() + header.map_or(0, str::len) + ROW_BYTES).unwrap_or(i64::MAX);
+    let (header, size) = (refused.kept_header(), refused.size());
     let Some(pushed_out) = make_room(connection, refused, size, limits)? else { return Ok(Quarantined::Full) };
     connection
         .prepare_cached(
@@ -128,19 +114,10 @@ fn keep(connection: &Connection, refused: &Refused, digest: &[u8; 32], limits: Q
     Ok(Quarantined::Kept { pushed_out })
 }
 
-fn class_number(class: QuarantineClass) -> i64 {
-    match class {
-        QuarantineClass::Hopeless => 0,
-        QuarantineClass::Refused => 1,
-        QuarantineClass::Promised => 2,
-    }
-}
-
 /// Removes the largest bodies of the class until `size` more bytes fit; how many, or `None` when they cannot fit.
 fn make_room(connection: &Connection, refused: &Refused, size: i64, limits: QuarantineLimits) -> Result<Option<u32>> {
-    let most = i64::try_from(limits.max_bytes).unwrap_or(i64::MAX);
-    let most = if refused.class == QuarantineClass::Hopeless { most / 16 } else { most };
-    let class = class_number(refused.class);
+    let most = limits.most(refused.class);
+    let class = refused.class.number();
     let mut total = connection.prepare_cached("SELECT bytes FROM quarantine_total WHERE source = ?1 AND class = ?2")?;
     let mut over = total.query_row(params![refused.source, class], |row| row.get::<_, i64>(0)).optional()?.unwrap_or(0) + size - most;
     if over > 0 && (refused.class == QuarantineClass::Promised || size > most) {

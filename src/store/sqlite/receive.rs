@@ -1,7 +1,8 @@
 //! Storing what was received: an event and its deliveries, in one transaction.
 
-use super::{Names, Sqlite, micros, writer::Unit};
+use super::{Sqlite, micros, writer::Unit};
 use crate::failpoint::Commit;
+use crate::store::names::Names;
 use crate::store::{DeliveryKey, DestinationId, Error, Handoff, Leased, NewEvent, Received, Result, State, places_for};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::sync::Arc;

@@ -95,7 +95,7 @@ impl Sqlite {
 fn event_conditions(filter: &EventFilter) -> Conditions {
     let mut conditions = Conditions::default();
     conditions.add("lower(e.email) = lower(?)", filter.email.clone());
-    conditions.add("replace(replace(replace(e.phone, ' ', ''), '-', ''), '+', '') LIKE '%' || ?", filter.phone.as_deref().map(digits));
+    conditions.add("replace(replace(replace(e.phone, ' ', ''), '-', ''), '+', '') LIKE '%' || ?", filter.last_digits());
     conditions.add("e.session_id = ?", filter.session.clone());
     conditions.add("e.source = (SELECT id FROM source WHERE name = ?)", filter.source.clone());
     conditions.add("e.kind = ?", filter.kind.clone());
@@ -114,11 +114,6 @@ pub(super) fn delivery_conditions(filter: &DeliveryFilter) -> Conditions {
     conditions.add("n.name = ?", filter.destination.clone());
     conditions.add("e.received_at >= ?", filter.since.map(micros));
     conditions
-}
-
-/// People write a number with or without its country's zeros and signs; the last digits tell.
-fn digits(phone: &str) -> String {
-    phone.chars().filter(char::is_ascii_digit).collect::<String>().trim_start_matches('0').to_owned()
 }
 
 fn read_events(connection: &Connection, mut conditions: Conditions, order: &str, limit: u32) -> Result<Vec<EventRow>> {

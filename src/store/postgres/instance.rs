@@ -1,0 +1,268 @@
+//! The bridges on one database: who is alive, and who takes over from whom.
+//!
+//! Each bridge raises a number of its own every few seconds. Whoever sees a number stand still for [`STILL`], while its own sign of
+//! life went through all that time, takes over what that bridge had leased. Only spans that one process measured by its own steady
+//! clock count, so that no jump of any wall clock, and no outage of the server, makes anybody look dead. A bridge that could not give
+//! its sign of life for [`VALID`] starts nothing that it has leased: others may have it.
+
+use super::signal::Tasks;
+use super::{Postgres, Shared, column};
+use crate::store::{DeliveryKey, Error, Leased, Result};
+use jiff::Timestamp;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_postgres::Client;
+
+/// How often a bridge gives its sign of life.
+const EVERY: Duration = Duration::from_secs(3);
+/// How long leases may be used after the last sign of life was sent.
+const VALID: Duration = Duration::from_secs(8);
+/// How long a number stands still before its bridge counts as dead. Longer than [`VALID`].
+const STILL: Duration = Duration::from_secs(9);
+/// After so many signs of life, leases that nobody works on are looked for.
+const SWEEP_EVERY: u32 = 4;
+/// A shorter silence of all bridges is no absence.
+const SILENCE_US: i64 = 15_000_000;
+
+/// This process among the bridges.
+#[derive(Default)]
+pub(super) struct Membership {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    id: Option<i64>,
+    valid_until: Option<Instant>,
+    /// What is leased and in memory, with the number of the lease.
+    held: HashMap<DeliveryKey, i64>,
+}
+
+/// Gives its sign of life until it is dropped.
+#[derive(Debug)]
+pub(in crate::store) struct Member {
+    _tasks: Tasks,
+}
+
+impl Membership {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of this bridge; `None` in a command.
+    pub(super) fn id(&self) -> Option<i64> {
+        self.lock().id
+    }
+
+    /// The same, if its leases are good at this moment.
+    pub(super) fn live_id(&self) -> Option<i64> {
+        let state = self.lock();
+        state.id.filter(|_| state.is_valid())
+    }
+
+    /// The first of the rows of the ledger that this process adds to: one for receiving, one for settling, one for the rest.
+    pub(super) fn slot(&self) -> i64 {
+        self.id().unwrap_or_default() % 32 * 4
+    }
+
+    /// Whether this delivery is still this process's to start.
+    pub(super) fn may_start(&self, leased: &Leased) -> bool {
+        let state = self.lock();
+        state.is_valid() && state.held.get(&leased.key) == Some(&leased.lease)
+    }
+
+    /// Notes what was leased under this number. False when the number is no longer that of this bridge.
+    pub(super) fn hold(&self, id: i64, leases: impl Iterator<Item = (DeliveryKey, i64)>) -> bool {
+        let mut state = self.lock();
+        let is_ours = state.id == Some(id);
+        if is_ours {
+            state.held.extend(leases);
+        }
+        is_ours
+    }
+
+    /// These leases are over.
+    pub(super) fn let_go(&self, keys: &[DeliveryKey]) {
+        let mut state = self.lock();
+        for key in keys {
+            state.held.remove(key);
+        }
+    }
+
+    /// The numbers of the leases of these deliveries; -1, which no lease has, for those that are not held.
+    pub(super) fn leases(&self, keys: &[DeliveryKey]) -> Vec<i64> {
+        let state = self.lock();
+        keys.iter().map(|key| state.held.get(key).copied().unwrap_or(-1)).collect()
+    }
+
+    fn become_member(&self, id: i64, sent_at: Instant) {
+        *self.lock() = State { id: Some(id), valid_until: Some(sent_at + VALID), held: HashMap::new() };
+    }
+
+    fn extend(&self, sent_at: Instant) {
+        self.lock().valid_until = Some(sent_at + VALID);
+    }
+
+    fn leave(&self) -> Option<i64> {
+        let mut state = self.lock();
+        state.held.clear();
+        state.id.take()
+    }
+
+    fn unheld(&self, leases: &HashMap<DeliveryKey, i64>) -> HashSet<(DeliveryKey, i64)> {
+        let state = self.lock();
+        leases.iter().map(|(key, lease)| (*key, *lease)).filter(|(key, lease)| state.held.get(key) != Some(lease)).collect()
+    }
+}
+
+impl State {
+    fn is_valid(&self) -> bool {
+        self.valid_until.is_some_and(|until| Instant::now() < until)
+    }
+}
+
+/// Joins the bridges on this database and starts to give the sign of life.
+pub(super) async fn join(shared: &Arc<Shared>) -> Result<Member> {
+    let listening = shared.signals.start(shared.target.clone());
+    let sent_at = Instant::now();
+    let client = shared.connection().await?;
+    register(&client, shared, sent_at).await?;
+    credit_silence(&client).await?;
+    let beating = Tasks::one(tokio::spawn(beat_for_ever(Arc::downgrade(shared))));
+    Ok(Member { _tasks: listening.and(beating) })
+}
+
+async fn register(client: &Client, shared: &Shared, sent_at: Instant) -> Result<()> {
+    let name = format!("{}:{}", std::env::var("HOSTNAME").unwrap_or_default(), std::process::id());
+    let row = client.query_one("INSERT INTO instance (name) VALUES ($1) RETURNING id", &[&name]).await?;
+    shared.membership.become_member(column(&row, 0)?, sent_at);
+    Ok(())
+}
+
+impl Postgres {
+    /// The sign of life has its own rhythm.
+    #[expect(clippy::unused_async, reason = "the other engine writes here")]
+    pub(in crate::store) async fn beat(&self, _now: Timestamp) -> Result<()> {
+        Ok(())
+    }
+
+    pub(in crate::store) async fn sign_off(&self, _now: Timestamp) -> Result<()> {
+        let Some(id) = self.shared.membership.leave() else { return Ok(()) };
+        self.run(move |client| async move {
+            credit_silence(&client).await?;
+            let sql = "WITH gone AS (DELETE FROM instance WHERE id = $1)
+                 UPDATE delivery SET state = 0, leased_by = NULL WHERE state = 1 AND leased_by = $1";
+            client.execute(sql, &[&id]).await?;
+            Ok(client.execute("SELECT pg_notify('leadwire', '')", &[]).await.map(drop)?)
+        })
+        .await
+    }
+}
+
+/// What this bridge has seen of the others.
+#[derive(Default)]
+struct Watch {
+    /// Their numbers, and since when they stand still.
+    seen: HashMap<i64, (i64, Instant)>,
+    beats: u32,
+    /// Leases of our own that were in nobody's memory at the last sweep.
+    suspects: HashSet<(DeliveryKey, i64)>,
+}
+
+impl Watch {
+    /// Takes what was read at this moment. Returns those that stood still for too long, with their numbers.
+    fn note(&mut self, read: &[(i64, i64)], now: Instant) -> Vec<(i64, i64)> {
+        let known = std::mem::take(&mut self.seen);
+        let since = |id: &i64, beat: &i64| known.get(id).filter(|(last, _)| last == beat).map_or(now, |(_, since)| *since);
+        self.seen = read.iter().map(|(id, beat)| (*id, (*beat, since(id, beat)))).collect();
+        read.iter().filter(|(id, _)| self.seen.get(id).is_some_and(|(_, since)| now - *since >= STILL)).copied().collect()
+    }
+}
+
+async fn beat_for_ever(shared: Weak<Shared>) {
+    let mut watch = Watch::default();
+    loop {
+        let Some(shared) = shared.upgrade() else { return };
+        let sent_at = Instant::now();
+        let result = match tokio::time::timeout(EVERY, beat(&shared, &mut watch, sent_at)).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::Unavailable("PostgreSQL does not answer".to_owned())),
+        };
+        if let Err(error) = result {
+            // Who was not seen cannot be said to stand still.
+            watch.seen.clear();
+            tracing::warn!("no sign of life to the other bridges: {error}");
+        }
+        drop(shared);
+        tokio::time::sleep_until(sent_at + EVERY).await;
+    }
+}
+
+async fn beat(shared: &Shared, watch: &mut Watch, sent_at: Instant) -> Result<()> {
+    let Some(id) = shared.membership.id() else { return Ok(()) };
+    let client = shared.signals.wire()?;
+    if client.execute("UPDATE instance SET beat = beat + 1, beat_at = now() WHERE id = $1", &[&id]).await? == 0 {
+        tracing::warn!("the other bridges gave this one up for dead after a silence; it starts anew");
+        return register(&client, shared, sent_at).await;
+    }
+    shared.membership.extend(sent_at);
+    credit_silence(&client).await?;
+    let rows = client.query("SELECT id, beat FROM instance WHERE id <> $1", &[&id]).await?;
+    let others: Vec<(i64, i64)> = rows.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?))).collect::<Result<_>>()?;
+    for (id, beat) in watch.note(&others, Instant::now()) {
+        take_over(&client, shared, id, beat).await?;
+    }
+    watch.beats = watch.beats.wrapping_add(1);
+    if watch.beats.is_multiple_of(SWEEP_EVERY) {
+        sweep(&client, shared, watch, id).await?;
+    }
+    Ok(())
+}
+
+/// In one statement: of several bridges that see it, one does it, and none if it came back to life.
+async fn take_over(client: &Client, shared: &Shared, id: i64, beat: i64) -> Result<()> {
+    let sql = "WITH gone AS (DELETE FROM instance WHERE id = $1 AND beat = $2 RETURNING id)
+         UPDATE delivery SET state = 0, leased_by = NULL WHERE state = 1 AND leased_by IN (SELECT id FROM gone) RETURNING destination";
+    let rows = client.query(sql, &[&id, &beat]).await?;
+    tracing::warn!(instance = id, deliveries = rows.len(), "another bridge is gone; its deliveries are taken over");
+    shared.tell_waiting(rows.iter().filter_map(|row| u32::try_from(column::<i64>(row, 0).ok()?).ok()).collect::<HashSet<_>>());
+    Ok(())
+}
+
+/// Frees leases of bridges that are not there, and leases of this one that were in nobody's memory twice: the answer to a claim may
+/// have been lost on the way.
+async fn sweep(client: &Client, shared: &Shared, watch: &mut Watch, id: i64) -> Result<()> {
+    let sql = "UPDATE delivery SET state = 0, leased_by = NULL WHERE state = 1 AND leased_by NOT IN (SELECT id FROM instance)
+         AND leased_by < (SELECT max(id) FROM instance) RETURNING destination";
+    let mut freed: HashSet<u32> = HashSet::new();
+    for row in client.query(sql, &[]).await? {
+        freed.extend(u32::try_from(column::<i64>(&row, 0)?));
+    }
+    let rows = client.query("SELECT event, destination, lease FROM delivery WHERE state = 1 AND leased_by = $1", &[&id]).await?;
+    let mut leases = HashMap::new();
+    for row in &rows {
+        let destination = u32::try_from(column::<i64>(row, 1)?).unwrap_or_default();
+        leases.insert(DeliveryKey { event: column(row, 0)?, destination }, column(row, 2)?);
+    }
+    let suspects = shared.membership.unheld(&leases);
+    for (key, lease) in suspects.intersection(&watch.suspects) {
+        let sql = "UPDATE delivery SET state = 0, leased_by = NULL WHERE event = $1 AND destination = $2 AND lease = $3 AND state = 1";
+        client.execute(sql, &[&key.event, &i64::from(key.destination), lease]).await?;
+        freed.insert(key.destination);
+    }
+    watch.suspects = suspects;
+    shared.tell_waiting(freed);
+    Ok(())
+}
+
+/// The time in which no bridge was in touch with the store does not count for deliveries. What is on hold has that time already.
+async fn credit_silence(client: &Client) -> Result<()> {
+    let sql = "WITH old AS (SELECT alive_at FROM pulse WHERE id = 1 FOR UPDATE),
+         now AS (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT AS at),
+         beat AS (UPDATE pulse SET beats = beats + 1, alive_at = greatest((SELECT at FROM now), (SELECT alive_at FROM old)) WHERE id = 1)
+         UPDATE destination SET parked_us = parked_us + now.at - old.alive_at FROM old, now
+         WHERE hold_since IS NULL AND now.at - old.alive_at > $1";
+    Ok(client.execute(sql, &[&SILENCE_US]).await.map(drop)?)
+}

@@ -1,0 +1,125 @@
+//! Delivering again what has ended.
+
+use super::ledger::Tally;
+use super::row::DELIVERY_TABLES;
+use super::search::{Conditions, delivery_conditions};
+use super::{Postgres, again, column, execute, hold, micros, query, tell_all};
+use crate::store::{DeliveryFilter, DeliveryKey, DestinationId, Result, State};
+use deadpool_postgres::{GenericClient, Object};
+use jiff::Timestamp;
+use std::collections::HashSet;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// An ended delivery that no other transaction changes before this one ends.
+struct Ended {
+    key: DeliveryKey,
+    person: Option<Vec<u8>>,
+    state: State,
+}
+
+/// A person at a destination.
+type Place = (DestinationId, Vec<u8>);
+
+impl Ended {
+    fn place(&self) -> Option<Place> {
+        Some((self.key.destination, self.person.clone()?))
+    }
+}
+
+impl Postgres {
+    pub(in crate::store) async fn find_ended(&self, filter: DeliveryFilter) -> Result<Vec<DeliveryKey>> {
+        self.run(move |client| async move { read_ended(&client, &delivery_conditions(&filter)).await }).await
+    }
+
+    pub(in crate::store) async fn find_ended_of(&self, event: Uuid, filter: DeliveryFilter) -> Result<Vec<DeliveryKey>> {
+        let mut conditions = delivery_conditions(&filter);
+        conditions.add("e.id = ?", Some(event));
+        self.run(move |client| async move { read_ended(&client, &conditions).await }).await
+    }
+
+    pub(in crate::store) async fn replay(&self, keys: Vec<DeliveryKey>, now: Timestamp) -> Result<usize> {
+        let (keys, slot) = (Arc::new(keys), self.shared.membership.slot() + 2);
+        let (replayed, due) = again(|| {
+            let keys = Arc::clone(&keys);
+            self.run(move |client| async move { revive(client, &keys, micros(now), slot).await })
+        })
+        .await?;
+        self.shared.tell_waiting(due);
+        Ok(replayed)
+    }
+}
+
+async fn read_ended(client: &impl GenericClient, conditions: &Conditions) -> Result<Vec<DeliveryKey>> {
+    let sql = format!(
+        "SELECT d.event, d.destination FROM {DELIVERY_TABLES} WHERE d.state >= 3 AND d.state <> 6 AND {} ORDER BY d.event, d.destination",
+        conditions.clause()
+    );
+    let rows = conditions.query(client, &sql).await?;
+    rows.iter().map(|row| Ok(DeliveryKey { event: column(row, 0)?, destination: hold::number(row, 1)? })).collect()
+}
+
+/// How many had ended, and the destinations that have something due now.
+async fn revive(mut client: Object, keys: &[DeliveryKey], now: i64, slot: i64) -> Result<(usize, HashSet<DestinationId>)> {
+    let transaction = client.transaction().await?;
+    let ended = lock_ended(&transaction, keys).await?;
+    let mut under_way = lock_under_way(&transaction, &ended).await?;
+    let mut tally = Tally::default();
+    // Of several deliveries of a person, the first goes ahead and the others wait behind it.
+    let states: Vec<State> = ended
+        .iter()
+        .map(|one| {
+            tally.add_ended(one.key.destination, one.state, -1);
+            if one.place().is_none_or(|place| under_way.insert(place)) { State::Waiting } else { State::Blocked }
+        })
+        .collect();
+    make_pending(&transaction, &ended, &states, now).await?;
+    tally.write(&transaction, slot).await?;
+    let due: HashSet<DestinationId> =
+        ended.iter().zip(&states).filter(|(_, state)| **state == State::Waiting).map(|(one, _)| one.key.destination).collect();
+    if !due.is_empty() {
+        tell_all(&transaction).await?;
+    }
+    transaction.commit().await?;
+    Ok((ended.len(), due))
+}
+
+/// Those of the deliveries that have ended, each once, in the order they were named.
+async fn lock_ended(client: &impl GenericClient, keys: &[DeliveryKey]) -> Result<Vec<Ended>> {
+    let (events, destinations): (Vec<i64>, Vec<i64>) = keys.iter().map(|key| (key.event, i64::from(key.destination))).unzip();
+    let sql = "SELECT d.event, d.destination, d.person, d.state
+         FROM unnest($1::BIGINT[], $2::BIGINT[]) WITH ORDINALITY AS k(event, destination, place)
+         JOIN delivery d ON d.event = k.event AND d.destination = k.destination
+         WHERE d.state >= 3 AND d.state <> 6 ORDER BY k.place FOR UPDATE OF d";
+    let (mut seen, mut ended) = (HashSet::new(), Vec::new());
+    for row in query(client, sql, &[&events, &destinations]).await? {
+        let key = DeliveryKey { event: column(&row, 0)?, destination: hold::number(&row, 1)? };
+        if seen.insert(key) {
+            let state = State::from_number(column(&row, 3)?).unwrap_or(State::Dead);
+            ended.push(Ended { key, person: column(&row, 2)?, state });
+        }
+    }
+    Ok(ended)
+}
+
+/// The persons that have a delivery under way, which cannot end before this transaction does: it must see who waits behind it.
+async fn lock_under_way(client: &impl GenericClient, ended: &[Ended]) -> Result<HashSet<Place>> {
+    let places: HashSet<Place> = ended.iter().filter_map(Ended::place).collect();
+    let (destinations, persons): (Vec<i64>, Vec<Vec<u8>>) = places.into_iter().map(|(id, person)| (i64::from(id), person)).unzip();
+    let sql = "SELECT destination, person FROM delivery
+         WHERE state < 2 AND (destination, person) IN (SELECT * FROM unnest($1::BIGINT[], $2::BYTEA[]))
+         ORDER BY destination, person FOR UPDATE";
+    let rows = query(client, sql, &[&destinations, &persons]).await?;
+    rows.iter().map(|row| Ok((hold::number(row, 0)?, column(row, 1)?))).collect()
+}
+
+async fn make_pending(client: &impl GenericClient, ended: &[Ended], states: &[State], now: i64) -> Result<()> {
+    let events: Vec<i64> = ended.iter().map(|one| one.key.event).collect();
+    let destinations: Vec<i64> = ended.iter().map(|one| one.key.destination.into()).collect();
+    let states: Vec<i64> = states.iter().map(|state| state.number()).collect();
+    let sql = "UPDATE delivery d SET state = t.state, attempts = 0, not_before = $4, clock_start = $4, ended_at = NULL, leased_by = NULL,
+             parked_base = n.parked_us + CASE WHEN n.hold_since IS NULL THEN 0 ELSE greatest(0, $4 - n.hold_since) END
+         FROM unnest($1::BIGINT[], $2::BIGINT[], $3::BIGINT[]) AS t(event, destination, state) JOIN destination n ON n.id = t.destination
+         WHERE d.event = t.event AND d.destination = t.destination";
+    execute(client, sql, &[&events, &destinations, &states, &now]).await.map(drop)
+}

@@ -1,0 +1,56 @@
+//! The schema, step by step. Forward only. Whichever instance comes first makes it; the others wait for that.
+
+use super::{column, query_opt};
+use crate::store::{Error, Result};
+use deadpool_postgres::{GenericClient, Object};
+
+/// In order; the number of a migration is its place, from 1.
+const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_start.sql")];
+
+/// `LEADWIRE` in ASCII: the lock among those that migrate.
+const LOCK: i64 = 0x4C45_4144_5749_5245;
+
+/// Brings the database up to this program's schema.
+///
+/// # Errors
+/// Refuses a schema newer than this program, and tables of another program.
+pub(super) async fn migrate(client: &mut Object) -> Result<()> {
+    let transaction = client.transaction().await?;
+    transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
+    transaction
+        .batch_execute(
+            "CREATE TABLE IF NOT EXISTS leadwire_schema (version BIGINT PRIMARY KEY, made_at TIMESTAMPTZ NOT NULL DEFAULT now())",
+        )
+        .await?;
+    let version = read_version(&transaction).await?;
+    let newest = MIGRATIONS.len();
+    if version > newest {
+        return Err(Error::Refused(format!(
+            "the store has schema {version}, and this program knows up to {newest}; use the version of Leadwire that wrote it, or a later one"
+        )));
+    }
+    for (index, sql) in MIGRATIONS.iter().enumerate().skip(version) {
+        transaction.batch_execute(sql).await.map_err(|error| explain(&error))?;
+        transaction.execute("INSERT INTO leadwire_schema (version) VALUES ($1)", &[&i64::try_from(index + 1).unwrap_or(i64::MAX)]).await?;
+    }
+    Ok(transaction.commit().await?)
+}
+
+/// The version of the schema; 0 for an empty database.
+pub(super) async fn read_version(client: &impl GenericClient) -> Result<usize> {
+    let row = query_opt(client, "SELECT coalesce(max(version), 0) FROM leadwire_schema", &[]).await?;
+    let version: i64 = row.map_or(Ok(0), |row| column(&row, 0))?;
+    Ok(usize::try_from(version).unwrap_or(usize::MAX))
+}
+
+fn explain(error: &tokio_postgres::Error) -> Error {
+    match error.code().map(tokio_postgres::error::SqlState::code) {
+        Some("42P07") => Error::Refused(
+            "the database has tables of another program with our names; give Leadwire a database of its own in [store] url".to_owned(),
+        ),
+        Some("42501") => Error::Refused(
+            "the user of [store] url may not create tables; make it the owner of the database, or grant it CREATE on the schema".to_owned(),
+        ),
+        _ => Error::Unavailable(format!("the schema was not made: {error}")),
+    }
+}

@@ -1,0 +1,260 @@
+//! Finding events and deliveries for people.
+
+use super::row::{DELIVERY_COLUMNS, DELIVERY_TABLES, read_delivery};
+use super::{Postgres, column, micros, moment, query, query_opt, text};
+use crate::store::{AttemptRow, DeliveryFilter, DeliveryRow, Error, EventDetail, EventFilter, EventRow, Result, State};
+use deadpool_postgres::GenericClient;
+use std::collections::HashMap;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+/// Characters of a text that stand in its index.
+const INDEXED: usize = 128;
+
+/// Digits of a telephone number that stand in its index.
+const INDEXED_DIGITS: usize = 64;
+
+/// Conditions of a `WHERE` clause with their values; every value is bound, none is pasted.
+#[derive(Default)]
+pub(super) struct Conditions {
+    texts: Vec<String>,
+    values: Vec<Box<dyn ToSql + Sync + Send>>,
+}
+
+impl Conditions {
+    /// Adds `text`, in which `?` stands for the value.
+    pub(super) fn add(&mut self, text: &str, value: Option<impl ToSql + Sync + Send + 'static>) {
+        if let Some(value) = value {
+            let place = self.bind(value);
+            self.texts.push(text.replace('?', &place));
+        }
+    }
+
+    fn add_states(&mut self, states: &[State]) {
+        if !states.is_empty() {
+            // Written out, so that the indexes of single states are used.
+            let numbers: Vec<String> = states.iter().map(|state| state.number().to_string()).collect();
+            self.texts.push(format!("d.state IN ({})", numbers.join(", ")));
+        }
+    }
+
+    /// Binds a value and returns what stands for it.
+    fn bind(&mut self, value: impl ToSql + Sync + Send + 'static) -> String {
+        self.values.push(Box::new(value));
+        format!("${}", self.values.len())
+    }
+
+    pub(super) fn clause(&self) -> String {
+        if self.texts.is_empty() { "TRUE".to_owned() } else { self.texts.join(" AND ") }
+    }
+
+    /// Runs a query with these values. The text differs from call to call, so the statement is not kept; and the server plans it for
+    /// these very values.
+    pub(super) async fn query(&self, client: &impl GenericClient, sql: &str) -> Result<Vec<Row>> {
+        let values: Vec<&(dyn ToSql + Sync)> = self.values.iter().map(|value| value.as_ref() as &(dyn ToSql + Sync)).collect();
+        Ok(client.query(sql, &values).await?)
+    }
+}
+
+impl Postgres {
+    pub(in crate::store) async fn events(&self, filter: EventFilter) -> Result<Vec<EventRow>> {
+        self.run(|client| async move { read_events(&client, event_conditions(&filter), "e.seq", filter.limit).await }).await
+    }
+
+    pub(in crate::store) async fn events_between(&self, first: Uuid, last: Uuid, limit: u32) -> Result<Vec<EventRow>> {
+        let mut conditions = Conditions::default();
+        conditions.add("e.id >= ?", Some(first));
+        conditions.add("e.id <= ?", Some(last));
+        // Ids grow with time; in their order, the index on them finds and sorts.
+        self.run(move |client| async move { read_events(&client, conditions, "e.id", limit).await }).await
+    }
+
+    pub(in crate::store) async fn event(&self, id: Uuid) -> Result<Option<EventDetail>> {
+        self.run(move |client| async move {
+            let sql = "SELECT seq, body, duplicates FROM event WHERE id = $1";
+            let Some(row) = query_opt(&client, sql, &[&id]).await? else { return Ok(None) };
+            let seq: i64 = column(&row, 0)?;
+            let row = read_all(&client, vec![row]).await?.pop();
+            let (attempts, steps) = tokio::try_join!(read_attempts(&client, seq), read_steps(&client, seq))?;
+            Ok(row.map(|row| EventDetail { row, attempts, steps }))
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<DeliveryRow>> {
+        self.run(move |client| async move {
+            let mut conditions = delivery_conditions(&filter);
+            let limit = conditions.bind(i64::from(filter.limit));
+            let clause = conditions.clause();
+            let sql = format!(
+                "SELECT {DELIVERY_COLUMNS} FROM {DELIVERY_TABLES} WHERE {clause} ORDER BY d.event DESC, d.destination LIMIT {limit}"
+            );
+            conditions.query(&client, &sql).await?.iter().map(read_delivery).collect()
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn count_unrouted(&self) -> Result<i64> {
+        self.run(|client| async move {
+            let sql = "SELECT count(*) FROM event WHERE deliveries = 0 AND kind <> 'test'";
+            query_opt(&client, sql, &[]).await?.map_or(Ok(0), |row| column(&row, 0))
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn source_counts(&self) -> Result<Vec<(String, i64)>> {
+        self.run(|client| async move {
+            let sql = "SELECT s.name, coalesce(sum(c.received), 0)::BIGINT FROM source s LEFT JOIN source_count c ON c.source = s.id
+                 GROUP BY s.id, s.name ORDER BY s.name COLLATE \"C\"";
+            query(&client, sql, &[]).await?.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?))).collect()
+        })
+        .await
+    }
+}
+
+fn event_conditions(filter: &EventFilter) -> Conditions {
+    let mut conditions = Conditions::default();
+    let email = filter.email.as_deref().map(text);
+    // The collation says that only ASCII letters are the same in both cases, whatever the database's own says.
+    conditions.add("e.email IS NOT NULL AND lower(left(e.email, 128) COLLATE \"C\") = lower(? COLLATE \"C\")", email.as_deref().map(first));
+    conditions.add("lower(e.email COLLATE \"C\") = lower(? COLLATE \"C\")", email);
+    if let Some(digits) = filter.last_digits() {
+        add_phone(&mut conditions, &digits);
+    }
+    let session = filter.session.as_deref().map(text);
+    conditions.add("e.session_id IS NOT NULL AND left(e.session_id, 128) COLLATE \"C\" = ?", session.as_deref().map(first));
+    conditions.add("e.session_id = ?", session);
+    conditions.add("e.source = (SELECT id FROM source WHERE name = ?)", filter.source.as_deref().map(text));
+    conditions.add("e.kind = ?", filter.kind.as_deref().map(text));
+    conditions.add("e.received_at >= ?", filter.since.map(micros));
+    conditions.add("e.received_at < ?", filter.until.map(micros));
+    if filter.unrouted {
+        // Written out, so that the index of just these is used.
+        conditions.texts.push("e.deliveries = 0 AND e.kind <> 'test'".to_owned());
+    }
+    conditions
+}
+
+/// The part of a text that its index knows.
+fn first(text: &str) -> String {
+    text.chars().take(INDEXED).collect()
+}
+
+/// A number that ends with these digits: backwards, it is one that begins with them, and those stand together in the index.
+fn add_phone(conditions: &mut Conditions, digits: &str) {
+    conditions.add("translate(e.phone, ' -+', '') LIKE '%' || ?", Some(digits.to_owned()));
+    let begin: String = digits.chars().rev().take(INDEXED_DIGITS).collect();
+    if let Some(end) = after_all_with(&begin) {
+        let column = "left(reverse(translate(e.phone, ' -+', '')), 64) COLLATE \"C\"";
+        conditions.add(&format!("e.phone IS NOT NULL AND {column} >= ?"), Some(begin));
+        conditions.add(&format!("{column} < ?"), Some(end));
+    }
+}
+
+/// The first text after all those that begin with these digits. `None` without a digit.
+fn after_all_with(digits: &str) -> Option<String> {
+    let (start, last) = digits.split_at_checked(digits.len().checked_sub(1)?)?;
+    // After the 9 comes the colon.
+    let next = char::from(last.bytes().next()?.saturating_add(1));
+    Some(format!("{start}{next}"))
+}
+
+pub(super) fn delivery_conditions(filter: &DeliveryFilter) -> Conditions {
+    let mut conditions = Conditions::default();
+    conditions.add_states(&filter.states);
+    conditions.add("n.name = ?", filter.destination.as_deref().map(text));
+    conditions.add("e.received_at >= ?", filter.since.map(micros));
+    conditions
+}
+
+async fn read_events(client: &impl GenericClient, mut conditions: Conditions, order: &str, limit: u32) -> Result<Vec<EventRow>> {
+    let limit = conditions.bind(i64::from(limit));
+    let clause = conditions.clause();
+    let sql = format!("SELECT e.seq, e.body, e.duplicates FROM event e WHERE {clause} ORDER BY {order} DESC LIMIT {limit}");
+    let rows = conditions.query(client, &sql).await?;
+    read_all(client, rows).await
+}
+
+/// Reads rows of `seq, body, duplicates`, and what was made of each event.
+async fn read_all(client: &impl GenericClient, rows: Vec<Row>) -> Result<Vec<EventRow>> {
+    let seqs = rows.iter().map(|row| column(row, 0)).collect::<Result<Vec<i64>>>()?;
+    let mut deliveries = read_deliveries(client, &seqs).await?;
+    rows.iter()
+        .zip(seqs)
+        .map(|(row, seq)| {
+            let event = serde_json::from_str(column(row, 1)?)
+                .map_err(|error| Error::Refused(format!("the stored event {seq} cannot be read: {error}")))?;
+            Ok(EventRow { event, duplicates: column(row, 2)?, deliveries: deliveries.remove(&seq).unwrap_or_default() })
+        })
+        .collect()
+}
+
+/// The deliveries of each of these events.
+async fn read_deliveries(client: &impl GenericClient, seqs: &[i64]) -> Result<HashMap<i64, Vec<DeliveryRow>>> {
+    let sql = format!("SELECT {DELIVERY_COLUMNS}, d.event FROM {DELIVERY_TABLES} WHERE d.event = ANY($1) ORDER BY d.event, d.destination");
+    let mut found: HashMap<i64, Vec<DeliveryRow>> = HashMap::new();
+    for row in query(client, &sql, &[&seqs]).await? {
+        found.entry(column(&row, 10)?).or_default().push(read_delivery(&row)?);
+    }
+    Ok(found)
+}
+
+async fn read_attempts(client: &impl GenericClient, seq: i64) -> Result<Vec<(String, AttemptRow)>> {
+    let sql = "SELECT n.name, a.at, a.duration_ms, a.outcome, a.kind, a.status, a.code, a.message, a.excerpt
+         FROM attempt a JOIN destination n ON n.id = a.destination WHERE a.event = $1 ORDER BY a.at, a.destination";
+    query(client, sql, &[&seq]).await?.iter().map(read_attempt).collect()
+}
+
+fn read_attempt(row: &Row) -> Result<(String, AttemptRow)> {
+    let attempt = AttemptRow {
+        at: moment(column(row, 1)?),
+        duration_ms: column(row, 2)?,
+        outcome: column(row, 3)?,
+        kind: column(row, 4)?,
+        status: column::<Option<i64>>(row, 5)?.and_then(|status| u16::try_from(status).ok()),
+        code: column(row, 6)?,
+        message: column(row, 7)?,
+        excerpt: column(row, 8)?,
+    };
+    Ok((column(row, 0)?, attempt))
+}
+
+async fn read_steps(client: &impl GenericClient, seq: i64) -> Result<Vec<(String, String, String)>> {
+    let sql = "SELECT n.name, s.name, s.remote_id FROM step s JOIN destination n ON n.id = s.destination
+         WHERE s.event = $1 ORDER BY n.name COLLATE \"C\", s.name COLLATE \"C\"";
+    query(client, sql, &[&seq]).await?.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?, column(row, 2)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::allow_attributes)]
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_range_holds_just_what_begins_with_the_digits(digits in "[0-9]{1,6}", number in "[0-9]{0,8}", rest in ".{0,3}") {
+            let end = after_all_with(&digits).unwrap();
+            let text = format!("{number}{rest}");
+            prop_assert_eq!(text.starts_with(&digits), digits <= text && text < end);
+        }
+    }
+
+    #[test]
+    fn every_value_is_bound() {
+        let hostile = "' OR 1=1 --".to_owned();
+        let some = || Some(hostile.clone());
+        let filter = EventFilter {
+            email: some(),
+            session: some(),
+            source: some(),
+            kind: some(),
+            phone: Some("12".into()),
+            ..EventFilter::default()
+        };
+        let conditions = event_conditions(&filter);
+        assert!(!conditions.clause().contains("OR 1=1") && !conditions.clause().contains('?'), "{}", conditions.clause());
+        assert_eq!(conditions.values.len(), 9);
+    }
+}

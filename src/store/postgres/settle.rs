@@ -1,0 +1,160 @@
+//! Ending leases, many in one transaction.
+
+use super::batch::Job;
+use super::ledger::Tally;
+use super::{Params, Postgres, Shared, column, execute, micros, query, text};
+use crate::store::{DestinationId, Outcome, Result, Settlement, State};
+use deadpool_postgres::{Object, Transaction};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// What became of one delivery.
+pub(super) struct Settling(pub(super) Settlement);
+
+impl Postgres {
+    pub(in crate::store) async fn settle(&self, settlement: Settlement) -> Result<()> {
+        let key = settlement.key;
+        self.settler.send(Settling(settlement)).await?;
+        self.shared.membership.let_go(&[key]);
+        Ok(())
+    }
+}
+
+/// A delivery that ended just now, for the next of its person.
+struct End {
+    destination: i64,
+    person: Option<Vec<u8>>,
+    state: State,
+    at: i64,
+}
+
+impl Job for Settling {
+    type Reply = ();
+
+    async fn commit(client: &mut Object, shared: &Arc<Shared>, jobs: &[Self]) -> Result<Vec<()>> {
+        let transaction = client.transaction().await?;
+        let ends = end_leases(&transaction, shared.membership.id(), jobs).await?;
+        insert_attempts(&transaction, jobs).await?;
+        let due = unblock_next(&transaction, &ends).await?;
+        let mut tally = Tally::default();
+        ends.iter().for_each(|end| tally.add_ended(id(end.destination), end.state, 1));
+        tally.write(&transaction, shared.membership.slot() + 1).await?;
+        transaction.commit().await?;
+        shared.tell_waiting(due);
+        Ok(vec![(); jobs.len()])
+    }
+}
+
+fn id(destination: i64) -> DestinationId {
+    DestinationId::try_from(destination).unwrap_or_default()
+}
+
+/// What was accepted over there is delivered, whoever has the lease by now. Everything else counts only with the lease it came from.
+async fn end_leases(transaction: &Transaction<'_>, member: Option<i64>, jobs: &[Settling]) -> Result<Vec<End>> {
+    let column_of = |pick: &dyn Fn(&Settlement) -> i64| jobs.iter().map(|job| pick(&job.0)).collect::<Vec<i64>>();
+    let text_of = |pick: &dyn Fn(&Settlement) -> Option<&String>| {
+        jobs.iter().map(|job| pick(&job.0).map(|found| text(found))).collect::<Vec<Option<String>>>()
+    };
+    let (events, destinations) = (column_of(&|job| job.key.event), column_of(&|job| job.key.destination.into()));
+    let (leases, moments) = (column_of(&|job| job.lease), column_of(&|job| micros(job.at)));
+    let states = column_of(&|job| state_of(&job.outcome).number());
+    let not_before = column_of(&|job| if let Outcome::Again(again) = &job.outcome { micros(again.not_before) } else { 0 });
+    let attempts = column_of(&|job| if let Outcome::Again(again) = &job.outcome { again.attempts.into() } else { 0 });
+    let records = text_of(&|job| ended(job)?.record.as_ref().map(|record| &record.id));
+    let urls = text_of(&|job| ended(job)?.record.as_ref()?.url.as_ref());
+    let remarks = text_of(&|job| match &job.outcome {
+        Outcome::Ended(ended) => ended.remark.as_ref(),
+        Outcome::Again(_) => job.attempt.as_ref()?.message.as_ref(),
+    });
+    let sql = "UPDATE delivery d SET state = t.state, leased_by = NULL,
+             attempts = CASE WHEN t.state = 0 THEN t.attempts ELSE d.attempts + 1 END,
+             not_before = CASE WHEN t.state = 0 THEN t.not_before ELSE d.not_before END,
+             ended_at = CASE WHEN t.state = 0 THEN NULL ELSE t.at END,
+             record_id = coalesce(t.record_id, d.record_id), record_url = coalesce(t.record_url, d.record_url),
+             remark = CASE WHEN t.state = 0 THEN coalesce(t.remark, d.remark) ELSE t.remark END
+         FROM unnest($1::BIGINT[], $2::BIGINT[], $3::BIGINT[], $4::BIGINT[], $5::BIGINT[], $6::BIGINT[], $7::BIGINT[],
+             $8::TEXT[], $9::TEXT[], $10::TEXT[]) AS t(event, destination, state, lease, at, not_before, attempts, record_id, record_url, remark)
+         WHERE d.event = t.event AND d.destination = t.destination
+             AND (d.state < 3 AND t.state = 3 OR d.state = 1 AND d.lease = t.lease AND d.leased_by = $11)
+         RETURNING d.destination, d.person, d.state, d.ended_at";
+    let values: Params<'_> =
+        &[&events, &destinations, &states, &leases, &moments, &not_before, &attempts, &records, &urls, &remarks, &member];
+    let mut ends = Vec::new();
+    for row in query(transaction, sql, values).await? {
+        let state = State::from_number(column(&row, 2)?).unwrap_or(State::Dead);
+        if !state.is_pending() {
+            ends.push(End { destination: column(&row, 0)?, person: column(&row, 1)?, state, at: column(&row, 3)? });
+        }
+    }
+    Ok(ends)
+}
+
+fn state_of(outcome: &Outcome) -> State {
+    match outcome {
+        Outcome::Ended(ended) => ended.state,
+        Outcome::Again(_) => State::Waiting,
+    }
+}
+
+fn ended(settlement: &Settlement) -> Option<&crate::store::Ended> {
+    match &settlement.outcome {
+        Outcome::Ended(ended) => Some(ended),
+        Outcome::Again(_) => None,
+    }
+}
+
+/// Attempts are kept also when the lease was lost: they happened. Of a person who was erased in the meantime, nothing is.
+async fn insert_attempts(transaction: &Transaction<'_>, jobs: &[Settling]) -> Result<()> {
+    let told: Vec<_> = jobs.iter().filter_map(|job| Some((job.0.key, job.0.attempt.as_ref()?))).collect();
+    if told.is_empty() {
+        return Ok(());
+    }
+    let events: Vec<i64> = told.iter().map(|(key, _)| key.event).collect();
+    let destinations: Vec<i64> = told.iter().map(|(key, _)| key.destination.into()).collect();
+    let moments: Vec<i64> = told.iter().map(|(_, attempt)| micros(attempt.at)).collect();
+    let durations: Vec<i64> = told.iter().map(|(_, attempt)| attempt.duration_ms).collect();
+    let outcomes: Vec<&str> = told.iter().map(|(_, attempt)| attempt.outcome.as_str()).collect();
+    let kinds: Vec<Option<&String>> = told.iter().map(|(_, attempt)| attempt.kind.as_ref()).collect();
+    let statuses: Vec<Option<i64>> = told.iter().map(|(_, attempt)| attempt.status.map(i64::from)).collect();
+    let codes: Vec<Option<String>> = told.iter().map(|(_, attempt)| attempt.code.as_deref().map(text)).collect();
+    let messages: Vec<Option<String>> = told.iter().map(|(_, attempt)| attempt.message.as_deref().map(text)).collect();
+    let excerpts: Vec<Option<String>> = told.iter().map(|(_, attempt)| attempt.excerpt.as_deref().map(text)).collect();
+    let sql = "INSERT INTO attempt (event, destination, at, duration_ms, outcome, kind, status, code, message, excerpt)
+         SELECT t.* FROM unnest($1::BIGINT[], $2::BIGINT[], $3::BIGINT[], $4::BIGINT[], $5::TEXT[], $6::TEXT[], $7::BIGINT[], $8::TEXT[],
+             $9::TEXT[], $10::TEXT[]) AS t(event, destination, at, duration_ms, outcome, kind, status, code, message, excerpt)
+         JOIN delivery d ON d.event = t.event AND d.destination = t.destination AND d.state <> 6
+         ON CONFLICT (event, destination, at) DO NOTHING";
+    let values: Params<'_> = &[&events, &destinations, &moments, &durations, &outcomes, &kinds, &statuses, &codes, &messages, &excerpts];
+    execute(transaction, sql, values).await.map(drop)
+}
+
+/// The next delivery of each person becomes due, with its whole time before it. Returns the destinations to tell.
+pub(super) async fn unblock<'a>(
+    transaction: &Transaction<'_>,
+    persons: impl Iterator<Item = (i64, &'a [u8], i64)>,
+) -> Result<HashSet<DestinationId>> {
+    let (mut destinations, mut keys, mut moments) = (Vec::new(), Vec::new(), Vec::new());
+    for (destination, person, at) in persons {
+        destinations.push(destination);
+        keys.push(person);
+        moments.push(at);
+    }
+    if keys.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let sql = "UPDATE delivery d SET state = 0, clock_start = x.at,
+             parked_base = n.parked_us + CASE WHEN n.hold_since IS NULL THEN 0 ELSE greatest(0, x.at - n.hold_since) END
+         FROM (SELECT DISTINCT ON (b.destination, b.person) b.destination, b.event, t.at
+               FROM unnest($1::BIGINT[], $2::BYTEA[], $3::BIGINT[]) AS t(destination, person, at)
+               JOIN delivery b ON b.destination = t.destination AND b.person = t.person AND b.state = 2
+               WHERE NOT EXISTS (SELECT 1 FROM delivery a WHERE a.destination = t.destination AND a.person = t.person AND a.state < 2)
+               ORDER BY b.destination, b.person, b.event) x
+         JOIN destination n ON n.id = x.destination
+         WHERE d.event = x.event AND d.destination = x.destination AND d.state = 2 RETURNING d.destination";
+    let rows = query(transaction, sql, &[&destinations, &keys, &moments]).await?;
+    rows.iter().map(|row| Ok(id(column(row, 0)?))).collect()
+}
+
+async fn unblock_next(transaction: &Transaction<'_>, ends: &[End]) -> Result<HashSet<DestinationId>> {
+    unblock(transaction, ends.iter().filter_map(|end| Some((end.destination, end.person.as_deref()?, end.at)))).await
+}
