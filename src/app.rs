@@ -68,6 +68,7 @@ pub async fn open_store(settings: &Settings) -> store::Result<Store> {
     let (sources, destinations) = (settings.sources.keys(), settings.destinations.keys());
     match &settings.store.url {
         StoreUrl::Sqlite(path) => Store::sqlite(path, sources, destinations),
+        StoreUrl::Postgres(url) => Store::postgres(url.expose(), sources, destinations).await,
     }
 }
 

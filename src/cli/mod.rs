@@ -123,7 +123,7 @@ impl Context {
         let settings = self.settings()?;
         match &settings.store.url {
             StoreUrl::Sqlite(path) if path.try_exists().is_ok_and(|exists| !exists) => return Err(Failure::Failed(no_store(path))),
-            StoreUrl::Sqlite(_) => {}
+            StoreUrl::Sqlite(_) | StoreUrl::Postgres(_) => {}
         }
         Ok(app::open_store(&settings).await?)
     }

@@ -1,7 +1,8 @@
 //! The sections that need no connector: the listeners, the store, delivery, the log and the sources.
 
 use super::reader::Reader;
-use super::settings::{Console, Delivery, Log, Server, Source, Store};
+use super::settings::{Console, Delivery, Log, Server, Source, Store, StoreUrl};
+use crate::store::has_postgres_password;
 use leadwire_connector::settings::Secret;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -64,7 +65,15 @@ fn check_token(reader: &mut Reader<'_>, token: &Secret) {
 
 pub(super) fn store(reader: &mut Reader<'_>) -> Store {
     let table = reader.section("store");
-    reader.read(&["store"], table)
+    let store: Store = reader.read(&["store"], table);
+    if let StoreUrl::Postgres(url) = &store.url
+        && url.is_literal()
+        && has_postgres_password(url.expose())
+        && reader.layers.is_from_file(&["store", "url"])
+    {
+        reader.warn(&["store", "url"], "the password of the database stands in the file itself", LITERAL);
+    }
+    store
 }
 
 pub(super) fn delivery(reader: &mut Reader<'_>) -> Delivery {

@@ -101,13 +101,15 @@ impl Default for Console {
 pub enum StoreUrl {
     /// The database file; a relative path is relative to the working directory.
     Sqlite(PathBuf),
+    /// The URL of the database, which may hold a password.
+    Postgres(Secret),
 }
 
 /// `[store]`: where events, deliveries and the quarantine are kept.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
-    /// `sqlite:PATH`.
+    /// `sqlite:PATH` or `postgres://…`.
     #[serde(deserialize_with = "values::store_url")]
     pub url: StoreUrl,
     /// How long events are kept once all their deliveries have ended; `None` is for ever.

@@ -195,7 +195,7 @@ trusted_proxies = ["10.0.0.0/8", "10.0.0", "::/200"]
 [console]
 listen = "0.0.0.0:8080" # secret-in-comment
 [store]
-url = "postgres://leadwire:hunter2@db/leads"
+url = "postgres://leadwire:hunter2@db"
 retention = "90"
 [sources.acme]
 signing_keys = ["hunter2", "hunter2"]
@@ -239,10 +239,10 @@ leadwire.toml:7:10: the console listens on 0.0.0.0:8080, where [server] already 
     |          ^^^^^^^^^^^^^^
   help: give it a port of its own, such as "127.0.0.1:8081"
 
-leadwire.toml:9:7: this build has no PostgreSQL store yet
+leadwire.toml:9:7: the database is missing
   9 | url = "••••"
     |       ^^^^^^
-  help: use "sqlite:data/leadwire.db"
+  help: write "postgres://USER:PASSWORD@HOST/DATABASE?sslmode=verify-full"
 
 leadwire.toml:10:13: `90` is no duration
   10 | retention = "90"
@@ -365,6 +365,11 @@ fn ranges_and_forms_are_checked() {
         ("server", "request_timeout = \"0s\"", "out of range"),
         ("server", "shutdown_timeout = \"99999d\"", "out of range"),
         ("store", "url = \"sqlite::memory:\"", "the path of a file"),
+        ("store", "url = \"mysql://u:p@h/d\"", "unknown kind of store"),
+        ("store", "url = \"postgres://u:p@/d\"", "the host is missing"),
+        ("store", "url = \"postgres://u:p@h/d?sslmode=verify\"", "unknown `sslmode`"),
+        ("store", "url = 5", "expected text in quotes"),
+        ("store", "url = { env = \"LEADWIRE_TEST_NOT_SET\" }", "is not set"),
         ("store", "quarantine_max_bytes = \"2 potatoes\"", "expected a size"),
         ("delivery", "backoff_max = \"1s\"", "is shorter than the first"),
         ("delivery", "backoff_initial = \"2h\"", "is shorter than the first"),
@@ -388,6 +393,21 @@ fn a_file_with_nothing_in_it_says_what_is_missing() {
     assert_eq!(short(""), ["leadwire.toml: there is no source, so nothing can be received"]);
     let missing = load(Path::new("/no/such/leadwire.toml"), &connectors(), std::iter::empty()).unwrap_err().to_string();
     assert!(missing.starts_with("/no/such/leadwire.toml: the configuration cannot be read"), "{missing}");
+}
+
+#[test]
+fn the_password_of_the_database_belongs_elsewhere_and_is_never_shown() {
+    let with = |url: &str| format!("{GOOD}\n[store]\nurl = {url}\n");
+    let is_warned = |text: &str| warnings(text).iter().any(|line| line.ends_with("the password of the database stands in the file itself"));
+    let literal = with("\"postgres://leadwire:hunter2@db/leads\"");
+    assert!(is_warned(&literal) && !is_warned(&with("\"postgres://leadwire@db/leads\"")));
+    let settings = parse_with(&literal, &[]).unwrap();
+    assert!(!format!("{:?}", settings.store).contains("hunter2"));
+    let variable = ("LEADWIRE__STORE__URL", "postgres://leadwire:hunter2@db/leads");
+    let settings = parse_with(GOOD, &[variable]).unwrap();
+    assert_eq!(settings.store.url, StoreUrl::Postgres(Secret::literal(variable.1)));
+    let wrong = told(GOOD, &[("LEADWIRE__STORE__URL", "postgres://leadwire:hun@ter2@db/leads")]);
+    assert!(wrong.contains("%40") && !wrong.contains("ter2"), "{wrong}");
 }
 
 #[test]

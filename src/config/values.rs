@@ -1,6 +1,7 @@
 //! Reading single values: what a key accepts, and the sentence a person reads when it does not.
 
 use super::settings::{StoreUrl, read_period};
+use crate::store::check_postgres_url;
 use ipnet::IpNet;
 use leadwire_connector::settings::{Secret, did_you_mean};
 use serde::de::Error;
@@ -131,18 +132,26 @@ pub(super) fn body_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<us
     usize::try_from(bytes).ok().filter(|_| bytes <= LARGEST_BODY).ok_or_else(too_large)
 }
 
-/// The URL itself is not repeated in the error: it may hold a password.
+/// The URL itself is not repeated in the error: it may hold a password. For that, too, it may stand elsewhere, like any secret.
 pub(super) fn store_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<StoreUrl, D::Error> {
-    let url = String::deserialize(deserializer)?;
-    let (scheme, rest) = url.split_once(':').unwrap_or(("", ""));
+    let url = match Value::deserialize(deserializer)? {
+        Value::String(text) => Secret::literal(text),
+        elsewhere @ Value::Object(_) => serde_json::from_value(elsewhere).map_err(D::Error::custom)?,
+        _ => return Err(D::Error::custom("expected text in quotes, such as \"sqlite:data/leadwire.db\", or { env = \"NAME\" }")),
+    };
+    read_store_url(url).map_err(D::Error::custom)
+}
+
+fn read_store_url(url: Secret) -> Result<StoreUrl, String> {
+    let (scheme, rest) = url.expose().split_once(':').unwrap_or_default();
     let path = rest.strip_prefix("//").unwrap_or(rest);
     match scheme {
         "sqlite" if path.is_empty() || path.contains(['?', '\0']) || path.starts_with(':') => {
-            Err(D::Error::custom("expected the path of a file after `sqlite:`, without options, such as \"sqlite:data/leadwire.db\""))
+            Err("expected the path of a file after `sqlite:`, without options, such as \"sqlite:data/leadwire.db\"".to_owned())
         }
         "sqlite" => Ok(StoreUrl::Sqlite(PathBuf::from(path))),
-        "postgres" | "postgresql" => Err(D::Error::custom("this build has no PostgreSQL store yet; use \"sqlite:data/leadwire.db\"")),
-        _ => Err(D::Error::custom("unknown kind of store; write \"sqlite:\" and the path of a file, such as \"sqlite:data/leadwire.db\"")),
+        "postgres" | "postgresql" => check_postgres_url(url.expose()).map(|()| StoreUrl::Postgres(url)),
+        _ => Err("unknown kind of store; write \"sqlite:data/leadwire.db\" or \"postgres://USER:PASSWORD@HOST/DATABASE\"".to_owned()),
     }
 }
 

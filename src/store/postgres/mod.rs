@@ -25,6 +25,7 @@ mod tls;
 
 use super::names::Names;
 use super::{Changes, DestinationId, Error, Handoff, Kept, LaneEnd, Leased, Ownership, Result, Seen};
+use crate::failpoint::{self, Commit};
 use batch::Batcher;
 use connect::Target;
 use deadpool_postgres::{GenericClient, Object, Pool};
@@ -123,7 +124,12 @@ impl Postgres {
     }
 
     pub(in crate::store) async fn probe(&self) -> Result<()> {
-        self.run(|client| async move { execute(&client, "UPDATE pulse SET beats = beats + 1", &[]).await.map(drop) }).await
+        self.run(|client| async move {
+            failpoint::reach(Commit::Other.before()).await?;
+            execute(&client, "UPDATE pulse SET beats = beats + 1", &[]).await?;
+            Ok(failpoint::reach(Commit::Other.after()).await?)
+        })
+        .await
     }
 
     /// Does work with a connection, on the runtime of the connections.
