@@ -81,7 +81,7 @@ async fn play(round: Round, seed: u64) {
     let bridge = match setup.try_start() {
         Ok(bridge) => {
             trial.driver.aim(&[&bridge.url]);
-            struck(bridge, round, |setup| trial.excuse(setup)).await
+            struck(bridge, round, |setup| drop(trial.excuse(setup))).await
         }
         Err((setup, log)) => {
             assert!(log.contains(&format!("failpoint {}:", round.point)), "{}: it does not start: {log}", round.order());
@@ -121,7 +121,7 @@ async fn play_steps(round: Round, seed: u64) {
     let bridge = setup.start();
     trial.driver.aim(&[&bridge.url]);
     trial.driver.start();
-    let bridge = struck(bridge, round, |setup| trial.excuse(setup)).await;
+    let bridge = struck(bridge, round, |setup| drop(trial.excuse(setup))).await;
     let met = trial.end(&bridge).await;
     let state = crm.state();
     let mut notes: BTreeMap<String, usize> = BTreeMap::new();

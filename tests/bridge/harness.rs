@@ -63,6 +63,13 @@ impl Setup {
         self
     }
 
+    /// Keeps everything in this PostgreSQL database.
+    pub(crate) fn on(mut self, postgres: &str) -> Self {
+        let sqlite = format!("sqlite:{}", self.folder.path().join("data/leadwire.db").display());
+        self.toml = self.toml.replace(&sqlite, postgres);
+        self
+    }
+
     /// Adds lines to the configuration.
     pub(crate) fn with(mut self, toml: &str) -> Self {
         self.toml.push_str(toml);
@@ -288,12 +295,17 @@ impl Bridge {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// SIGKILL, as a crash.
-    pub(crate) fn kill(mut self) -> Setup {
+    /// The same for one that stays in its place, as a bridge that is gone.
+    pub(crate) fn kill_in_place(&mut self) -> Setup {
         // It may have ended before.
         let _ = self.child.kill();
         self.child.wait().unwrap();
         self.take_setup()
+    }
+
+    /// SIGKILL, as a crash.
+    pub(crate) fn kill(mut self) -> Setup {
+        self.kill_in_place()
     }
 
     /// SIGTERM; waits for the end, which must be good.

@@ -5,10 +5,13 @@
 mod driver;
 mod harness;
 mod oracle;
+#[path = "../support/postgres.rs"]
+mod postgres;
 
 mod bad_input;
 mod cli;
 mod clock;
+mod cluster;
 mod crash;
 mod delivery;
 mod disk;

@@ -173,14 +173,22 @@ impl Trial {
         setup
     }
 
-    /// A process was killed or stopped: what it had leased may be sent again, as often as that happened.
-    pub(crate) fn excuse(&mut self, setup: &Setup) {
+    /// One of several bridges on a PostgreSQL database. Every event goes to the endpoint.
+    pub(crate) fn setup_on(&self, postgres: &str) -> Setup {
+        Setup::new().on(postgres).endpoint(BACKEND, self.sink.url().as_str())
+    }
+
+    /// A process was killed or stopped: what was leased then may be sent again, as often as that
+    /// happened. Returns what it was.
+    pub(crate) fn excuse(&mut self, setup: &Setup) -> Vec<String> {
         let output = setup.command(&["deliveries", "list", "--state", "leased", "--limit", "100000", "--json"]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let leased: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
-        for delivery in leased {
-            *self.evidence.excused.entry(delivery["id"].as_str().unwrap().to_owned()).or_default() += 1;
+        let ids: Vec<String> = leased.iter().map(|delivery| delivery["id"].as_str().unwrap().to_owned()).collect();
+        for id in &ids {
+            *self.evidence.excused.entry(id.clone()).or_default() += 1;
         }
+        ids
     }
 
     /// Ends the faults and the load, waits until nothing is pending, and judges: there must be no finding. Returns how many
