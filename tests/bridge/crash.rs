@@ -3,6 +3,7 @@
 use crate::driver::{Dice, seed};
 use crate::harness::{Bridge, Setup, endpoint, eventually, lead};
 use crate::oracle::{BACKEND, Trial};
+use crate::postgres::database;
 use crate::promises::ids;
 use leadwire_connector::simulator::{FaultKind, FaultRule};
 use std::time::Duration;
@@ -47,7 +48,19 @@ async fn in_flight(bridge: &Bridge) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_in_any_state_loses_nothing_and_doubles_nothing() {
     let mut trial = Trial::new(seed()).await;
-    let bridge = trial.setup().start().terminate().start();
+    let setup = trial.setup();
+    stop_in_every_state(trial, setup).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_in_any_state_loses_nothing_and_doubles_nothing_on_postgresql() {
+    let trial = Trial::new(seed()).await;
+    let setup = trial.setup_on(&database());
+    stop_in_every_state(trial, setup).await;
+}
+
+async fn stop_in_every_state(mut trial: Trial, setup: Setup) {
+    let bridge = setup.start().terminate().start();
     trial.driver.pace(Duration::from_millis(5));
     trial.driver.aim(&[&bridge.url]);
     trial.driver.start();

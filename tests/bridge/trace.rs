@@ -2,6 +2,7 @@
 //! what holds the lead.
 
 use crate::harness::{Setup, endpoint, eventually, lead};
+use crate::postgres::{self, database};
 use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
@@ -69,6 +70,24 @@ fn violation(calls: &[Call], marker: &str) -> Option<String> {
     synced.is_none().then(|| format!("{marker} was answered before {} was synced", written.on))
 }
 
+/// The same for PostgreSQL on this port: the server must have said that it committed what it was sent of the lead.
+fn violation_of_database(calls: &[Call], marker: &str, port: u16) -> Option<String> {
+    let server = format!("->127.0.0.1:{port}]");
+    let is = |call: &Call, names: &[&str], text: &str| names.contains(&call.name.as_str()) && call.text.contains(text);
+    let Some(read) = calls.iter().find(|call| is(call, &READS, marker) && !call.on.contains(&server)) else {
+        return Some(format!("no request with {marker} was read"));
+    };
+    let Some(answer) = calls.iter().find(|call| is(call, &WRITES, SUCCESS) && call.on == read.on && call.began > read.ended) else {
+        return Some(format!("{marker} was not answered with success"));
+    };
+    let Some(sent) = calls.iter().find(|call| is(call, &WRITES, marker) && call.on.contains(&server) && call.began > read.ended) else {
+        return Some(format!("{marker} was not sent to the database"));
+    };
+    let committed = calls.iter().find(|call| is(call, &READS, "COMMIT\\0") && call.on == sent.on && call.began > sent.began);
+    let is_late = committed.is_none_or(|committed| committed.ended > answer.began);
+    is_late.then(|| format!("{marker} was answered before the database said that it committed"))
+}
+
 /// Whether there is an strace; on a machine that proves changes there must be one.
 fn has_strace() -> bool {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/strace.sh");
@@ -78,9 +97,9 @@ fn has_strace() -> bool {
 }
 
 /// The bridge under strace takes some leads; what is wrong with the way of each.
-async fn violations(failpoints: &str) -> Vec<String> {
+async fn violations(setup: Setup, judge: impl Fn(&[Call], &str) -> Option<String>) -> Vec<String> {
     let sink = endpoint().await;
-    let setup = Setup::new().endpoint("backend", sink.url().as_str()).environment("LEADWIRE_FAILPOINTS", failpoints);
+    let setup = setup.endpoint("backend", sink.url().as_str());
     let trace = setup.folder.path().join("trace");
     let calls = READS.iter().chain(&WRITES).chain(&["fsync", "fdatasync"]).copied().collect::<Vec<_>>().join(",");
     // The tracer is the grandchild, so that signals reach the bridge itself.
@@ -95,13 +114,23 @@ async fn violations(failpoints: &str) -> Vec<String> {
     })
     .await;
     let calls = parse(&written);
-    (0..5).filter_map(|n| violation(&calls, &format!("david{n}@example.com"))).collect()
+    (0..5).filter_map(|n| judge(&calls, &format!("david{n}@example.com"))).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lead_is_synced_before_its_success_is_written() {
     if has_strace() {
-        assert_eq!(violations("").await, Vec::<String>::new());
+        assert_eq!(violations(Setup::new(), violation).await, Vec::<String>::new());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lead_is_committed_by_the_database_before_its_success_is_written() {
+    if has_strace() {
+        let url = database();
+        let port = postgres::shared().port();
+        let found = violations(Setup::new().on(&url), |calls, marker| violation_of_database(calls, marker, port)).await;
+        assert_eq!(found, Vec::<String>::new());
     }
 }
 
@@ -109,7 +138,7 @@ async fn a_lead_is_synced_before_its_success_is_written() {
 #[cfg(debug_assertions)]
 async fn a_store_that_does_not_wait_for_the_disk_is_found_out_by_its_calls() {
     if has_strace() {
-        let found = violations("store.careless=error").await;
+        let found = violations(Setup::new().environment("LEADWIRE_FAILPOINTS", "store.careless=error"), violation).await;
         assert!(
             found.len() == 5 && found.iter().all(|violation| violation.contains("before") && violation.contains("synced")),
             "{found:?}"
@@ -131,4 +160,17 @@ fn an_order_of_calls_is_judged() {
         violation(&parse(&good.replace("pwrite64(4</d/leadwire.db-wal>, \"m\"", "pwrite64(4</d/leadwire.db-wal>, \"\"")), "m").is_some()
     );
     assert!(violation(&parse(good), "other").is_some());
+}
+
+#[test]
+fn an_order_of_calls_to_a_database_is_judged() {
+    let good = "7 1.0 recvfrom(9<TCP:[127.0.0.1:1->127.0.0.1:2]>, \"POST m\", 99, 0) = 6\n\
+                7 1.1 writev(5<TCP:[127.0.0.1:3->127.0.0.1:4]>, \"m\", 1) = 1\n\
+                7 1.2 recvfrom(5<TCP:[127.0.0.1:3->127.0.0.1:4]>, \"C\\0\\0\\0\\vCOMMIT\\0Z\", 99, 0) = 6\n\
+                7 1.3 writev(9<TCP:[127.0.0.1:1->127.0.0.1:2]>, \"{\\\"status\\\":\\\"success\\\"}\", 1) = 20\n";
+    assert_eq!(violation_of_database(&parse(good), "m", 4), None);
+    let lines: Vec<&str> = good.lines().collect();
+    let late = [lines[0], lines[1], lines[3], lines[2]].join("\n");
+    assert!(violation_of_database(&parse(&late), "m", 4).unwrap().contains("committed"));
+    assert!(violation_of_database(&parse(&[lines[0], lines[3]].join("\n")), "m", 4).unwrap().contains("not sent"));
 }
