@@ -1,7 +1,7 @@
 //! Several bridges on one PostgreSQL database, and a database that goes away.
 
 use crate::driver::{Dice, seed};
-use crate::harness::{Bridge, eventually};
+use crate::harness::{Bridge, Setup, endpoint, eventually, lead};
 use crate::oracle::Trial;
 use crate::postgres::{Options, Server, database, execute};
 use jiff::{SignedDuration, Timestamp};
@@ -177,4 +177,23 @@ async fn sessions_that_do_not_wait_for_the_disk_are_found_out_by_a_crash_of_the_
     trial.sink.set_latency(Duration::ZERO);
     let findings = trial.findings(&bridge).await;
     assert!(findings.iter().any(|finding| finding.0 == Fault::Lost), "{findings:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rate_limit_is_kept_by_all_bridges_together() {
+    const LEADS: u64 = 31;
+    let sink = endpoint().await;
+    let toml = format!(
+        "[destinations.backend]\ntype = \"json\"\nurl = \"{}\"\nrate_per_second = 10\nburst = 1\n[[routes]]\nto = [\"backend\"]",
+        sink.url()
+    );
+    let url = database();
+    let bridges = [(); 3].map(|()| Setup::new().on(&url).with(&toml).start());
+    for (n, bridge) in (0..LEADS).zip(bridges.iter().cycle()) {
+        assert_eq!(bridge.post(lead(n).to_string()).await.status, 200);
+    }
+    bridges[0].until("delivered", usize::try_from(LEADS).unwrap()).await;
+    let requests = sink.requests();
+    let took = requests.last().unwrap().at.duration_since(requests[0].at);
+    assert!(took >= SignedDuration::from_millis(2_700), "{LEADS} deliveries at 10 per second took {took:#}");
 }
