@@ -6,7 +6,7 @@
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: ## all tests; they need nothing but the Rust toolchain
+test: ## all tests; needs PostgreSQL, and installs Debian's package when it is missing
 	cargo test --workspace --locked
 
 lint: ## format and clippy, every warning an error

@@ -367,12 +367,16 @@ pub struct EventFilter {
 }
 
 impl EventFilter {
-    /// What a telephone number must end with. People write a number with or without its country's zeros and signs; the last digits
-    /// tell.
+    /// What the digits of a telephone number must end with; without any, none matches. People write a number with or without its
+    /// country's zeros and signs; the last digits tell.
     pub(super) fn last_digits(&self) -> Option<String> {
-        let digits = |phone: &str| phone.chars().filter(char::is_ascii_digit).collect::<String>();
         self.phone.as_deref().map(|phone| digits(phone).trim_start_matches('0').to_owned())
     }
+}
+
+/// The digits of a telephone number, however it is written.
+pub(super) fn digits(phone: &str) -> String {
+    phone.chars().filter(char::is_ascii_digit).collect()
 }
 
 /// An event in a list.

@@ -16,14 +16,14 @@ impl Refused {
         Sha256::new().chain_update(header.len().to_le_bytes()).chain_update(header).chain_update(&self.body).finalize().into()
     }
 
-    /// As much of the header as is kept.
-    pub(super) fn kept_header(&self) -> Option<&str> {
-        self.header.as_deref().map(|header| header.get(..KEPT_HEADER_BYTES).unwrap_or(header))
+    /// As much of the header as is kept, as every engine can hold it: PostgreSQL knows no U+0000.
+    pub(super) fn kept_header(&self) -> Option<String> {
+        self.header.as_deref().map(|header| header[..header.floor_char_boundary(KEPT_HEADER_BYTES)].replace('\0', "\u{fffd}"))
     }
 
     /// All that its row takes, about.
     pub(super) fn size(&self) -> i64 {
-        i64::try_from(self.body.len() + self.kept_header().map_or(0, str::len) + ROW_BYTES).unwrap_or(i64::MAX)
+        i64::try_from(self.body.len() + self.kept_header().map_or(0, |header| header.len()) + ROW_BYTES).unwrap_or(i64::MAX)
     }
 }
 

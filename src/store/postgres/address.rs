@@ -94,6 +94,10 @@ fn check_place(config: &Config) -> Result<(), String> {
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
         return Err(format!("the host is missing; {FORM}"));
     }
+    let hosts = config.get_hosts().len().max(config.get_hostaddrs().len());
+    if config.get_ports().len() > 1 && config.get_ports().len() != hosts {
+        return Err("there are not as many ports as hosts; give each host its own, as in `one:5432,other:5432`".to_owned());
+    }
     if config.get_dbname().is_none_or(str::is_empty) {
         return Err(format!("the database is missing; {FORM}"));
     }
@@ -215,6 +219,7 @@ mod tests {
             ("mysql://u@h/d", "expected a URL of PostgreSQL"),
             ("postgres://u@/d", "the host is missing"),
             ("postgres://u@h", "the database is missing"),
+            ("postgres://u@h:1/d?port=2", "not as many ports"),
             ("postgres://u@h/d?sslmod=require", "unknown option `sslmod`"),
             ("postgres://u@h:port/d", "invalid value for option `port`"),
         ] {

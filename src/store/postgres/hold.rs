@@ -50,8 +50,9 @@ impl Postgres {
         now: Timestamp,
         overrule: bool,
     ) -> Result<()> {
+        // One without end ends later than any other.
         let sql = "UPDATE destination SET hold_reason = $2, hold_until = $3, hold_since = coalesce(hold_since, $4)
-             WHERE id = $1 AND ($5::BOOLEAN OR hold_since IS NULL OR hold_until < $3)";
+             WHERE id = $1 AND ($5::BOOLEAN OR hold_since IS NULL OR hold_until < coalesce($3, 9223372036854775807))";
         let (id, reason, until, now) = (i64::from(destination), text(&reason), until.map(micros), micros(now));
         self.change(sql, vec![Box::new(id), Box::new(reason), Box::new(until), Box::new(now), Box::new(overrule)]).await.map(drop)
     }

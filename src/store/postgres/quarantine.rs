@@ -125,7 +125,7 @@ async fn lock_totals(client: &impl GenericClient, source: &str) -> Result<()> {
 async fn insert(client: &impl GenericClient, refused: &Refused, digest: &[u8; 32]) -> Result<()> {
     let (class, size, at) = (refused.class.number(), refused.size(), micros(refused.at));
     let (address, code, reason) = (text(&refused.client), text(&refused.code), text(&refused.reason));
-    let header = refused.kept_header().map(text);
+    let header = refused.kept_header();
     let sql = "INSERT INTO quarantine (source, class, size, digest, at, client, code, reason, header, body)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     let values: super::Params<'_> =

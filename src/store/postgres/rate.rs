@@ -10,14 +10,17 @@ const LONGEST_US: i64 = 100_000_000_000_000_000;
 /// The generic cell rate algorithm (ITU-T I.371) as one statement on one row, so that instances that ask at the same time are served
 /// one after the other, and by the server's clock, which they share. A number that reaches further than a whole burst into the future
 /// comes from a clock that was set back, or from other limits, and is cut.
-const TAKE: &str = "WITH now AS (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT AS at)
+const TAKE: &str = "WITH asked AS (
+        SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT AS at, $2::BIGINT AS wanted, $3::BIGINT AS interval, $4::BIGINT AS depth
+    )
     INSERT INTO rate AS r (destination, taken_until, granted, asked_at)
-    SELECT $1, at + least($2, $4 / $3) * $3, least($2, $4 / $3), at FROM now
-    ON CONFLICT (destination) DO UPDATE SET
-        granted = least($2, ($4 + excluded.asked_at - least(greatest(r.taken_until, excluded.asked_at), excluded.asked_at + $4)) / $3),
-        taken_until = least(greatest(r.taken_until, excluded.asked_at), excluded.asked_at + $4)
-            + least($2, ($4 + excluded.asked_at - least(greatest(r.taken_until, excluded.asked_at), excluded.asked_at + $4)) / $3) * $3,
-        asked_at = excluded.asked_at
+    SELECT $1, at + least(wanted, depth / interval) * interval, least(wanted, depth / interval), at FROM asked
+    ON CONFLICT (destination) DO UPDATE SET (taken_until, granted, asked_at) = (
+        SELECT until + granted * interval, granted, at FROM (
+            SELECT until, interval, at, least(wanted, (at + depth - until) / interval) AS granted
+            FROM (SELECT *, least(greatest(r.taken_until, at), at + depth) AS until FROM asked) a
+        ) g
+    )
     RETURNING granted, taken_until - asked_at";
 
 impl Postgres {

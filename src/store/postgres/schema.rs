@@ -21,7 +21,8 @@ pub(super) async fn migrate(client: &mut Object) -> Result<()> {
         .batch_execute(
             "CREATE TABLE IF NOT EXISTS leadwire_schema (version BIGINT PRIMARY KEY, made_at TIMESTAMPTZ NOT NULL DEFAULT now())",
         )
-        .await?;
+        .await
+        .map_err(|error| explain(&error))?;
     let version = read_version(&transaction).await?;
     let newest = MIGRATIONS.len();
     if version > newest {

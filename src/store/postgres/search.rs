@@ -141,15 +141,14 @@ fn first(text: &str) -> String {
     text.chars().take(INDEXED).collect()
 }
 
-/// A number that ends with these digits: backwards, it is one that begins with them, and those stand together in the index.
+/// A number whose digits end with these: backwards, they begin with them, and such numbers stand together in the index.
 fn add_phone(conditions: &mut Conditions, digits: &str) {
-    conditions.add("translate(e.phone, ' -+', '') LIKE '%' || ?", Some(digits.to_owned()));
     let begin: String = digits.chars().rev().take(INDEXED_DIGITS).collect();
-    if let Some(end) = after_all_with(&begin) {
-        let column = "left(reverse(translate(e.phone, ' -+', '')), 64) COLLATE \"C\"";
-        conditions.add(&format!("e.phone IS NOT NULL AND {column} >= ?"), Some(begin));
-        conditions.add(&format!("{column} < ?"), Some(end));
-    }
+    let Some(end) = after_all_with(&begin) else { return conditions.texts.push("FALSE".to_owned()) };
+    let column = "left(reverse(regexp_replace(e.phone, '[^0-9]', '', 'g')), 64) COLLATE \"C\"";
+    conditions.add(&format!("e.phone IS NOT NULL AND {column} >= ?"), Some(begin));
+    conditions.add(&format!("{column} < ?"), Some(end));
+    conditions.add("regexp_replace(e.phone, '[^0-9]', '', 'g') LIKE '%' || ?", Some(digits.to_owned()));
 }
 
 /// The first text after all those that begin with these digits. `None` without a digit.

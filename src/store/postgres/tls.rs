@@ -186,17 +186,22 @@ fn words(error: &rustls::Error) -> String {
     }
 }
 
+/// `DnsName("db.example.com")` as `db.example.com`.
+fn plain(name: &str) -> &str {
+    name.split('"').nth(1).unwrap_or(name)
+}
+
 fn words_of_certificate(why: &CertificateError) -> String {
     match why {
         CertificateError::NotValidForNameContext { expected, presented } => format!(
             "the server's certificate is not for the name {}, but for {}; use that name in [store] url, or sslmode=verify-ca with sslrootcert",
             expected.to_str(),
-            presented.join(", "),
+            presented.iter().map(|name| plain(name)).collect::<Vec<_>>().join(", "),
         ),
         CertificateError::NotValidForName => {
             "the server's certificate is for another name; use its name in [store] url, or sslmode=verify-ca with sslrootcert".to_owned()
         }
-        CertificateError::UnknownIssuer => {
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "the server's certificate is signed by none that is trusted; set sslrootcert in [store] url to the file of the authority that signed it".to_owned()
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "the server's certificate has expired; renew it".to_owned(),
@@ -252,7 +257,7 @@ mod tests {
         assert_eq!(verify(&name, &ours.server, "db.example.com"), Ok(()));
         assert!(verify(&chain, &theirs.server, "db.example.com").unwrap_err().contains("set sslrootcert"));
         let told = verify(&name, &ours.server, "elsewhere.example.com").unwrap_err();
-        assert!(told.contains("not for the name elsewhere.example.com, but for"), "{told}");
+        assert!(told.contains("not for the name elsewhere.example.com, but for db.example.com;"), "{told}");
     }
 
     #[test]

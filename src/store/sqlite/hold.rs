@@ -1,7 +1,7 @@
 //! Parking and releasing destinations, and what the store knows of each.
 
 use super::ledger::{COUNT_COLUMNS, read_counts};
-use super::{Sqlite, micros, moment};
+use super::{Sqlite, micros, moment, text};
 use crate::store::{DestinationId, DestinationRow, Error, Hold, Result};
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, Row, params};
@@ -38,12 +38,13 @@ impl Sqlite {
         self.writer
             .write(move |unit| {
                 unit.tally.forget_parked();
+                // One without end ends later than any other.
                 unit.connection
                     .prepare_cached(
                         "UPDATE destination SET hold_reason = ?2, hold_until = ?3, hold_since = coalesce(hold_since, ?4)
-                         WHERE id = ?1 AND (?5 OR hold_since IS NULL OR hold_until < ?3)",
+                         WHERE id = ?1 AND (?5 OR hold_since IS NULL OR hold_until < coalesce(?3, 9223372036854775807))",
                     )?
-                    .execute(params![destination, reason, until.map(micros), micros(now), overrule])?;
+                    .execute(params![destination, text(&reason), until.map(micros), micros(now), overrule])?;
                 Ok(())
             })
             .await

@@ -1,6 +1,6 @@
 //! Taking deliveries to work on, and bringing them back.
 
-use super::{Sqlite, ledger, micros, moment, writer::Unit};
+use super::{Sqlite, ledger, micros, moment, text, writer::Unit};
 use crate::failpoint::Commit;
 use crate::store::{
     Again, AttemptRow, Claimed, DeliveryKey, DestinationId, Ended, Handoff, Leased, Outcome, Result, Settlement, State, places_for,
@@ -58,7 +58,7 @@ impl Sqlite {
             .write_as(Commit::Step, move |unit| {
                 unit.connection
                     .prepare_cached("INSERT OR REPLACE INTO step (event, destination, name, remote_id) VALUES (?1, ?2, ?3, ?4)")?
-                    .execute(params![key.event, key.destination, name, remote_id])?;
+                    .execute(params![key.event, key.destination, text(&name), text(&remote_id)])?;
                 Ok(())
             })
             .await
@@ -178,18 +178,18 @@ fn settle(unit: &mut Unit<'_>, settlement: &Settlement) -> Result<()> {
 fn wait_again(connection: &Connection, key: DeliveryKey, again: &Again, attempt: Option<&AttemptRow>) -> Result<()> {
     connection
         .prepare_cached("UPDATE delivery SET state = 0, not_before = ?3, attempts = ?4, remark = coalesce(?5, remark) WHERE event = ?1 AND destination = ?2 AND state = 1")?
-        .execute(params![key.event, key.destination, micros(again.not_before), again.attempts, attempt.and_then(|attempt| attempt.message.as_ref())])?;
+        .execute(params![key.event, key.destination, micros(again.not_before), again.attempts, attempt.and_then(|attempt| attempt.message.as_deref()).map(text)])?;
     Ok(())
 }
 
 fn end(connection: &Connection, key: DeliveryKey, ended: &Ended, at: Timestamp) -> Result<bool> {
-    let (id, url) = ended.record.as_ref().map_or((None, None), |record| (Some(&record.id), record.url.as_ref()));
+    let (id, url) = ended.record.as_ref().map_or((None, None), |record| (Some(text(&record.id)), record.url.as_deref().map(text)));
     let changed = connection
         .prepare_cached(
             "UPDATE delivery SET state = ?3, ended_at = ?4, attempts = attempts + 1, record_id = coalesce(?5, record_id), record_url = coalesce(?6, record_url), remark = ?7
              WHERE event = ?1 AND destination = ?2 AND state < 3",
         )?
-        .execute(params![key.event, key.destination, ended.state.number(), micros(at), id, url, ended.remark])?;
+        .execute(params![key.event, key.destination, ended.state.number(), micros(at), id, url, ended.remark.as_deref().map(text)])?;
     if changed == 1 {
         ledger::count(connection, key.destination, ended.state, 1)?;
     }
@@ -222,12 +222,12 @@ fn insert_attempt(connection: &Connection, key: DeliveryKey, attempt: &AttemptRo
             key.destination,
             micros(attempt.at),
             attempt.duration_ms,
-            attempt.outcome,
-            attempt.kind,
+            text(&attempt.outcome),
+            attempt.kind.as_deref().map(text),
             attempt.status,
-            attempt.code,
-            attempt.message,
-            attempt.excerpt,
+            attempt.code.as_deref().map(text),
+            attempt.message.as_deref().map(text),
+            attempt.excerpt.as_deref().map(text),
         ])?;
     Ok(())
 }

@@ -20,6 +20,7 @@ use super::{Changes, DestinationId, Error, Kept, LOOK_EVERY, LaneEnd, Leased, Ow
 use crate::failpoint;
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -218,6 +219,7 @@ fn open_reader(path: &Path) -> Result<Connection> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.execute_batch("PRAGMA cache_size = -4096;")?;
+    search::add_functions(&connection)?;
     Ok(connection)
 }
 
@@ -242,6 +244,12 @@ fn register<'a, Id: TryFrom<i64>>(
         numbers.insert(name.clone(), id);
     }
     Ok(numbers)
+}
+
+/// Text as every engine can hold it: PostgreSQL knows no U+0000. Only what people read passes here; in the event itself, which is
+/// JSON, that character is escaped.
+fn text(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) }
 }
 
 /// Microseconds since 1970, as every time is kept.

@@ -1,6 +1,6 @@
 //! Bodies that could not be verified: kept, bounded, never delivered.
 
-use super::{Sqlite, micros, moment, receive};
+use super::{Sqlite, micros, moment, receive, text};
 use crate::store::{NewEvent, QuarantineClass, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Result};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -61,7 +61,7 @@ impl Sqlite {
             .write(move |unit| {
                 Ok(unit
                     .connection
-                    .execute("UPDATE quarantine SET code = ?2, reason = ?3 WHERE id = ?1", params![id, code, reason])
+                    .execute("UPDATE quarantine SET code = ?2, reason = ?3 WHERE id = ?1", params![id, text(&code), text(&reason)])
                     .map(drop)?)
             })
             .await
@@ -105,9 +105,9 @@ fn keep(connection: &Connection, refused: &Refused, digest: &[u8; 32], limits: Q
             size,
             digest,
             micros(refused.at),
-            refused.client,
-            refused.code,
-            refused.reason,
+            text(&refused.client),
+            text(&refused.code),
+            text(&refused.reason),
             header,
             refused.body.as_ref(),
         ])?;

@@ -2,8 +2,10 @@
 
 use super::row::{DELIVERY_COLUMNS, DELIVERY_TABLES, read_delivery};
 use super::{Sqlite, micros, moment};
+use crate::store::model::digits;
 use crate::store::{AttemptRow, DeliveryFilter, DeliveryRow, Error, EventDetail, EventFilter, EventRow, Result, State};
 use leadwire_connector::Event;
+use rusqlite::functions::FunctionFlags;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use uuid::Uuid;
@@ -95,7 +97,8 @@ impl Sqlite {
 fn event_conditions(filter: &EventFilter) -> Conditions {
     let mut conditions = Conditions::default();
     conditions.add("lower(e.email) = lower(?)", filter.email.clone());
-    conditions.add("replace(replace(replace(e.phone, ' ', ''), '-', ''), '+', '') LIKE '%' || ?", filter.last_digits());
+    conditions.add("? <> ''", filter.last_digits());
+    conditions.add("digits(e.phone) LIKE '%' || ?", filter.last_digits());
     conditions.add("e.session_id = ?", filter.session.clone());
     conditions.add("e.source = (SELECT id FROM source WHERE name = ?)", filter.source.clone());
     conditions.add("e.kind = ?", filter.kind.clone());
@@ -114,6 +117,12 @@ pub(super) fn delivery_conditions(filter: &DeliveryFilter) -> Conditions {
     conditions.add("n.name = ?", filter.destination.clone());
     conditions.add("e.received_at >= ?", filter.since.map(micros));
     conditions
+}
+
+/// What the queries here call and SQLite does not bring.
+pub(super) fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
+    connection.create_scalar_function("digits", 1, flags, |context| Ok(context.get::<Option<String>>(0)?.map(|phone| digits(&phone))))
 }
 
 fn read_events(connection: &Connection, mut conditions: Conditions, order: &str, limit: u32) -> Result<Vec<EventRow>> {

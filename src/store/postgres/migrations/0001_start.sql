@@ -166,7 +166,7 @@ CREATE TABLE rate (
 -- For people who search, and for retention. Only the beginning is in an index, since what was received may be of any length. Numbers
 -- are sought by their last digits, so they stand there backwards.
 CREATE INDEX event_email ON event ((lower(left(email, 128) COLLATE "C")), seq) WHERE email IS NOT NULL;
-CREATE INDEX event_phone ON event ((left(reverse(translate(phone, ' -+', '')), 64) COLLATE "C"), seq) WHERE phone IS NOT NULL;
+CREATE INDEX event_phone ON event ((left(reverse(regexp_replace(phone, '[^0-9]', '', 'g')), 64) COLLATE "C"), seq) WHERE phone IS NOT NULL;
 CREATE INDEX event_session ON event ((left(session_id, 128) COLLATE "C"), seq) WHERE session_id IS NOT NULL;
 CREATE INDEX event_received ON event (received_at);
 CREATE INDEX delivery_dead ON delivery (destination, event) WHERE state = 5;

@@ -1,0 +1,398 @@
+//! What a store must be, as simply as it can be said: a list of events in memory.
+
+use jiff::{SignedDuration, Timestamp};
+use leadwire::store::{
+    AttemptRow, Counts, DeliveryFilter, DeliveryRow, DestinationId, EventDetail, EventFilter, EventRow, Hold, NewEvent, Outcome,
+    QuarantineClass, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, State, delivery_id,
+};
+use leadwire_connector::{Kind, Record};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+#[derive(Debug, Default)]
+pub(crate) struct Model {
+    /// In the order of receipt.
+    pub(crate) events: Vec<Kept>,
+    pub(crate) destinations: BTreeMap<DestinationId, Destination>,
+    /// In the order of their coming.
+    pub(crate) quarantine: Vec<Body>,
+    /// Events ever received, by source.
+    pub(crate) received: BTreeMap<String, i64>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Destination {
+    pub(crate) name: String,
+    pub(crate) hold: Option<Hold>,
+    pub(crate) parked_us: i64,
+    pub(crate) made: i64,
+    /// Places left in its lane, and whether fresh deliveries may enter.
+    pub(crate) places: u32,
+    pub(crate) is_open: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) new: NewEvent,
+    pub(crate) duplicates: i64,
+    pub(crate) deliveries: BTreeMap<DestinationId, Delivery>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    pub(crate) state: State,
+    pub(crate) attempts: u32,
+    pub(crate) not_before: Timestamp,
+    pub(crate) clock_start: Timestamp,
+    pub(crate) parked_base_us: i64,
+    pub(crate) ended_at: Option<Timestamp>,
+    pub(crate) record: Option<Record>,
+    pub(crate) remark: Option<String>,
+    pub(crate) tries: BTreeMap<Timestamp, AttemptRow>,
+    pub(crate) steps: BTreeMap<String, String>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Body {
+    pub(crate) refused: Refused,
+    pub(crate) times: i64,
+}
+
+fn micros(at: Timestamp) -> i64 {
+    at.as_microsecond()
+}
+
+impl Destination {
+    /// How long it had been parked in all at this moment.
+    fn parked_at(&self, now: Timestamp) -> i64 {
+        self.parked_us + self.hold.as_ref().map_or(0, |hold| (micros(now) - micros(hold.since)).max(0))
+    }
+
+    fn enter(&mut self) -> bool {
+        let enters = self.is_open && self.places > 0;
+        self.places -= u32::from(enters);
+        enters
+    }
+}
+
+/// Receiving, and what becomes of deliveries.
+impl Model {
+    pub(crate) fn receive(&mut self, news: &[NewEvent]) -> Vec<Received> {
+        news.iter().map(|new| self.receive_one(new)).collect()
+    }
+
+    fn receive_one(&mut self, new: &NewEvent) -> Received {
+        let same = |kept: &&mut Kept| kept.new.content_key == new.content_key && kept.new.event.source == new.event.source;
+        if let Some(first) = self.events.iter_mut().find(same) {
+            first.duplicates += 1;
+            return Received::Duplicate;
+        }
+        *self.received.entry(new.event.source.clone()).or_default() += 1;
+        let deliveries = new.destinations.iter().map(|id| (*id, self.bear(*id, new))).collect();
+        self.events.push(Kept { new: new.clone(), duplicates: 0, deliveries });
+        Received::New
+    }
+
+    fn bear(&mut self, id: DestinationId, new: &NewEvent) -> Delivery {
+        let is_blocked = self.is_pending(id, new.person_key);
+        let destination = self.destinations.get_mut(&id).unwrap();
+        destination.made += 1;
+        let state = match is_blocked {
+            true => State::Blocked,
+            false if destination.enter() => State::Leased,
+            false => State::Waiting,
+        };
+        let at = new.event.received_at;
+        Delivery {
+            state,
+            attempts: 0,
+            not_before: at,
+            clock_start: at,
+            parked_base_us: destination.parked_at(at),
+            ended_at: None,
+            record: None,
+            remark: None,
+            tries: BTreeMap::new(),
+            steps: BTreeMap::new(),
+        }
+    }
+
+    fn is_pending(&self, id: DestinationId, person: Option<[u8; 16]>) -> bool {
+        let is_pending = |kept: &Kept| kept.deliveries.get(&id).is_some_and(|delivery| delivery.state.is_pending());
+        person.is_some() && self.events.iter().any(|kept| kept.new.person_key == person && is_pending(kept))
+    }
+
+    pub(crate) fn delivery(&mut self, event: Uuid, destination: DestinationId) -> &mut Delivery {
+        let kept = self.events.iter_mut().find(|kept| kept.new.event.id == event).unwrap();
+        kept.deliveries.get_mut(&destination).unwrap()
+    }
+
+    /// The events whose deliveries are leased now, in order, and when the next one that waits is due.
+    pub(crate) fn claim(&mut self, id: DestinationId, limit: u32, now: Timestamp) -> (Vec<Uuid>, Option<Timestamp>) {
+        let mut due: Vec<(Timestamp, Uuid)> = self.waiting(id).filter(|(not_before, _)| *not_before <= now).collect();
+        // Stable: among those due at the same time, the order of receipt.
+        due.sort_by_key(|(not_before, _)| *not_before);
+        due.truncate(limit as usize);
+        for (_, event) in &due {
+            self.delivery(*event, id).state = State::Leased;
+        }
+        (due.into_iter().map(|(_, event)| event).collect(), self.next_due(id))
+    }
+
+    fn waiting(&self, id: DestinationId) -> impl Iterator<Item = (Timestamp, Uuid)> {
+        let waits = move |kept: &Kept| {
+            let delivery = kept.deliveries.get(&id).filter(|delivery| delivery.state == State::Waiting);
+            delivery.map(|delivery| (delivery.not_before, kept.new.event.id))
+        };
+        self.events.iter().filter_map(waits)
+    }
+
+    pub(crate) fn next_due(&self, id: DestinationId) -> Option<Timestamp> {
+        self.waiting(id).map(|(not_before, _)| not_before).min()
+    }
+
+    pub(crate) fn settle(&mut self, event: Uuid, id: DestinationId, outcome: &Outcome, at: Timestamp, attempt: Option<&AttemptRow>) {
+        let delivery = self.delivery(event, id);
+        if let Some(attempt) = attempt {
+            delivery.tries.insert(attempt.at, attempt.clone());
+        }
+        match outcome {
+            Outcome::Again(again) => {
+                delivery.state = State::Waiting;
+                delivery.not_before = again.not_before;
+                delivery.attempts = again.attempts;
+                delivery.remark = attempt.and_then(|attempt| attempt.message.clone()).or(delivery.remark.take());
+            }
+            Outcome::Ended(ended) => {
+                delivery.state = ended.state;
+                delivery.ended_at = Some(at);
+                delivery.attempts += 1;
+                delivery.record = ended.record.clone().or(delivery.record.take());
+                delivery.remark.clone_from(&ended.remark);
+                self.unblock(event, id, at);
+            }
+        }
+    }
+
+    /// The person's oldest pending delivery goes next.
+    fn unblock(&mut self, event: Uuid, id: DestinationId, now: Timestamp) {
+        let person = self.events.iter().find(|kept| kept.new.event.id == event).unwrap().new.person_key;
+        let parked = self.destinations[&id].parked_at(now);
+        let same = self.events.iter_mut().filter(|kept| person.is_some() && kept.new.person_key == person);
+        let next = same.filter_map(|kept| kept.deliveries.get_mut(&id)).find(|delivery| delivery.state.is_pending());
+        if let Some(delivery) = next.filter(|delivery| delivery.state == State::Blocked) {
+            delivery.state = State::Waiting;
+            delivery.clock_start = now;
+            delivery.parked_base_us = parked;
+        }
+    }
+
+    pub(crate) fn replay(&mut self, event: Uuid, id: DestinationId, now: Timestamp) {
+        let person = self.events.iter().find(|kept| kept.new.event.id == event).unwrap().new.person_key;
+        let state = if self.is_pending(id, person) { State::Blocked } else { State::Waiting };
+        let parked_base_us = self.destinations[&id].parked_at(now);
+        let delivery = self.delivery(event, id);
+        *delivery = Delivery {
+            state,
+            attempts: 0,
+            not_before: now,
+            clock_start: now,
+            parked_base_us,
+            ended_at: None,
+            record: delivery.record.take(),
+            remark: delivery.remark.take(),
+            tries: std::mem::take(&mut delivery.tries),
+            steps: std::mem::take(&mut delivery.steps),
+        };
+    }
+
+    pub(crate) fn remove_ended(&mut self, cutoff: Timestamp) -> usize {
+        let before = self.events.len();
+        let is_over = |delivery: &Delivery| matches!(delivery.state, State::Delivered | State::Skipped);
+        self.events.retain(|kept| {
+            let event = &kept.new.event;
+            let was_routed = !kept.deliveries.is_empty() || event.kind == Kind::Test;
+            !(event.received_at < cutoff && was_routed && kept.deliveries.values().all(is_over))
+        });
+        before - self.events.len()
+    }
+}
+
+/// Holds.
+impl Model {
+    pub(crate) fn hold(&mut self, id: DestinationId, reason: &str, until: Option<Timestamp>, now: Timestamp, by_attempt: bool) {
+        let destination = self.destinations.get_mut(&id).unwrap();
+        let since = destination.hold.as_ref().map_or(now, |hold| hold.since);
+        // One without end ends later than any other.
+        let stays = |hold: &Hold| hold.until.is_none_or(|end| until.is_some_and(|until| until <= end));
+        if !(by_attempt && destination.hold.as_ref().is_some_and(stays)) {
+            destination.hold = Some(Hold { reason: reason.to_owned(), since, until });
+        }
+    }
+
+    pub(crate) fn resume(&mut self, id: DestinationId, now: Timestamp, only_expired: bool) -> bool {
+        let destination = self.destinations.get_mut(&id).unwrap();
+        let parked_us = destination.parked_at(now);
+        let ends = |hold: &mut Hold| !only_expired || hold.until.is_some_and(|until| until <= now);
+        let ended = destination.hold.take_if(ends).is_some();
+        if ended {
+            destination.parked_us = parked_us;
+        }
+        ended
+    }
+
+    pub(crate) fn credit_outage(&mut self, id: DestinationId, outage: SignedDuration) {
+        self.destinations.get_mut(&id).unwrap().parked_us += i64::try_from(outage.as_micros()).unwrap().max(0);
+    }
+
+    pub(crate) fn counts(&self, id: DestinationId) -> Counts {
+        let mut counts = Counts::default();
+        for delivery in self.events.iter().filter_map(|kept| kept.deliveries.get(&id)) {
+            *match delivery.state {
+                State::Waiting | State::Leased | State::Blocked => &mut counts.pending,
+                State::Delivered => &mut counts.delivered,
+                State::Skipped => &mut counts.skipped,
+                State::Dead => &mut counts.dead,
+                State::Erased => &mut counts.erased,
+            } += 1;
+        }
+        counts
+    }
+}
+
+/// The quarantine.
+impl Model {
+    pub(crate) fn quarantine(&mut self, refused: Refused, limits: QuarantineLimits) -> Quarantined {
+        let same = |body: &&mut Body| {
+            (&body.refused.source, &body.refused.header, &body.refused.body) == (&refused.source, &refused.header, &refused.body)
+        };
+        if let Some(body) = self.quarantine.iter_mut().find(same).filter(|body| body.refused.class as u8 >= refused.class as u8) {
+            body.times += 1;
+            body.refused.at = refused.at;
+            return Quarantined::Kept { pushed_out: 0 };
+        }
+        let Some(pushed_out) = self.make_room(&refused, limits) else { return Quarantined::Full };
+        self.quarantine.retain_mut(|body| !same(&body));
+        self.quarantine.push(Body { refused, times: 1 });
+        Quarantined::Kept { pushed_out }
+    }
+
+    fn make_room(&mut self, refused: &Refused, limits: QuarantineLimits) -> Option<u32> {
+        let is_hopeless = refused.class == QuarantineClass::Hopeless;
+        let most = i64::try_from(limits.max_bytes).unwrap() / if is_hopeless { 16 } else { 1 };
+        let same = |body: &Body| body.refused.source == refused.source && body.refused.class == refused.class;
+        let total = |bodies: &[Body]| bodies.iter().filter(|body| same(body)).map(|body| size(&body.refused)).sum::<i64>();
+        let over = total(&self.quarantine) + size(refused) > most;
+        if over && (refused.class == QuarantineClass::Promised || size(refused) > most) {
+            return None;
+        }
+        let mut pushed_out = 0;
+        while total(&self.quarantine) + size(refused) > most {
+            let in_class = self.quarantine.iter().enumerate().filter(|(_, body)| same(body));
+            let (largest, _) = in_class.max_by_key(|(_, body)| size(&body.refused))?;
+            self.quarantine.remove(largest);
+            pushed_out += 1;
+        }
+        Some(pushed_out)
+    }
+
+    pub(crate) fn purge(&mut self, source: Option<&str>, before: Option<Timestamp>, with_promised: bool) -> usize {
+        let count = self.quarantine.len();
+        self.quarantine.retain(|Body { refused, .. }| {
+            let is_meant = source.is_none_or(|source| source == refused.source) && before.is_none_or(|before| refused.at < before);
+            !(is_meant && (with_promised || refused.class != QuarantineClass::Promised))
+        });
+        count - self.quarantine.len()
+    }
+
+    /// Newest first, without their numbers.
+    pub(crate) fn quarantined(&self, source: Option<&str>, limit: u32) -> Vec<QuarantineRow> {
+        let meant = self.quarantine.iter().rev().filter(|body| source.is_none_or(|source| source == body.refused.source));
+        meant.take(limit as usize).map(quarantine_row).collect()
+    }
+}
+
+/// All that a row takes, about.
+fn size(refused: &Refused) -> i64 {
+    i64::try_from(refused.body.len() + refused.header.as_ref().map_or(0, String::len) + 512).unwrap()
+}
+
+fn quarantine_row(body: &Body) -> QuarantineRow {
+    let Refused { source, at, client, code, reason, header, .. } = body.refused.clone();
+    QuarantineRow { id: 0, source, at, client, times: body.times, size: size(&body.refused), code, reason, header }
+}
+
+/// For people.
+impl Model {
+    fn row(&self, kept: &Kept, id: DestinationId, delivery: &Delivery) -> DeliveryRow {
+        let (event, name) = (kept.new.event.id, &self.destinations[&id].name);
+        DeliveryRow {
+            id: delivery_id(event, name),
+            event,
+            destination: name.clone(),
+            state: delivery.state,
+            attempts: delivery.attempts,
+            received_at: kept.new.event.received_at,
+            not_before: (delivery.state == State::Waiting).then_some(delivery.not_before),
+            ended_at: delivery.ended_at,
+            record: delivery.record.clone(),
+            remark: delivery.remark.clone(),
+        }
+    }
+
+    fn rows(&self, kept: &Kept) -> Vec<DeliveryRow> {
+        kept.deliveries.iter().map(|(id, delivery)| self.row(kept, *id, delivery)).collect()
+    }
+
+    pub(crate) fn deliveries(&self, filter: &DeliveryFilter) -> Vec<DeliveryRow> {
+        let matches = |row: &DeliveryRow| {
+            (filter.states.is_empty() || filter.states.contains(&row.state))
+                && filter.destination.as_ref().is_none_or(|name| *name == row.destination)
+                && filter.since.is_none_or(|since| row.received_at >= since)
+        };
+        self.events.iter().rev().flat_map(|kept| self.rows(kept)).filter(matches).take(filter.limit as usize).collect()
+    }
+
+    fn event_row(&self, kept: &Kept) -> EventRow {
+        EventRow { event: (*kept.new.event).clone(), duplicates: kept.duplicates, deliveries: self.rows(kept) }
+    }
+
+    pub(crate) fn events(&self, filter: &EventFilter) -> Vec<EventRow> {
+        let matching = self.events.iter().rev().filter(|kept| matches(filter, kept));
+        matching.take(filter.limit as usize).map(|kept| self.event_row(kept)).collect()
+    }
+
+    /// Attempts and steps in the order of their times and names.
+    pub(crate) fn detail(&self, kept: &Kept) -> EventDetail {
+        let (mut attempts, mut steps) = (Vec::new(), Vec::new());
+        for (id, delivery) in &kept.deliveries {
+            let name = &self.destinations[id].name;
+            attempts.extend(delivery.tries.values().map(|row| (name.clone(), row.clone())));
+            steps.extend(delivery.steps.iter().map(|(step, remote)| (name.clone(), step.clone(), remote.clone())));
+        }
+        attempts.sort_by(|(a, one), (b, other)| (one.at, a).cmp(&(other.at, b)));
+        steps.sort();
+        EventDetail { row: self.event_row(kept), attempts, steps }
+    }
+}
+
+fn matches(filter: &EventFilter, kept: &Kept) -> bool {
+    let event = &kept.new.event;
+    let has = |wanted: &Option<String>, given: Option<&str>| wanted.as_ref().is_none_or(|wanted| given == Some(wanted));
+    let person = &event.person;
+    filter.email.as_ref().is_none_or(|wanted| person.email.as_ref().is_some_and(|email| email.eq_ignore_ascii_case(wanted)))
+        && filter.phone.as_ref().is_none_or(|wanted| person.phone.as_ref().is_some_and(|phone| is_phone(phone, wanted)))
+        && has(&filter.session, event.session_id.as_deref())
+        && has(&filter.source, Some(&event.source))
+        && has(&filter.kind, Some(event.kind.as_str()))
+        && filter.since.is_none_or(|since| event.received_at >= since)
+        && filter.until.is_none_or(|until| event.received_at < until)
+        && !(filter.unrouted && (!kept.deliveries.is_empty() || event.kind == Kind::Test))
+}
+
+/// Whether the digits of a phone end in those that are wanted, which people write with or without leading zeros.
+fn is_phone(phone: &str, wanted: &str) -> bool {
+    let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+    let wanted = digits(wanted).trim_start_matches('0').to_owned();
+    !wanted.is_empty() && digits(phone).ends_with(&wanted)
+}
