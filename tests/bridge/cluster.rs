@@ -115,19 +115,17 @@ async fn a_database_that_is_restarted_or_hangs_under_load_costs_nothing() {
     trial.driver.pace(Duration::from_millis(10));
     trial.driver.aim(&[&bridges[0].url, &bridges[1].url]);
     trial.driver.start();
-    let faults: [(&str, fn(&Server)); 2] = [("fast", Server::stop_fast), ("immediate", Server::stop_immediate)];
-    for (manner, stop) in faults {
+    for stop in [Server::stop_fast, Server::stop_immediate] {
         answered(&trial, 30).await;
         stop(&server);
         server.start();
-        answered(&trial, 30).await;
-        eprintln!("{manner}: {} answered", trial.driver.answered());
     }
+    answered(&trial, 30).await;
     server.pause();
     tokio::time::sleep(PAST_THE_LEASE).await;
     server.resume();
     answered(&trial, 30).await;
-    // A server that lost its connections to both may let either look dead, so that leases are taken over; what was sent is not sent again.
+    // No outage of the server makes a bridge look dead, so nothing was taken over, and nothing is sent twice.
     trial.end(&bridges[0]).await;
     for bridge in bridges {
         bridge.terminate();

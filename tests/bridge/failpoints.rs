@@ -73,7 +73,7 @@ fn no_fault_at_any_place_breaks_a_promise_on_sqlite() {
 /// After each abort its deliveries are taken over, which takes some seconds: each fault strikes early or later, in turn.
 #[test]
 fn no_fault_at_any_place_breaks_a_promise_on_postgresql() {
-    let turn = usize::from(seed() % 2 == 0);
+    let turn = usize::from(seed().is_multiple_of(2));
     play_all(rounds(Store::Postgres).into_iter().skip(turn).step_by(TIMES.len()).collect(), 6);
 }
 

@@ -4,7 +4,7 @@
 
 use super::Sqlite;
 use crate::store::{
-    Claimed, DeliveryFilter, DestinationId, Ended, Handoff, LaneEnd, Leased, NewEvent, Outcome, Received, Room, Settlement, State,
+    Again, Claimed, DeliveryFilter, DestinationId, Ended, Handoff, LaneEnd, Leased, NewEvent, Outcome, Received, Room, Settlement, State,
 };
 use jiff::{SignedDuration, Timestamp};
 use leadwire_connector::Event;
