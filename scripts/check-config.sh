@@ -4,9 +4,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 leadwire=${LEADWIRE:-target/debug/leadwire}
 
-# A secret of its own for each name, in the form of a Standard Webhooks key, which is the only one that has a form.
+# A secret of its own for each name: a URL of a database where the name says so, otherwise in the form of a Standard Webhooks key.
 while IFS= read -r name; do
-    export "$name=whsec_$(printf '%-32.32s' "$name" | base64)"
+    case $name in
+    *_URL) export "$name=postgres://leadwire:secret@db.example.com/leadwire" ;;
+    *) export "$name=whsec_$(printf '%-32.32s' "$name" | base64)" ;;
+    esac
 done < <(grep -rhoE 'env = "[A-Z0-9_]+"' config | cut -d '"' -f 2 | sort -u)
 
 failed=0

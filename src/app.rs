@@ -7,15 +7,15 @@ use crate::deliver::{self, Backoff, Deliverer, LaneLimits, Policy};
 use crate::normalize::{self, Profile};
 use crate::receive::{self, Budget, Intake, Receiver, SourceGate, reverify};
 use crate::route::Rules;
-use crate::store::{self, Ownership, QuarantineLimits, Store};
-use crate::telemetry::Health;
+use crate::store::{self, Keeper, Ownership, QuarantineLimits, Spool, Store};
+use crate::telemetry::{Health, Refusals};
 use crate::verify::{SigningKey, Tolerance};
 use actix_web::dev::ServerHandle;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use leadwire_connector::http::HttpSettings;
 use leadwire_connector::{
-    Build, BuildContext, Connector, Delivery, DeliveryError, ErrorKind, Event, PreviewRequest, Receipt, Report, Steps,
+    Build, BuildContext, Connector, Delivery, DeliveryError, Erased, ErrorKind, Event, Kept, PreviewRequest, Receipt, Report, Steps,
 };
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -30,6 +30,15 @@ const TIDY_EVERY: Duration = Duration::from_secs(600);
 const BEAT_EVERY: Duration = Duration::from_secs(60);
 /// Deliveries held in memory by all lanes together, at most.
 const MEMORY_WINDOW: usize = 16_384;
+
+/// How long a start waits for a store that is locked or cannot be reached, and how often it looks. Machines start in any order, and a
+/// supervisor that restarts in a loop tells less than one line of ours.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+const START_LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a stop waits for a sick store to note it. Without the note, the next start goes by the last sign of life.
+const SIGN_OFF: Duration = Duration::from_secs(5);
+/// How long verifying the quarantine again waits after the store failed.
+const REVERIFY_AGAIN: Duration = Duration::from_secs(5);
 
 /// Why the bridge did not start.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +65,7 @@ pub struct Bridge {
     showing: (ServerHandle, JoinHandle<std::io::Result<()>>),
     deliverer: Deliverer,
     tidy: JoinHandle<()>,
+    keeping: JoinHandle<()>,
     shutdown_timeout: Duration,
     _ownership: Ownership,
 }
@@ -70,6 +80,28 @@ pub async fn open_store(settings: &Settings) -> store::Result<Store> {
         StoreUrl::Sqlite(path) => Store::sqlite(path, sources, destinations),
         StoreUrl::Postgres(url) => Store::postgres(url.expose(), sources, destinations).await,
     }
+}
+
+/// Opens store and spool for the bridge, and waits for what is unavailable.
+async fn open_patiently(settings: &Settings) -> store::Result<(Store, Ownership, Option<Spool>)> {
+    let began = tokio::time::Instant::now();
+    loop {
+        match open_all(settings).await {
+            Err(store::Error::Unavailable(reason)) if began.elapsed() < START_PATIENCE => {
+                tracing::warn!("not started yet, trying again for up to {} s: {reason}", START_PATIENCE.as_secs());
+                tokio::time::sleep(START_LOOK_EVERY).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+async fn open_all(settings: &Settings) -> store::Result<(Store, Ownership, Option<Spool>)> {
+    let store = open_store(settings).await?;
+    let ownership = store.take_ownership().await?;
+    let max_bytes = settings.store.spool_max_bytes;
+    let spool = settings.store.spool.as_ref().map(|folder| Spool::open(folder, max_bytes)).transpose()?;
+    Ok((store, ownership, spool))
 }
 
 /// The sources and routes of these settings, with the destinations' numbers in this store.
@@ -102,8 +134,7 @@ impl Bridge {
     /// # Errors
     /// When the store or an address cannot be used; nothing runs then.
     pub async fn start(mut settings: Settings) -> Result<Self, StartError> {
-        let store = open_store(&settings).await?;
-        let ownership = store.take_ownership().await?;
+        let (store, ownership, spool) = open_patiently(&settings).await?;
         let listener = receive::bind(settings.server.listen)?;
         let console_listener = receive::bind(settings.console.listen)?;
         let (address, console_address) = (listener.local_addr()?, console_listener.local_addr()?);
@@ -112,22 +143,26 @@ impl Bridge {
         // The tables of phone numbers take a moment, which the first lead should not wait for.
         tokio::task::spawn_blocking(normalize::warm_up);
         let health = Arc::new(Health::default());
+        let refusals = Arc::new(Refusals::default());
         let quarantine = QuarantineLimits { max_bytes: settings.store.quarantine_max_bytes };
+        let keeper = Keeper::new(store.clone(), spool, quarantine, settings.destinations.keys());
         let deliverer = Deliverer::start(&store, build_destinations(&mut settings, &store)).await?;
         let receiver = Receiver {
             intake: Arc::clone(&intake),
-            store: store.clone(),
-            quarantine,
+            keeper: keeper.clone(),
             trusted_proxies: settings.server.trusted_proxies.clone(),
             request_timeout: settings.server.request_timeout,
             health: Arc::clone(&health),
             budget: Budget::default(),
+            refusals: Arc::clone(&refusals),
         };
         let server = receive::listen(receiver, listener, &listen_limits(&settings))?;
         let receiving = (server.handle(), tokio::spawn(server));
         let console = Console {
             store: store.clone(),
+            keeper: keeper.clone(),
             health: Arc::clone(&health),
+            refusals,
             lanes: deliverer.statuses(),
             token: settings.console.token.as_ref().map(|token| token.expose().to_owned()),
             sources: settings.sources.iter().map(|(name, source)| (name.clone(), !source.signing_keys.is_empty())).collect(),
@@ -145,6 +180,7 @@ impl Bridge {
             showing,
             deliverer,
             tidy,
+            keeping: keeper.start(),
             shutdown_timeout,
             _ownership: ownership,
         })
@@ -164,11 +200,13 @@ impl Bridge {
             self.deliverer.stopped().await;
         };
         let is_settled = tokio::time::timeout(self.shutdown_timeout, drained).await.is_ok();
+        // Only now: what was being received may have needed it. What is left in the spool is brought over at the next start.
+        self.keeping.abort();
         let (handle, task) = self.showing;
         handle.stop(false).await;
         let _ = task.await;
         // When the next bridge starts, the time until then does not count for deliveries.
-        let _ = self.store.sign_off(Timestamp::now()).await;
+        let _ = tokio::time::timeout(SIGN_OFF, self.store.sign_off(Timestamp::now())).await;
         is_settled
     }
 }
@@ -249,6 +287,22 @@ impl LateConnector {
     }
 }
 
+impl LateConnector {
+    /// The same destination, not set up yet.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self { settings: Arc::clone(&self.settings), context: self.context.clone(), built: Arc::default() }
+    }
+
+    /// What is kept on our side and `wanted` says yes to; sets nothing up.
+    ///
+    /// # Errors
+    /// What is in the way, in a sentence for a person.
+    pub fn kept(&self, wanted: &dyn Fn(&Kept) -> bool) -> Result<Vec<Kept>, String> {
+        self.settings.kept(&self.context, wanted)
+    }
+}
+
 #[async_trait]
 impl Connector for LateConnector {
     async fn deliver(&self, delivery: &Delivery, steps: &mut Steps<'_>) -> Result<Receipt, DeliveryError> {
@@ -262,6 +316,10 @@ impl Connector for LateConnector {
         }
     }
 
+    async fn erase(&self, deliveries: &[String]) -> Result<Erased, DeliveryError> {
+        self.get().await?.erase(deliveries).await
+    }
+
     fn preview(&self, event: &Event) -> Result<Vec<PreviewRequest>, DeliveryError> {
         self.settings.build(&self.context).map_err(|reason| DeliveryError::retry(ErrorKind::Configuration, reason))?.preview(event)
     }
@@ -270,18 +328,7 @@ impl Connector for LateConnector {
 /// At the start, bodies that a new key verifies are admitted; then, for ever, what is old enough is removed.
 async fn tidy(store: Store, intake: Arc<Intake>, retention: Option<Duration>, quarantine_max_age: Duration) {
     for name in intake.sources.keys() {
-        match reverify(&intake, &store, name, || {}).await {
-            Ok(report) if report.admitted > 0 => {
-                tracing::info!(
-                    source = name,
-                    admitted = report.admitted,
-                    events = report.events,
-                    "quarantined bodies verify now and are delivered"
-                );
-            }
-            Ok(_) => {}
-            Err(error) => tracing::error!(source = name, "the quarantine was not verified again: {error}"),
-        }
+        reverify_patiently(&store, &intake, name).await;
     }
     loop {
         if let Err(error) = remove_old(&store, retention, quarantine_max_age).await {
@@ -292,6 +339,26 @@ async fn tidy(store: Store, intake: Arc<Intake>, retention: Option<Duration>, qu
             if let Err(error) = store.beat(Timestamp::now()).await {
                 tracing::error!("the store did not take a sign of life: {error}");
             }
+        }
+    }
+}
+
+/// Until it is done: a store that is sick at this moment must not leave admitted leads in the quarantine until the next start.
+async fn reverify_patiently(store: &Store, intake: &Intake, name: &str) {
+    loop {
+        match reverify(intake, store, name, || {}).await {
+            Ok(report) => {
+                if report.admitted > 0 {
+                    let (admitted, events) = (report.admitted, report.events);
+                    tracing::info!(source = name, admitted, events, "quarantined bodies verify now and are delivered");
+                }
+                return;
+            }
+            Err(store::Error::Unavailable(reason)) => {
+                tracing::error!(source = name, "the quarantine was not verified again; trying again: {reason}");
+                tokio::time::sleep(REVERIFY_AGAIN).await;
+            }
+            Err(error) => return tracing::error!(source = name, "the quarantine was not verified again: {error}"),
         }
     }
 }

@@ -115,6 +115,9 @@ fn deliveries(row: &EventRow) -> String {
 }
 
 fn who(row: &EventRow) -> String {
+    if row.erased_at.is_some() {
+        return "erased".to_owned();
+    }
     let person = &row.event.person;
     let session = || row.event.session_id.as_ref().map(|id| format!("session {id}"));
     person.full_name().or_else(|| person.email.clone()).or_else(|| person.phone.clone()).or_else(session).unwrap_or_default()
@@ -135,6 +138,7 @@ fn describe(detail: &EventDetail) -> String {
             lines.push(format!("  {name:<12}{}", plain(&value)));
         }
     };
+    field("erased", detail.row.erased_at.map(|at| format!("its person was erased at {}; nothing of them is left here", time::long(at))));
     field("name", event.person.full_name());
     field("e-mail", event.person.email.clone());
     field("phone", event.person.phone.clone());

@@ -10,6 +10,7 @@ mod demo;
 mod events;
 mod hold;
 mod id;
+mod person;
 mod quarantine;
 mod replay;
 mod run;
@@ -64,6 +65,8 @@ enum Command {
     Resume(hold::ResumeArgs),
     /// List, verify again or purge bodies that could not be verified.
     Quarantine(quarantine::QuarantineArgs),
+    /// Export everything that is held of a person, or erase it.
+    Person(person::PersonArgs),
     /// Prove that every event and delivery is accounted for.
     Audit,
     /// List the kinds of destination this program knows, or show the configuration reference of one.
@@ -180,6 +183,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Hold(args) => hold::hold(args, context).await,
         Command::Resume(args) => hold::resume(args, context).await,
         Command::Quarantine(args) => quarantine::run(args, context).await,
+        Command::Person(args) => Box::pin(person::run(args, context)).await,
         Command::Audit => audit::run(context).await,
         Command::Connectors(args) => connectors::run(&args, context),
         Command::Simulate(args) => Box::pin(simulate::run(args, context)).await,

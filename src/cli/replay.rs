@@ -1,7 +1,7 @@
 //! `leadwire replay`: deliver again what has ended.
 
 use super::id::{self, Id};
-use super::show::{line, note};
+use super::show::{ask, line, note};
 use super::{Context, Failure, time};
 use crate::store::{DeliveryFilter, DeliveryKey, EventRow, State, Store};
 use clap::ValueEnum;
@@ -9,7 +9,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use serde_json::json;
 use std::collections::{BTreeSet, HashSet};
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 /// Deliveries made pending in one transaction.
@@ -67,7 +66,9 @@ pub(super) async fn run(args: ReplayArgs, context: &Context) -> Result<(), Failu
     if args.dry_run || keys.is_empty() {
         return report(context, keys.len(), 0);
     }
-    if !args.yes && !confirm(keys.len())? {
+    let count = keys.len();
+    let without_terminal = format!("this replays {count} deliveries; add --yes to do it without being asked");
+    if !args.yes && !ask(&format!("Replay {count} deliveries?"), &without_terminal)? {
         return Err(Failure::Failed("nothing was replayed".to_owned()));
     }
     let replayed = replay(&store, &keys, args.per_second.max(1)).await?;
@@ -143,16 +144,6 @@ fn instead(states: &BTreeSet<State>) -> String {
     let ended = EndedArg::value_variants().iter().map(|ended| ended.state()).filter(|state| states.contains(state));
     let options: Vec<String> = ended.map(|state| format!("--state {}", state.as_str())).collect();
     if options.is_empty() { found } else { format!("{found}; add {} to send them again", options.join(" or ")) }
-}
-
-fn confirm(count: usize) -> Result<bool, Failure> {
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::Usage(format!("this replays {count} deliveries; add --yes to do it without being asked")));
-    }
-    write!(std::io::stderr(), "Replay {count} deliveries? [y/N] ").map_err(|_| Failure::Silent)?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).map_err(|_| Failure::Silent)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// What was replayed before an interruption is pending and is not found again, so running the command once more goes on.

@@ -15,7 +15,11 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     }
     let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
     let urls = Urls::of(&settings);
-    let bridge = Bridge::start(settings).await.map_err(|error| Failure::Failed(error.to_string()))?;
+    // A start may wait for its store, and must end when it is told to.
+    let bridge = tokio::select! {
+        started = Bridge::start(settings) => started.map_err(|error| Failure::Failed(error.to_string()))?,
+        () = either(&mut interrupt, &mut terminate) => return Err(Failure::Failed("stopped before it had started".to_owned())),
+    };
     urls.announce(&bridge);
     either(&mut interrupt, &mut terminate).await;
     note("leadwire: stopping; a second signal stops at once");

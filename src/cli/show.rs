@@ -3,7 +3,7 @@
 use super::Failure;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width};
-use std::io::{ErrorKind, Write as _};
+use std::io::{BufRead as _, ErrorKind, IsTerminal as _, Write as _};
 use uuid::Uuid;
 
 /// Space between columns.
@@ -24,6 +24,20 @@ pub(super) fn line(text: &str) -> Result<(), Failure> {
 /// Tells on standard error what is no result. That nobody reads it is no reason to stop.
 pub(super) fn note(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Asks on standard error, and takes anything but yes for no.
+///
+/// # Errors
+/// `Usage` with `without_terminal` when there is nobody to ask.
+pub(super) fn ask(question: &str, without_terminal: &str) -> Result<bool, Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::Usage(without_terminal.to_owned()));
+    }
+    write!(std::io::stderr(), "{question} [y/N] ").map_err(|_| Failure::Silent)?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).map_err(|_| Failure::Silent)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// Prints rows under a heading, fitted to the terminal; without rows, says that there are none.

@@ -12,6 +12,7 @@ mod routes;
 mod sections;
 mod settings;
 mod shown;
+mod spool;
 mod values;
 
 pub use diagnostics::{Diagnostic, Diagnostics, Excerpt, Place};

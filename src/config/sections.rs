@@ -2,6 +2,7 @@
 
 use super::reader::Reader;
 use super::settings::{Console, Delivery, Log, Server, Source, Store, StoreUrl};
+use super::spool;
 use crate::store::has_postgres_password;
 use leadwire_connector::settings::Secret;
 use std::collections::BTreeMap;
@@ -73,6 +74,7 @@ pub(super) fn store(reader: &mut Reader<'_>) -> Store {
     {
         reader.warn(&["store", "url"], "the password of the database stands in the file itself", LITERAL);
     }
+    spool::check(reader, &store);
     store
 }
 

@@ -121,6 +121,12 @@ pub struct Store {
     /// How long a quarantined body is kept.
     #[serde(deserialize_with = "values::period")]
     pub quarantine_max_age: Duration,
+    /// A folder, on another volume than the store, that takes what is received while the store is sick; `None` is none.
+    #[serde(deserialize_with = "values::some_folder")]
+    pub spool: Option<PathBuf>,
+    /// All records of the spool together.
+    #[serde(deserialize_with = "values::size")]
+    pub spool_max_bytes: u64,
 }
 
 impl Default for Store {
@@ -130,6 +136,8 @@ impl Default for Store {
             retention: None,
             quarantine_max_bytes: 256 << 20,
             quarantine_max_age: Duration::from_hours(30 * 24),
+            spool: None,
+            spool_max_bytes: 1 << 30,
         }
     }
 }

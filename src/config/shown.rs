@@ -7,7 +7,7 @@ use leadwire_connector::settings::Fault;
 pub(super) const DOTS: &str = "\"••••\"";
 
 /// The keys of the bridge whose values are no secrets.
-pub(super) const HARMLESS: [&str; 34] = [
+pub(super) const HARMLESS: [&str; 36] = [
     "listen",
     "trusted_proxies",
     "workers",
@@ -18,6 +18,8 @@ pub(super) const HARMLESS: [&str; 34] = [
     "retention",
     "quarantine_max_bytes",
     "quarantine_max_age",
+    "spool",
+    "spool_max_bytes",
     "backoff_initial",
     "backoff_max",
     "give_up_after",

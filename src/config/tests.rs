@@ -461,8 +461,11 @@ fn filled_in(text: &str) -> String {
     let first = parts.next().unwrap().to_owned();
     parts.fold(first, |text, part| {
         let (name, rest) = part.split_once("\" }").unwrap();
-        let secret =
-            if name.ends_with("_SECRET") { "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz".to_owned() } else { format!("a-secret-called-{name}") };
+        let secret = match name.rsplit('_').next() {
+            Some("SECRET") => "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz".to_owned(),
+            Some("URL") => "postgres://leadwire:secret@db.example.com/leadwire".to_owned(),
+            _ => format!("a-secret-called-{name}"),
+        };
         format!("{text}\"{secret}\"{rest}")
     })
 }
@@ -581,4 +584,25 @@ proptest! {
     fn no_text_makes_the_loader_panic(text in "\\PC{0,80}", name in "LEADWIRE__[A-Z_\\[\\]0-9.]{0,20}", value in "\\PC{0,20}") {
         let _ = parse_with(&text, &[(&name, &value)]).map_err(|faults| faults.to_string());
     }
+}
+
+#[test]
+fn a_spool_is_somewhere_else_than_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = |spool: &str| {
+        format!(
+            "[store]\nurl = \"sqlite:{0}/data/l.db\"\nspool = \"{0}/{spool}\"\n[sources.a]\nsigning_keys = [\"k\"]",
+            folder.path().display()
+        )
+    };
+    assert!(told(&text("data/../data/"), &[]).contains("the spool is the folder of the store itself"));
+    assert!(warnings(&text("spool")).iter().any(|warning| warning.contains("same file system")));
+    let settings = parse_with(&text("spool"), &[]).unwrap();
+    assert_eq!((settings.store.spool, settings.store.spool_max_bytes), (Some(folder.path().join("spool")), 1 << 30));
+    assert!(
+        warnings("[store]\nspool_max_bytes = 9\n[sources.a]\nsigning_keys = [\"k\"]")
+            .iter()
+            .any(|warning| warning.contains("nothing without"))
+    );
+    assert!(told("[store]\nspool = \"\"", &[]).contains("path of a folder"));
 }

@@ -132,6 +132,14 @@ pub(super) fn body_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<us
     usize::try_from(bytes).ok().filter(|_| bytes <= LARGEST_BODY).ok_or_else(too_large)
 }
 
+pub(super) fn some_folder<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.trim().is_empty() || text.contains('\0') {
+        return Err(D::Error::custom("expected the path of a folder, such as \"/var/spool/leadwire\""));
+    }
+    Ok(Some(PathBuf::from(text)))
+}
+
 /// The URL itself is not repeated in the error: it may hold a password. For that, too, it may stand elsewhere, like any secret.
 pub(super) fn store_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<StoreUrl, D::Error> {
     let url = match Value::deserialize(deserializer)? {

@@ -1,8 +1,10 @@
 //! The operator's listener: how things stand, as a page and as JSON. On loopback unless there is a token.
 
+mod metrics;
+
 use crate::deliver::{LaneStatus, Statuses};
-use crate::store::{DestinationRow, Store};
-use crate::telemetry::Health;
+use crate::store::{Condition, DestinationRow, Keeper, SpoolStatus, Store};
+use crate::telemetry::{Health, Refusals};
 use actix_web::dev::Server;
 use actix_web::http::header::{
     AUTHORIZATION, CONTENT_SECURITY_POLICY, ContentType, REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
@@ -13,15 +15,23 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 use subtle::ConstantTimeEq as _;
+
+/// A store that takes longer counts as one that cannot be read.
+const READ_WITHIN: Duration = Duration::from_secs(5);
 
 /// What the console shows from.
 #[derive(Debug)]
 pub struct Console {
     /// Where the rows are.
     pub store: Store,
+    /// How store and spool are.
+    pub keeper: Keeper,
     /// What `/readyz` says.
     pub health: Arc<Health>,
+    /// Requests that were not answered with success.
+    pub refusals: Arc<Refusals>,
     /// How the destinations are.
     pub lanes: Statuses,
     /// What a caller must show; `None` on loopback.
@@ -36,16 +46,30 @@ struct Status {
     version: &'static str,
     ready: bool,
     not_ready_because: Option<String>,
+    /// Why leads are kept somewhere else than in the store.
+    remark: Option<String>,
+    store: StoreStatus,
+    spool: Option<SpoolStatus>,
     sources: Vec<SourceStatus>,
     destinations: Vec<DestinationStatus>,
-    quarantined: i64,
-    unrouted: i64,
+    /// This and what follows is unknown while the store cannot be read.
+    quarantined: Option<i64>,
+    unrouted: Option<i64>,
+}
+
+#[derive(Debug, Serialize)]
+struct StoreStatus {
+    up: bool,
+    sick_for_s: u64,
+    failures: u64,
+    /// Why it cannot be read; the rest is told all the same.
+    unreadable_because: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
 struct SourceStatus {
     name: String,
-    received: i64,
+    received: Option<i64>,
     awaiting_key: bool,
 }
 
@@ -80,6 +104,7 @@ pub fn listen(console: Console, listener: TcpListener) -> std::io::Result<Server
             .app_data(web::Data::clone(&console))
             .route("/", web::get().to(page))
             .route("/api/v1/status", web::get().to(status))
+            .route("/metrics", web::get().to(show_metrics))
             .route(
                 "/healthz",
                 web::get().to(|| async { HttpResponse::Ok().content_type(ContentType::json()).body(r#"{"status":"alive"}"#) }),
@@ -92,21 +117,26 @@ async fn status(request: HttpRequest, console: web::Data<Console>) -> HttpRespon
     if let Some(refusal) = refuse_stranger(&request, &console) {
         return refusal;
     }
-    match collect(&console).await {
-        Ok(status) => HttpResponse::Ok().json(status),
-        Err(error) => problem(&error),
+    HttpResponse::Ok().json(collect(&console).await)
+}
+
+/// Told also while the store cannot be read, without what only the store knows.
+async fn show_metrics(request: HttpRequest, console: web::Data<Console>) -> HttpResponse {
+    if let Some(refusal) = refuse_stranger(&request, &console) {
+        return refusal;
     }
+    let figures = tokio::time::timeout(READ_WITHIN, read(&console.store)).await.ok().and_then(Result::ok);
+    let (destinations, quarantined) = figures.map(|figures| (figures.destinations, figures.quarantined)).unzip();
+    let (condition, refusals) = (console.keeper.condition(), console.refusals.all());
+    let figures = metrics::Figures { condition: &condition, refusals: &refusals, destinations: destinations.as_deref(), quarantined };
+    HttpResponse::Ok().content_type(metrics::CONTENT_TYPE).body(metrics::render(&figures))
 }
 
 async fn page(request: HttpRequest, console: web::Data<Console>) -> HttpResponse {
     if let Some(refusal) = refuse_stranger(&request, &console) {
         return refusal;
     }
-    let rendered = match collect(&console).await {
-        Ok(status) => render(&status),
-        Err(error) => return problem(&error),
-    };
-    match rendered {
+    match render(&collect(&console).await) {
         Ok(html) => HttpResponse::Ok()
             .content_type(ContentType::html())
             .insert_header((CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'"))
@@ -148,29 +178,52 @@ fn read_token(header: &str) -> Option<String> {
     }
 }
 
-fn problem(error: &crate::store::Error) -> HttpResponse {
-    let body = serde_json::json!({"status": "error", "error": "store_unavailable", "message": error.to_string()});
-    HttpResponse::ServiceUnavailable().json(body)
-}
-
-async fn collect(console: &Console) -> crate::store::Result<Status> {
-    let readiness = console.health.check(&console.store).await;
-    let received: BTreeMap<String, i64> = console.store.source_counts().await?.into_iter().collect();
+async fn collect(console: &Console) -> Status {
+    let readiness = console.health.check(&console.keeper).await;
+    let Condition { sick_for, failures, spool } = console.keeper.condition();
+    let read = tokio::time::timeout(READ_WITHIN, read(&console.store)).await;
+    let (figures, unreadable_because) = match read {
+        Ok(Ok(figures)) => (Some(figures), None),
+        Ok(Err(error)) => (None, Some(error.to_string())),
+        Err(_) => (None, Some("the store does not answer".to_owned())),
+    };
+    let (quarantined, unrouted) = figures.as_ref().map(|figures| (figures.quarantined, figures.unrouted)).unzip();
+    let (received, rows) = figures.map(|figures| (figures.received, figures.destinations)).unzip();
     let lanes: BTreeMap<String, LaneStatus> = console.lanes.iter().map(|(name, lane)| (name.to_owned(), lane)).collect();
-    let destinations = console.store.destinations().await?;
-    Ok(Status {
+    Status {
         version: env!("CARGO_PKG_VERSION"),
         ready: readiness.is_ok(),
+        remark: readiness.as_ref().ok().cloned().flatten(),
         not_ready_because: readiness.err(),
-        sources: console.sources.iter().map(|(name, has_key)| source_status(name, *has_key, &received)).collect(),
-        destinations: destinations.into_iter().map(|row| destination_status(row, &lanes)).collect(),
-        quarantined: console.store.count_quarantined().await?,
-        unrouted: console.store.count_unrouted().await?,
+        store: StoreStatus { up: sick_for.is_none(), sick_for_s: sick_for.unwrap_or_default().as_secs(), failures, unreadable_because },
+        spool,
+        sources: console.sources.iter().map(|(name, has_key)| source_status(name, *has_key, received.as_ref())).collect(),
+        destinations: rows.unwrap_or_default().into_iter().map(|row| destination_status(row, &lanes)).collect(),
+        quarantined,
+        unrouted,
+    }
+}
+
+/// What only the store knows.
+struct Figures {
+    received: BTreeMap<String, i64>,
+    destinations: Vec<DestinationRow>,
+    quarantined: i64,
+    unrouted: i64,
+}
+
+async fn read(store: &Store) -> crate::store::Result<Figures> {
+    Ok(Figures {
+        received: store.source_counts().await?.into_iter().collect(),
+        destinations: store.destinations().await?,
+        quarantined: store.count_quarantined().await?,
+        unrouted: store.count_unrouted().await?,
     })
 }
 
-fn source_status(name: &str, has_key: bool, received: &BTreeMap<String, i64>) -> SourceStatus {
-    SourceStatus { name: name.to_owned(), received: received.get(name).copied().unwrap_or(0), awaiting_key: !has_key }
+fn source_status(name: &str, has_key: bool, received: Option<&BTreeMap<String, i64>>) -> SourceStatus {
+    let received = received.map(|received| received.get(name).copied().unwrap_or(0));
+    SourceStatus { name: name.to_owned(), received, awaiting_key: !has_key }
 }
 
 fn destination_status(row: DestinationRow, lanes: &BTreeMap<String, LaneStatus>) -> DestinationStatus {

@@ -1,6 +1,7 @@
 //! One attempt: the connector's call, bounded in time, and the settlement of its lease.
 
 use super::decide::{Attempted, Decision, Policy, decide};
+use super::erasure::Forgotten;
 use super::lane::{Health, Input};
 use super::parked::Parked;
 use crate::failpoint;
@@ -25,6 +26,7 @@ pub(super) struct Bench {
     pub(super) store: Store,
     pub(super) inbox: UnboundedSender<Input<Leased>>,
     pub(super) room: Arc<Room>,
+    pub(super) forgotten: Forgotten,
     pub(super) parked: Arc<Parked>,
     /// The rate limit and its burst, for the store to count.
     pub(super) per_second: Option<(f64, u32)>,
@@ -33,7 +35,10 @@ pub(super) struct Bench {
 /// Runs an attempt to its settlement, and tells the lane what it learns as it learns it.
 pub(super) async fn run(bench: Arc<Bench>, leased: Leased, probe: bool) {
     if !bench.store.may_start(&leased) {
-        return give_up(&bench, &leased).await;
+        return give_up(&bench, &leased, "this bridge was out of touch with the store for too long, and another may have it").await;
+    }
+    if bench.forgotten.contains(leased.key) {
+        return give_up(&bench, &leased, "its person was erased").await;
     }
     let started_at = Timestamp::now();
     let result = call(&bench, &leased).await;
@@ -57,9 +62,9 @@ pub(super) async fn run(bench: Arc<Bench>, leased: Leased, probe: bool) {
     bench.tell(Input::Settled(again_at));
 }
 
-/// The lease may have been lost while the delivery waited in memory. If it was not, it is given back.
-async fn give_up(bench: &Bench, leased: &Leased) {
-    tracing::warn!(destination = bench.name, event = %leased.event.id, "not attempted: this bridge was out of touch with the store for too long, and another may have it");
+/// The lease may have been lost while the delivery waited in memory, or its person erased. Otherwise it is given back.
+async fn give_up(bench: &Bench, leased: &Leased, why: &str) {
+    tracing::warn!(destination = bench.name, event = %leased.event.id, "not attempted: {why}");
     bench.tell(Input::Finished(Health::Unknown));
     until_stored(|| bench.store.release(vec![leased.key])).await;
     bench.room.leave(leased.places);

@@ -7,6 +7,7 @@ mod attempt;
 mod backoff;
 mod clock;
 pub mod decide;
+pub mod erasure;
 pub mod gate;
 pub mod lane;
 mod pace;
@@ -23,6 +24,7 @@ pub use shell::LaneStatus;
 use crate::store::{DestinationId, Hold, LaneEnd, Leased, Room, Store};
 use attempt::{Bench, until_stored};
 use clock::Clock;
+use erasure::{Forgotten, carry_out_all};
 use jiff::{SignedDuration, Timestamp};
 use lane::{Input, Lane};
 use leadwire_connector::Connector;
@@ -80,16 +82,17 @@ impl Deliverer {
     pub async fn start(store: &Store, destinations: Vec<Destination>) -> crate::store::Result<Self> {
         let holds = store.holds().await?;
         let known: HashMap<DestinationId, (Option<Hold>, i64)> = holds.into_iter().map(|row| (row.id, (row.hold, row.parked_us))).collect();
-        let (mut lanes, mut tasks, mut ends) = (Vec::new(), JoinSet::new(), HashMap::new());
+        let (mut lanes, mut benches, mut tasks, mut ends) = (Vec::new(), Vec::new(), JoinSet::new(), HashMap::new());
         for destination in destinations {
             let (hold, parked_us) = known.get(&destination.id).cloned().unwrap_or_default();
             let (handle, end, shell) = prepare(store, destination, hold, parked_us);
             ends.insert(handle.id, end);
             lanes.push(handle);
+            benches.push(Arc::clone(&shell.bench));
             tasks.spawn(shell.run());
         }
         store.set_lanes(ends);
-        let watch = tokio::spawn(watch_store(store.clone(), lanes.clone()));
+        let watch = tokio::spawn(watch_store(store.clone(), lanes.clone(), Arc::new(benches)));
         Ok(Self { lanes, tasks, watch })
     }
 
@@ -145,6 +148,7 @@ fn prepare(store: &Store, destination: Destination, hold: Option<Hold>, parked_u
         store: store.clone(),
         inbox,
         room: Arc::clone(&room),
+        forgotten: Forgotten::default(),
         parked,
         per_second,
     };
@@ -154,15 +158,21 @@ fn prepare(store: &Store, destination: Destination, hold: Option<Hold>, parked_u
     (handle, end, shell)
 }
 
-/// `hold`, `resume`, `replay` and `quarantine verify` write to the store from another process; the lanes learn it here.
-async fn watch_store(store: Store, lanes: Vec<LaneHandle>) {
+/// `hold`, `resume`, `replay`, `quarantine verify` and `person erase` write to the store from another process; the lanes learn it here.
+async fn watch_store(store: Store, lanes: Vec<LaneHandle>, benches: Arc<Vec<Arc<Bench>>>) {
     let mut changes = store.changes();
     let started_at = Instant::now();
     let mut clock = Clock::new(Timestamp::now(), started_at.elapsed());
+    // Files may take a while to be written anew, in which the lanes must learn of holds. Ends with the watch.
+    let mut erasing = JoinSet::new();
     loop {
         changes.next().await;
         if let Some(by) = clock.set_back(Timestamp::now(), started_at.elapsed()) {
             follow_clock(&store, &lanes, by).await;
+        }
+        while erasing.try_join_next().is_some() {}
+        if erasing.is_empty() {
+            erasing.spawn(carry_out_all(store.clone(), Arc::clone(&benches)));
         }
         tell_holds(&store, &lanes).await;
         tell_due(&store, &lanes).await;

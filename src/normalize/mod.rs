@@ -9,9 +9,11 @@ mod page;
 mod person;
 mod record;
 mod shape;
+mod subject;
 mod value;
 
 pub use key::{ContentKey, PersonKey};
+pub use subject::Subject;
 
 use crate::verify::{Value, Verified};
 use jiff::Timestamp;

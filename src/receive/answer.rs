@@ -13,6 +13,8 @@ pub(super) const TEST_SUCCESS: &str = r#"{"status":"Success: test request receiv
 
 /// After a 503, in seconds. The platform has its own schedule; other senders look here.
 const RETRY_AFTER_S: &str = "5";
+/// After a 503 that only a person can end, by setting a key: asking every few seconds helps nobody.
+const RETRY_AFTER_A_PERSON_S: &str = "300";
 
 /// An answer of the public listener.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,7 +26,8 @@ pub(super) enum Answer {
     /// For a person who opens the URL in a browser.
     About(String),
     Alive,
-    Ready,
+    /// With a remark when it is not the store that takes leads.
+    Ready(Option<String>),
     NotReady(String),
     NotFound,
     UnknownSource,
@@ -48,7 +51,7 @@ pub(super) enum Answer {
 impl Answer {
     fn status(&self) -> StatusCode {
         match self {
-            Self::Success | Self::TestSuccess | Self::About(_) | Self::Alive | Self::Ready => StatusCode::OK,
+            Self::Success | Self::TestSuccess | Self::About(_) | Self::Alive | Self::Ready(_) => StatusCode::OK,
             Self::NotFound | Self::UnknownSource => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::AddressRefused => StatusCode::FORBIDDEN,
@@ -62,33 +65,50 @@ impl Answer {
         }
     }
 
+    /// The word for what is refused and why; `None` when it is not a refusal.
+    pub(super) fn code(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Success | Self::TestSuccess | Self::About(_) | Self::Alive | Self::Ready(_) => return None,
+            Self::NotReady(_) => "not_ready",
+            Self::NotFound => "not_found",
+            Self::UnknownSource => "unknown_source",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::AddressRefused => "address_refused",
+            Self::TooMany => "too_many",
+            Self::TooLarge { .. } => "too_large",
+            Self::TooSlow => "too_slow",
+            Self::Unreadable(_) => "unreadable",
+            Self::UnsupportedEncoding => "unsupported_encoding",
+            Self::Signature(code, _) => code,
+            Self::Unavailable => "store_unavailable",
+            Self::Busy => "busy",
+            Self::QuarantineFull => "quarantine_full",
+        })
+    }
+
     fn body(self) -> String {
-        let (code, message) = match self {
+        let code = self.code();
+        let message = match self {
             Self::Success => return SUCCESS.to_owned(),
             Self::TestSuccess => return TEST_SUCCESS.to_owned(),
             Self::About(text) => return text,
             Self::Alive => return r#"{"status":"alive"}"#.to_owned(),
-            Self::Ready => return r#"{"status":"ready"}"#.to_owned(),
-            Self::NotReady(reason) => ("not_ready", reason),
-            Self::NotFound => ("not_found", "there is nothing here; webhooks go to /hooks/{source}".to_owned()),
-            Self::UnknownSource => {
-                ("unknown_source", "there is no source of this name; compare the URL with the one the bridge printed".to_owned())
-            }
-            Self::MethodNotAllowed => ("method_not_allowed", "webhooks are sent with POST".to_owned()),
-            Self::AddressRefused => ("address_refused", "this source takes no requests from your address".to_owned()),
-            Self::TooMany => ("too_many", "this source takes fewer requests per minute; try again later".to_owned()),
-            Self::TooLarge { limit } => {
-                ("too_large", format!("the body is longer than {limit} bytes; raise max_body_bytes of the source to take it"))
-            }
-            Self::TooSlow => ("too_slow", "the body did not arrive in time".to_owned()),
-            Self::Unreadable(reason) => ("unreadable", reason.to_owned()),
-            Self::UnsupportedEncoding => ("unsupported_encoding", "send the body as it is, or with Content-Encoding: gzip".to_owned()),
-            Self::Signature(code, message) => (code, message),
-            Self::Unavailable => ("store_unavailable", "the event could not be stored; send it again".to_owned()),
-            Self::Busy => ("busy", "too many large bodies at once; send it again".to_owned()),
-            Self::QuarantineFull => {
-                ("quarantine_full", "the quarantine of this source is full; set its signing key, then send again".to_owned())
-            }
+            Self::Ready(None) => return r#"{"status":"ready"}"#.to_owned(),
+            Self::Ready(Some(reason)) => return json!({"status": "ready", "reason": reason}).to_string(),
+            Self::NotReady(reason) => reason,
+            Self::NotFound => "there is nothing here; webhooks go to /hooks/{source}".to_owned(),
+            Self::UnknownSource => "there is no source of this name; compare the URL with the one the bridge printed".to_owned(),
+            Self::MethodNotAllowed => "webhooks are sent with POST".to_owned(),
+            Self::AddressRefused => "this source takes no requests from your address".to_owned(),
+            Self::TooMany => "this source takes fewer requests per minute; try again later".to_owned(),
+            Self::TooLarge { limit } => format!("the body is longer than {limit} bytes; raise max_body_bytes of the source to take it"),
+            Self::TooSlow => "the body did not arrive in time".to_owned(),
+            Self::Unreadable(reason) => reason.to_owned(),
+            Self::UnsupportedEncoding => "send the body as it is, or with Content-Encoding: gzip".to_owned(),
+            Self::Signature(_, message) => message,
+            Self::Unavailable => "the event could not be stored; send it again".to_owned(),
+            Self::Busy => "too many large bodies at once; send it again".to_owned(),
+            Self::QuarantineFull => "the quarantine of this source is full; set its signing key, then send again".to_owned(),
         };
         json!({"status": "error", "error": code, "message": message}).to_string()
     }
@@ -103,9 +123,10 @@ impl Responder for Answer {
             Self::About(_) => response.insert_header(ContentType::plaintext()),
             Self::MethodNotAllowed => response.insert_header(ContentType::json()).insert_header((ALLOW, "GET, HEAD, POST")),
             Self::TooMany => response.insert_header(ContentType::json()).insert_header((RETRY_AFTER, "60")),
-            Self::NotReady(_) | Self::Unavailable | Self::Busy | Self::QuarantineFull => {
+            Self::NotReady(_) | Self::Unavailable | Self::Busy => {
                 response.insert_header(ContentType::json()).insert_header((RETRY_AFTER, RETRY_AFTER_S))
             }
+            Self::QuarantineFull => response.insert_header(ContentType::json()).insert_header((RETRY_AFTER, RETRY_AFTER_A_PERSON_S)),
             _ => response.insert_header(ContentType::json()),
         };
         response.body(self.body())

@@ -5,7 +5,7 @@ use super::budget::Reservation;
 use super::intake::{SourceGate, UNEXAMINED};
 use super::{Receiver, body, client};
 use crate::failpoint;
-use crate::store::{NewEvent, QuarantineClass, Quarantined, Received, Refused};
+use crate::store::{Kept, NewEvent, QuarantineClass, Quarantined, Received, Refused};
 use crate::verify::Refusal;
 use actix_web::{HttpRequest, web};
 use bytes::Bytes;
@@ -29,25 +29,32 @@ pub(super) async fn get(receiver: web::Data<Receiver>, name: web::Path<String>) 
 
 /// A webhook.
 pub(super) async fn post(request: HttpRequest, payload: web::Payload, receiver: web::Data<Receiver>, name: web::Path<String>) -> Answer {
+    let answer = take(&request, payload, &receiver, name.into_inner()).await;
+    if let Some(code) = answer.code() {
+        receiver.refusals.count(code);
+    }
+    answer
+}
+
+async fn take(request: &HttpRequest, payload: web::Payload, receiver: &web::Data<Receiver>, name: String) -> Answer {
     let received_at = Timestamp::now();
-    let name = name.into_inner();
     let Some(source) = receiver.intake.sources.get(&name) else { return Answer::UnknownSource };
-    let client = client_address(&request, &receiver);
+    let client = client_address(request, receiver);
     if let Err(answer) = admit(source, &name, client, received_at) {
         return answer;
     }
     let mut reserved = receiver.budget.reserve();
-    let body = match body::read(&request, payload, source.max_body_bytes, receiver.request_timeout, &mut reserved).await {
+    let body = match body::read(request, payload, source.max_body_bytes, receiver.request_timeout, &mut reserved).await {
         Ok(body) => body,
         Err(answer) => {
             tracing::warn!(source = name, %client, ?answer, "a request was not taken");
             return answer;
         }
     };
-    let header = signature_header(&request);
-    match examine(&receiver, &name, &body, header.as_deref(), received_at, &reserved).await {
-        Ok(events) => store(&receiver, source, &name, events).await,
-        Err(refusal) => quarantine(&receiver, &name, client, header, body, refusal, received_at).await,
+    let header = signature_header(request);
+    match examine(receiver, &name, &body, header.as_deref(), received_at, &reserved).await {
+        Ok(events) => store(receiver, source, &name, events).await,
+        Err(refusal) => quarantine(receiver, &name, client, header, body, refusal, received_at).await,
     }
 }
 
@@ -109,15 +116,19 @@ async fn store(receiver: &Receiver, source: &SourceGate, name: &str, events: Vec
             tracing::warn!(source = name, event = %event.id, kind = %event.kind, "no route takes the event; it is kept, and listed by `leadwire events list --unrouted`");
         }
     }
-    match receiver.store.receive(events).await {
+    let success = if is_test { Answer::TestSuccess } else { Answer::Success };
+    match receiver.keeper.receive(events).await {
         Ok(_) if failpoint::reach(failpoint::ANSWER_BEFORE).await.is_err() => Answer::Unavailable,
-        Ok(received) => {
+        Ok(Kept::Stored(received)) => {
             let duplicates = received.iter().filter(|outcome| **outcome == Received::Duplicate).count();
             tracing::debug!(source = name, events = received.len() - duplicates, duplicates, "stored");
-            if is_test { Answer::TestSuccess } else { Answer::Success }
+            success
+        }
+        Ok(Kept::Spooled) => {
+            tracing::debug!(source = name, "in the spool");
+            success
         }
         Err(error) => {
-            receiver.health.note_failure();
             tracing::error!(source = name, "an event was not stored, and its sender was told so: {error}");
             Answer::Unavailable
         }
@@ -144,16 +155,13 @@ async fn quarantine(
         reason: refusal.to_string(),
         class,
     };
-    let outcome = receiver.store.quarantine(refused, receiver.quarantine).await;
+    let outcome = receiver.keeper.quarantine(refused).await;
     report(name, client, &refusal, outcome.as_ref());
     match outcome {
-        Ok(Quarantined::Kept { .. }) if class == QuarantineClass::Promised => Answer::Success,
-        Ok(Quarantined::Full) if class == QuarantineClass::Promised => Answer::QuarantineFull,
+        Ok(Kept::Spooled | Kept::Stored(Quarantined::Kept { .. })) if class == QuarantineClass::Promised => Answer::Success,
+        Ok(Kept::Stored(Quarantined::Full)) if class == QuarantineClass::Promised => Answer::QuarantineFull,
         Ok(_) => refuse(&refusal),
-        Err(_) => {
-            receiver.health.note_failure();
-            Answer::Unavailable
-        }
+        Err(_) => Answer::Unavailable,
     }
 }
 
@@ -165,14 +173,17 @@ fn class_of(refusal: &Refusal, is_signed: bool) -> QuarantineClass {
     }
 }
 
-fn report(name: &str, client: IpAddr, refusal: &Refusal, outcome: Result<&Quarantined, &crate::store::Error>) {
+fn report(name: &str, client: IpAddr, refusal: &Refusal, outcome: Result<&Kept<Quarantined>, &crate::store::Error>) {
     let code = refusal.code();
     match outcome {
-        Ok(Quarantined::Kept { pushed_out: 0 }) => tracing::warn!(source = name, %client, code, "to quarantine: {refusal}"),
-        Ok(Quarantined::Kept { pushed_out }) => {
+        Ok(Kept::Spooled) => tracing::warn!(source = name, %client, code, "to the spool, and from there to quarantine: {refusal}"),
+        Ok(Kept::Stored(Quarantined::Kept { pushed_out: 0 })) => tracing::warn!(source = name, %client, code, "to quarantine: {refusal}"),
+        Ok(Kept::Stored(Quarantined::Kept { pushed_out })) => {
             tracing::error!(source = name, %client, code, pushed_out, "to quarantine, which was full, so that the largest bodies in it were given up: {refusal}");
         }
-        Ok(Quarantined::Full) => tracing::error!(source = name, %client, code, "not kept, because the quarantine is full: {refusal}"),
+        Ok(Kept::Stored(Quarantined::Full)) => {
+            tracing::error!(source = name, %client, code, "not kept, because the quarantine is full: {refusal}");
+        }
         Err(error) => tracing::error!(source = name, %client, code, "a body was not quarantined: {error}"),
     }
 }

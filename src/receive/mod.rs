@@ -14,8 +14,8 @@ pub use budget::Budget;
 pub use intake::{Intake, SourceGate};
 pub use reverify::{Reverified, reverify};
 
-use crate::store::{QuarantineLimits, Store};
-use crate::telemetry::Health;
+use crate::store::Keeper;
+use crate::telemetry::{Health, Refusals};
 use actix_web::dev::Server;
 use actix_web::{App, HttpServer, web};
 use answer::Answer;
@@ -42,10 +42,8 @@ pub struct Limits {
 pub struct Receiver {
     /// Sources and routes.
     pub intake: Arc<Intake>,
-    /// Where events go.
-    pub store: Store,
-    /// How much the quarantine keeps.
-    pub quarantine: QuarantineLimits,
+    /// Where events and bodies go.
+    pub keeper: Keeper,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// For a whole request body.
@@ -54,6 +52,8 @@ pub struct Receiver {
     pub health: Arc<Health>,
     /// Memory for bodies.
     pub budget: Budget,
+    /// Requests that were not answered with success.
+    pub refusals: Arc<Refusals>,
 }
 
 /// Starts to listen. The returned server runs when it is awaited.
@@ -100,8 +100,8 @@ async fn healthz() -> Answer {
 }
 
 async fn readyz(receiver: web::Data<Receiver>) -> Answer {
-    match receiver.health.check(&receiver.store).await {
-        Ok(()) => Answer::Ready,
+    match receiver.health.check(&receiver.keeper).await {
+        Ok(remark) => Answer::Ready(remark),
         Err(reason) => Answer::NotReady(reason),
     }
 }

@@ -5,22 +5,32 @@
 //! - at one destination, at most one delivery of a person is leased or waiting: later ones are *blocked* until it ends;
 //! - counts that are kept beside the rows in the same transaction always agree with the rows (`leadwire audit`).
 
+mod drain;
+mod keeper;
 mod model;
 mod names;
 mod operations;
+mod patience;
+mod person;
 mod postgres;
 mod refused;
 mod room;
+mod spool;
 mod sqlite;
 
+pub use keeper::{Condition, Keeper, Kept};
 pub use model::{
     Again, AttemptRow, AuditFinding, AuditReport, Claimed, Counts, DeliveryFilter, DeliveryKey, DeliveryRow, DestinationId,
     DestinationLedger, DestinationRow, Ended, EventDetail, EventFilter, EventRow, Granted, Handoff, Hold, LaneEnd, Leased, NewEvent,
     Outcome, QuarantineClass, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Settlement, SourceLedger, State,
 };
 pub use operations::Store;
+pub use person::{
+    Erasing, Erasure, ErasureResult, Needle, Progress, Remain, Removed, RemovedDelivery, RemovedEvent, Scrubbed, StoredEvent,
+};
 pub use postgres::{check_url as check_postgres_url, has_password as has_postgres_password};
 pub use room::{Room, places_for};
+pub use spool::{Spool, SpoolReport, SpoolStatus, inspect as inspect_spool};
 
 use crate::failpoint::Struck;
 use std::time::Duration;
@@ -37,12 +47,12 @@ enum Engine {
 /// The right to deliver from the store. Given up when dropped, also by a crash.
 #[derive(Debug)]
 pub struct Ownership {
-    _kept: Kept,
+    _right: Right,
 }
 
 #[derive(Debug)]
 #[expect(dead_code, reason = "what is inside works by being kept")]
-enum Kept {
+enum Right {
     /// The locked file beside the database.
     File(std::fs::File),
     /// The membership among the instances.

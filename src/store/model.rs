@@ -387,6 +387,9 @@ pub struct EventRow {
     pub event: Event,
     /// How often the same body came again.
     pub duplicates: i64,
+    /// When its person was erased; nothing is left of it then but its place in the ledger.
+    #[serde(with = "leadwire_connector::timestamp::option", skip_serializing_if = "Option::is_none")]
+    pub erased_at: Option<Timestamp>,
     /// Its deliveries.
     pub deliveries: Vec<DeliveryRow>,
 }

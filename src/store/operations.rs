@@ -28,7 +28,6 @@ macro_rules! each {
         }
     };
 }
-#[allow(unused_imports, clippy::allow_attributes, reason = "other parts of the store use it")]
 pub(super) use each;
 
 /// Opening and closing.
@@ -97,6 +96,19 @@ impl Store {
     /// Why it cannot.
     pub async fn probe(&self) -> Result<()> {
         each!(&self.engine, engine => engine.probe().await)
+    }
+
+    /// Proves that the store can commit so many bytes, by committing them and taking them away again. On a disk that is all but
+    /// full, a small commit proves nothing about a larger one.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub async fn prove(&self, bytes: usize) -> Result<()> {
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.prove(bytes).await,
+            // A server that runs out of room for its log stops altogether, whatever the size of the commit.
+            Engine::Postgres(engine) => engine.probe().await,
+        }
     }
 }
 

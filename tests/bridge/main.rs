@@ -17,6 +17,8 @@ mod delivery;
 mod disk;
 #[cfg(debug_assertions)]
 mod failpoints;
+mod person;
 mod promises;
 mod senders;
+mod sick;
 mod trace;

@@ -92,6 +92,18 @@ async fn the_audit_finds_what_was_tampered_with_in_a_file() {
     }
 }
 
+#[tokio::test]
+async fn the_audit_finds_what_was_tampered_with_in_a_database() {
+    let ledger = [
+        "DROP INDEX delivery_active; UPDATE delivery SET state = 0",
+        "UPDATE source_count SET received = received + 7",
+        "UPDATE destination_count SET created = created + 1",
+    ];
+    for tampering in TAMPERING.into_iter().chain(ledger) {
+        find_tampering(Engine::Postgres, tampering).await;
+    }
+}
+
 on_every_engine!(
     retention_removes_what_was_delivered_and_nothing_else,
     an_event_that_no_route_took_is_kept_and_a_test_is_not,

@@ -10,6 +10,7 @@ mod postgres;
 macro_rules! on_every_engine {
     ($($story:ident),+ $(,)?) => {
         on_every_engine!(@ sqlite Sqlite $($story)+);
+        on_every_engine!(@ postgres Postgres $($story)+);
     };
     (@ $module:ident $engine:ident $($story:ident)+) => {
         mod $module {
@@ -29,6 +30,7 @@ mod keeping;
 mod leases;
 mod model;
 mod order;
+mod person;
 mod quarantine;
 mod receiving;
 mod search;

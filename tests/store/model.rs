@@ -354,7 +354,7 @@ impl Model {
     }
 
     fn event_row(&self, kept: &Kept) -> EventRow {
-        EventRow { event: (*kept.new.event).clone(), duplicates: kept.duplicates, deliveries: self.rows(kept) }
+        EventRow { event: (*kept.new.event).clone(), duplicates: kept.duplicates, erased_at: None, deliveries: self.rows(kept) }
     }
 
     pub(crate) fn events(&self, filter: &EventFilter) -> Vec<EventRow> {

@@ -1,6 +1,6 @@
 //! Stories about storing what was received.
 
-use crate::stage::{Stage, event, next, with};
+use crate::stage::{Stage, again, event, next, with};
 use jiff::Timestamp;
 use leadwire::store::{EventFilter, Handoff, Received, State};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ async fn the_same_content_is_stored_once_also_after_a_restart(stage: Stage) {
 }
 
 async fn the_same_content_of_another_source_is_another_event(stage: Stage) {
-    let news = [event(1, None, &[]), event(1, None, &[]), with(event(2, None, &[]), |event| event.source = "Beta".to_owned())];
+    let news = [event(1, None, &[]), again(event(1, None, &[])), with(event(2, None, &[]), |event| event.source = "Beta".to_owned())];
     let [first, same, mut other] = news;
     other.content_key = first.content_key;
     let received = stage.store.receive(vec![first, same, other]).await.unwrap();
@@ -87,7 +87,7 @@ async fn two_handles_that_receive_the_same_content_store_it_once(stage: Stage) {
     let mut tasks = tokio::task::JoinSet::new();
     for store in [stage.store.clone(), other] {
         for n in (0..40).chain((0..40).rev()) {
-            let (store, new) = (store.clone(), event(n, Some(u8::try_from(n % 5).unwrap()), &[stage.crm, stage.drop]));
+            let (store, new) = (store.clone(), again(event(n, Some(u8::try_from(n % 5).unwrap()), &[stage.crm, stage.drop])));
             tasks.spawn(async move { store.receive(vec![new]).await.unwrap()[0] });
         }
     }

@@ -1,5 +1,6 @@
 //! Where stories happen: a store on one of the engines, and events to put into it.
 
+use crate::postgres;
 use jiff::{SignedDuration, Timestamp};
 use leadwire::store::{
     Claimed, DeliveryFilter, DestinationId, Ended, EventFilter, EventRow, Handoff, LaneEnd, Leased, NewEvent, Outcome, Ownership, Received,
@@ -24,25 +25,36 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Engine {
     Sqlite,
+    Postgres,
 }
 
 /// Where the rows are. Removed when dropped.
 enum Place {
     File(TempDir),
+    Database(String),
 }
 
 impl Place {
     fn new(engine: Engine) -> Self {
         match engine {
             Engine::Sqlite => Self::File(tempfile::tempdir().unwrap()),
+            Engine::Postgres => Self::Database(postgres::database()),
         }
     }
 
-    #[allow(clippy::unused_async, reason = "a server is asked, a file is not")]
     async fn open(&self) -> Store {
         let (sources, destinations) = (SOURCES.map(str::to_owned), DESTINATIONS.map(str::to_owned));
         match self {
             Self::File(folder) => Store::sqlite(&folder.path().join("l.db"), &sources, &destinations).unwrap(),
+            Self::Database(url) => Store::postgres(url, &sources, &destinations).await.unwrap(),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Self::Database(url) = self {
+            postgres::drop_database(url);
         }
     }
 }
@@ -81,6 +93,10 @@ impl Stage {
         let store = self.place.open().await;
         match self.place {
             Place::File(_) => (store, None),
+            Place::Database(_) => {
+                let ownership = store.take_ownership().await.unwrap();
+                (store, Some(ownership))
+            }
         }
     }
 
@@ -88,6 +104,7 @@ impl Stage {
     pub(crate) fn is_shared(&self) -> bool {
         match self.place {
             Place::File(_) => false,
+            Place::Database(_) => true,
         }
     }
 
@@ -100,12 +117,13 @@ impl Stage {
                 connection.pragma_update(None, "foreign_keys", false).unwrap();
                 connection.execute_batch(sql).unwrap();
             }
+            Place::Database(url) => drop(postgres::execute(url, sql)),
         }
     }
 
     /// Receives event `n` of this person for the CRM.
     pub(crate) async fn receive(&self, n: u64, person: Option<u8>) -> Received {
-        self.receive_one(event(n, person, &[self.crm])).await
+        self.receive_one(again(event(n, person, &[self.crm]))).await
     }
 
     pub(crate) async fn receive_one(&self, new: NewEvent) -> Received {
@@ -189,6 +207,11 @@ pub(crate) fn event(n: u64, person: Option<u8>, destinations: &[DestinationId]) 
     let new =
         NewEvent { event: Arc::new(event.unwrap()), content_key, person_key, destinations: destinations.to_vec(), body: String::new() };
     with(new, |_| {})
+}
+
+/// The same content, received another time.
+pub(crate) fn again(new: NewEvent) -> NewEvent {
+    with(new, |event| event.id = Uuid::now_v7())
 }
 
 /// The same event with something changed.

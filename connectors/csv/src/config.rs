@@ -1,10 +1,10 @@
 //! `[destinations.NAME]` of `type = "csv"`: read, checked as a whole, ready to be built.
 
 use crate::Csv;
-use crate::files::Rotation;
+use crate::files::{self, Rotation};
 use crate::map::{self, Column, Table};
 use leadwire_connector::settings::{self, Fault, Origin, did_you_mean};
-use leadwire_connector::{Build, BuildContext, Connector, Limits};
+use leadwire_connector::{Build, BuildContext, Connector, Kept, Limits};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -120,6 +120,11 @@ impl Build for Settings {
 
     fn warnings(&self) -> Vec<String> {
         self.warnings.clone()
+    }
+
+    fn kept(&self, context: &BuildContext, wanted: &dyn Fn(&Kept) -> bool) -> Result<Vec<Kept>, String> {
+        let directory = context.base_directory.join(&self.directory);
+        files::kept(&directory, wanted).map_err(|error| format!("{} cannot be read: {}", directory.display(), files::explain(&error)))
     }
 }
 

@@ -13,6 +13,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+mod erase;
+
+pub(crate) use erase::kept;
+
 const HIDDEN: &str = ".leadwire";
 const PREFIX: &str = "leads-";
 const SUFFIX: &str = ".csv";
@@ -279,6 +283,7 @@ impl Folder {
     }
 
     fn recover(&mut self, now: Timestamp) -> io::Result<()> {
+        self.remove_copy()?;
         for path in listed(&self.hidden, |_| true)? {
             self.recover_part(&path, now)?;
         }

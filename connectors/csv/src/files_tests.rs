@@ -314,3 +314,109 @@ fn an_obstacle_is_told_in_plain_words() {
     let told = Folder::open(Plan { directory: file, ..plan(&directory, files(10)) }, at(0)).unwrap_err();
     assert!(told.contains("there is a file where the folder should be"), "{told}");
 }
+
+fn ids(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// Every byte of every file under the folder.
+fn everything(directory: &Path) -> Vec<u8> {
+    let mut all = Vec::new();
+    for folder in [directory.to_owned(), directory.join(HIDDEN)] {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file()) {
+            all.extend(fs::read(entry.path()).unwrap());
+        }
+    }
+    all
+}
+
+fn holds(directory: &TempDir, text: &str) -> bool {
+    everything(directory.path()).windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+#[test]
+fn erased_rows_leave_finished_daily_and_unfinished_files_and_the_others_stay_byte_for_byte() {
+    for rotation in [files(2), files(100), Rotation::Daily] {
+        let directory = TempDir::new().unwrap();
+        let mut folder = open(&directory, rotation, 0);
+        for (id, content) in [("1", "Anna, \"A\"\nline"), ("2", "Jane of two\n\nlines"), ("3", "Bert"), ("4", "Jane again")] {
+            folder.append(&[row(id, content)], at(0)).unwrap();
+            folder.tidy(at(0)).unwrap();
+        }
+        let found = folder.erase(&ids(&["2", "4", "absent"]), at(1)).unwrap();
+        assert_eq!(found.iter().map(|place| (place.delivery.as_str(), place.is_removed)).collect::<Vec<_>>(), [("2", true), ("4", true)]);
+        assert!(!holds(&directory, "Jane"), "{rotation:?}");
+
+        // Neither a late attempt nor one after a restart writes them again; others go on.
+        folder.append(&[row("2", "Jane"), row("5", "Carl"), row("absent", "Jane")], at(2)).unwrap();
+        drop(folder);
+        let mut folder = open(&directory, rotation, 3);
+        folder.append(&[row("4", "Jane"), row("1", "Anna"), row("6", "Dora")], at(3)).unwrap();
+        folder.tidy(at(90_000)).unwrap();
+        assert!(!holds(&directory, "Jane"), "{rotation:?}");
+        let text = texts(&directory).concat();
+        let rows = text.replace("content,delivery_id\n", "");
+        assert_eq!(rows, "\"Anna, \"\"A\"\"\nline\",1\nBert,3\nCarl,5\nDora,6\n", "{rotation:?}");
+    }
+}
+
+#[test]
+fn erasing_again_finds_nothing_and_changes_nothing() {
+    let directory = TempDir::new().unwrap();
+    let mut folder = open(&directory, files(1), 0);
+    folder.append(&[row("1", "Jane")], at(0)).unwrap();
+    folder.tidy(at(0)).unwrap();
+    assert_eq!(folder.erase(&ids(&["1"]), at(1)).unwrap().len(), 1);
+    let before = seen(directory.path());
+    assert!(folder.erase(&ids(&["1"]), at(2)).unwrap().is_empty());
+    assert_eq!(seen(directory.path()), before);
+}
+
+#[test]
+fn a_file_saved_by_a_spreadsheet_is_erased_too_and_one_that_is_not_ours_any_more_is_told() {
+    let directory = TempDir::new().unwrap();
+    let mut folder = open(&directory, files(10), 0);
+    fs::write(directory.path().join("leads-a.csv"), "\"content\";\"delivery_id\"\r\n\"Jane\";\"1\"\r\nBert;2\r\n").unwrap();
+    fs::write(directory.path().join("leads-b.csv"), "content,delivery_id,mine\nJane,delivery-3,x\n").unwrap();
+    fs::write(directory.path().join("leads-c.csv"), "content,delivery_id\nJane,delivery-4,more,cells\n").unwrap();
+    let mut found = folder.erase(&ids(&["1", "delivery-3", "delivery-4"]), at(1)).unwrap();
+    found.sort_by(|a, b| a.place.cmp(&b.place));
+    let told: Vec<_> = found.iter().map(|place| (place.place.as_str(), place.delivery.as_str(), place.is_removed)).collect();
+    assert_eq!(told, [("leads-a.csv", "1", true), ("leads-b.csv", "delivery-3", false), ("leads-c.csv", "delivery-4", false)]);
+    assert_eq!(fs::read_to_string(directory.path().join("leads-a.csv")).unwrap(), "\"content\";\"delivery_id\"\r\nBert;2\r\n");
+}
+
+#[test]
+fn what_a_failed_write_left_goes_with_the_rows() {
+    let directory = TempDir::new().unwrap();
+    let mut folder = open(&directory, files(10), 0);
+    folder.append(&[row("1", "Anna")], at(0)).unwrap();
+    folder.part.as_mut().unwrap().tear(b"Jane half a r");
+    folder.erase(&ids(&["2"]), at(1)).unwrap();
+    assert!(!holds(&directory, "Jane"));
+}
+
+#[test]
+fn a_copy_that_a_crash_left_is_removed_at_the_next_start() {
+    let directory = TempDir::new().unwrap();
+    drop(open(&directory, files(10), 0));
+    fs::write(directory.path().join(HIDDEN).join("erasing"), "Jane").unwrap();
+    drop(open(&directory, files(10), 1));
+    assert!(!holds(&directory, "Jane"));
+}
+
+#[test]
+fn rows_are_found_in_every_file_beside_the_one_who_writes() {
+    let directory = TempDir::new().unwrap();
+    let mut folder = open(&directory, files(2), 0);
+    for (id, content) in [("1", "Anna"), ("2", "Jane"), ("3", "Jane too")] {
+        folder.append(&[row(id, content)], at(0)).unwrap();
+        folder.tidy(at(0)).unwrap();
+    }
+    let found =
+        kept(directory.path(), &|kept| kept.values.iter().any(|(name, value)| name == "content" && value.contains("Jane"))).unwrap();
+    let mut told: Vec<_> = found.iter().map(|kept| (kept.delivery.as_str(), kept.number)).collect();
+    told.sort_unstable();
+    assert_eq!(told, [("2", 2), ("3", 1)]);
+    assert!(kept(&directory.path().join("missing"), &|_| true).unwrap().is_empty());
+}

@@ -6,12 +6,14 @@ mod files;
 mod index;
 mod map;
 mod part;
+mod rows;
 mod scan;
 mod writer;
 
 use async_trait::async_trait;
 use leadwire_connector::{
-    BuildContext, Connector, ConnectorKind, Delivery, DeliveryError, ErrorKind, Event, PreviewRequest, Receipt, Record, Report, Steps,
+    BuildContext, Connector, ConnectorKind, Delivery, DeliveryError, Erased, ErrorKind, Event, PreviewRequest, Receipt, Record, Report,
+    Steps,
 };
 use std::path::PathBuf;
 
@@ -69,5 +71,13 @@ impl Connector for Csv {
         let file = self.directory.join(self.rotation.file_name(event.received_at, 1));
         let body = self.table.preview(event)?;
         Ok(vec![PreviewRequest { method: "APPEND".to_owned(), url: file.display().to_string(), headers: Vec::new(), body }])
+    }
+
+    /// Files that somebody moved away are out of reach.
+    async fn erase(&self, deliveries: &[String]) -> Result<Erased, DeliveryError> {
+        let places = self.writer.erase(deliveries.to_vec()).await;
+        let failed =
+            |why| DeliveryError::retry(ErrorKind::Server, format!("rows in {} cannot be removed: {why}", self.directory.display()));
+        places.map(Erased::Looked).map_err(failed)
     }
 }

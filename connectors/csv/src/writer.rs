@@ -2,6 +2,7 @@
 
 use crate::files::{Folder, Plan, explain};
 use crate::map::Row;
+use leadwire_connector::ErasedPlace;
 use leadwire_connector::reexport::Timestamp;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -18,6 +19,7 @@ const WAIT_MOST: Duration = Duration::from_secs(60);
 enum Order {
     Append(Row, oneshot::Sender<Result<Option<String>, String>>),
     Probe(oneshot::Sender<Result<String, String>>),
+    Erase(Vec<String>, oneshot::Sender<Result<Vec<ErasedPlace>, String>>),
 }
 
 /// The handle of the thread. Dropping it lets the thread finish what it was given and waits for that, so that the folder is free for
@@ -49,6 +51,11 @@ impl Writer {
     /// Proves that the folder can be written, and says what else is worth knowing.
     pub(crate) async fn probe(&self) -> Result<String, String> {
         self.ask(Order::Probe).await
+    }
+
+    /// Removes the rows of these deliveries, for good: none of them is written any more.
+    pub(crate) async fn erase(&self, deliveries: Vec<String>) -> Result<Vec<ErasedPlace>, String> {
+        self.ask(|answer| Order::Erase(deliveries, answer)).await
     }
 
     async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Order) -> Result<T, String> {
@@ -107,6 +114,11 @@ impl Worker {
                     answers.push(answer);
                 }
                 Order::Probe(answer) => drop(answer.send(self.folder.probe().map_err(|error| explain(&error)))),
+                // Rows that wait for the write below are taken for repeats after this, and not written.
+                Order::Erase(deliveries, answer) => {
+                    let erased = self.folder.erase(&deliveries, Timestamp::now());
+                    drop(answer.send(erased.map_err(|error| explain(&error))));
+                }
             }
             next = if rows.len() < most { self.orders.try_recv().ok() } else { None };
         }

@@ -36,6 +36,51 @@ pub trait Connector: Send + Sync {
     /// # Errors
     /// What `deliver` would say before sending anything.
     fn preview(&self, event: &Event) -> Result<Vec<PreviewRequest>, DeliveryError>;
+
+    /// Removes what this connector keeps *on our side* of these deliveries, by their ids, because their person is erased: rows in
+    /// files, say. What the destination itself keeps is its owner's to remove. When it returns `Ok`, what it names as removed is gone,
+    /// and an attempt of one of these deliveries that is still under way, or that comes later, brings nothing back. Repeats must be
+    /// harmless.
+    ///
+    /// # Errors
+    /// Why it cannot be done now; it is asked again.
+    async fn erase(&self, deliveries: &[String]) -> Result<Erased, DeliveryError> {
+        let _ = deliveries;
+        Ok(Erased::NotKept)
+    }
+}
+
+/// What [`Connector::erase`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Erased {
+    /// This kind keeps nothing on our side.
+    NotKept,
+    /// Everything it keeps was looked through. A delivery that is not among these was not found.
+    Looked(Vec<ErasedPlace>),
+}
+
+/// A place, such as a file, that held something of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErasedPlace {
+    /// The delivery's id.
+    pub delivery: String,
+    /// Where it was.
+    pub place: String,
+    /// False when it is still there: the place is no longer what the connector made, and a person must look at it.
+    pub is_removed: bool,
+}
+
+/// Something that a connector keeps on our side of a delivery, such as a row in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Kept {
+    /// The delivery's id; empty when it is not told.
+    pub delivery: String,
+    /// Where it is, such as the path of a file.
+    pub place: String,
+    /// Which one it is there, from 1: the row of a file, not counting its header.
+    pub number: u64,
+    /// What is kept: the cells of a row with the names of their columns.
+    pub values: Vec<(String, String)>,
 }
 
 /// A request that would be sent, or a file that would be written.
@@ -135,6 +180,15 @@ pub trait Build: Send + Sync + std::fmt::Debug {
     /// What is legal but probably not meant, a sentence each.
     fn warnings(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// What connectors with these settings keep on our side and `wanted` says yes to. Only reads, also beside a bridge that writes.
+    ///
+    /// # Errors
+    /// What is in the way, in a sentence for a person.
+    fn kept(&self, context: &BuildContext, wanted: &dyn Fn(&Kept) -> bool) -> Result<Vec<Kept>, String> {
+        let _ = (context, wanted);
+        Ok(Vec::new())
     }
 }
 

@@ -17,7 +17,9 @@ pub mod text;
 
 #[cfg(feature = "simulator")]
 pub use connector::Simulation;
-pub use connector::{Build, BuildContext, Connector, ConnectorKind, Finding, Limits, ParseSettings, PreviewRequest, Report};
+pub use connector::{
+    Build, BuildContext, Connector, ConnectorKind, Erased, ErasedPlace, Finding, Kept, Limits, ParseSettings, PreviewRequest, Report,
+};
 pub use delivery::{Delivery, Receipt, Record};
 pub use error::{DeliveryError, ErrorKind, Verdict};
 pub use event::{Author, Conversation, Event, Kind, Message, Person, Window, timestamp};

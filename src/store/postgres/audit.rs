@@ -8,7 +8,7 @@ use tokio_postgres::IsolationLevel;
 
 /// What must hold, and a query for what breaks it: an id in words for each. The first nine are those of every engine, in the same
 /// words.
-const INVARIANTS: [(&str, &str); 14] = [
+const INVARIANTS: [(&str, &str); 16] = [
     (
         "every event the ledger counted is in the store or was removed by retention",
         "SELECT s.name || ': ' || coalesce(c.received, 0) || ' received, ' || coalesce(c.removed, 0) || ' removed, ' || coalesce(e.stored, 0) || ' in the store'
@@ -93,6 +93,19 @@ const INVARIANTS: [(&str, &str); 14] = [
          FULL JOIN (SELECT source, class, count(*) AS bodies, sum(size) AS bytes FROM quarantine GROUP BY source, class) q
              ON q.source = t.source AND q.class = t.class
          WHERE (coalesce(t.bodies, 0), coalesce(t.bytes, 0)) <> (coalesce(q.bodies, 0), coalesce(q.bytes, 0))",
+    ),
+    (
+        "the deliveries of an erased event are erased, and no others",
+        "SELECT replace(e.id::TEXT, '-', '') FROM event e JOIN delivery d ON d.event = e.seq WHERE (d.state = 6) <> (e.erased_at IS NOT NULL)",
+    ),
+    (
+        "an erased event has nothing of its person left",
+        "SELECT replace(e.id::TEXT, '-', '') FROM event e WHERE e.erased_at IS NOT NULL AND (
+             e.email IS NOT NULL OR e.phone IS NOT NULL OR e.session_id IS NOT NULL OR e.body NOT LIKE '%\"raw\":null}' OR e.body NOT LIKE '%\"content\":null%'
+             OR e.body NOT LIKE '%\"person\":{\"first_name\":null,\"last_name\":null,\"email\":null,\"phone\":null}%'
+             OR EXISTS (SELECT 1 FROM attempt a WHERE a.event = e.seq) OR EXISTS (SELECT 1 FROM step s WHERE s.event = e.seq)
+             OR EXISTS (SELECT 1 FROM delivery d WHERE d.event = e.seq
+                 AND NOT (d.person IS NULL AND d.record_id IS NULL AND d.record_url IS NULL AND d.remark IS NULL)))",
     ),
     (
         "every leased delivery is with a bridge, and no other is",

@@ -48,10 +48,15 @@ impl Postgres {
         self.run(move |client| async move {
             // Of a person who was erased in the meantime, nothing is kept.
             let sql = "INSERT INTO step (event, destination, name, remote_id)
-                 SELECT event, destination, $3, $4 FROM delivery WHERE event = $1 AND destination = $2 AND state <> 6
+                 SELECT event, destination, $3, $4 FROM delivery WHERE event = $1 AND destination = $2 AND state <> 6 FOR SHARE
                  ON CONFLICT (event, destination, name) DO UPDATE SET remote_id = excluded.remote_id";
+            let values: Params<'_> = &[&key.event, &i64::from(key.destination), &text(&name), &text(&remote_id)];
             failpoint::reach(Commit::Step.before()).await?;
-            execute(&client, sql, &[&key.event, &i64::from(key.destination), &text(&name), &text(&remote_id)]).await?;
+            if execute(&client, sql, values).await? == 0 {
+                // But the owner must learn what was made at the destination.
+                let sql = "UPDATE erasure SET arrived = coalesce(arrived || ', ', '') || $3::TEXT || ' ' || $4::TEXT WHERE event = $1 AND destination = $2";
+                execute(&client, sql, values).await?;
+            }
             Ok(failpoint::reach(Commit::Step.after()).await?)
         })
         .await

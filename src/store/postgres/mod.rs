@@ -11,6 +11,7 @@ mod hold;
 mod instance;
 mod lease;
 mod ledger;
+mod person;
 mod quarantine;
 mod rate;
 mod receive;
@@ -24,7 +25,7 @@ mod signal;
 mod tls;
 
 use super::names::Names;
-use super::{Changes, DestinationId, Error, Handoff, Kept, LaneEnd, Leased, Ownership, Result, Seen};
+use super::{Changes, DestinationId, Error, Handoff, LaneEnd, Leased, Ownership, Result, Right, Seen};
 use crate::failpoint::{self, Commit};
 use batch::Batcher;
 use connect::Target;
@@ -104,7 +105,7 @@ impl Postgres {
     }
 
     pub(in crate::store) async fn take_ownership(&self) -> Result<Ownership> {
-        Ok(Ownership { _kept: Kept::Member(instance::join(&self.shared).await?) })
+        Ok(Ownership { _right: Right::Member(instance::join(&self.shared).await?) })
     }
 
     pub(in crate::store) fn set_lanes(&self, lanes: Lanes) {

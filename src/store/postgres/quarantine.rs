@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use std::sync::Arc;
 use tokio_postgres::Row;
 
-const COLUMNS: &str = "id, source, at, client, times, size, code, reason, header";
+pub(super) const COLUMNS: &str = "id, source, at, client, times, size, code, reason, header";
 
 impl Postgres {
     pub(in crate::store) async fn quarantine(&self, refused: Refused, limits: QuarantineLimits) -> Result<Quarantined> {
@@ -80,12 +80,12 @@ impl Postgres {
     }
 }
 
-/// Takes a body out of the quarantine, within the transaction of the caller.
-pub(super) async fn remove(client: &impl GenericClient, id: i64) -> Result<()> {
-    let Some(row) = query_opt(client, "SELECT source FROM quarantine WHERE id = $1", &[&id]).await? else { return Ok(()) };
+/// Takes a body out of the quarantine, within the transaction of the caller. Whether it was there.
+pub(super) async fn remove(client: &impl GenericClient, id: i64) -> Result<bool> {
+    let Some(row) = query_opt(client, "SELECT source FROM quarantine WHERE id = $1", &[&id]).await? else { return Ok(false) };
     let source: String = column(&row, 0)?;
     lock_totals(client, &source).await?;
-    remove_one(client, "id = $1", &[&id]).await.map(drop)
+    Ok(remove_one(client, "id = $1", &[&id]).await?.is_some())
 }
 
 async fn keep(mut client: Object, refused: &Refused, limits: QuarantineLimits) -> Result<Quarantined> {
@@ -182,7 +182,7 @@ async fn purge(mut client: Object, source: Option<String>, before: Option<i64>, 
     Ok(usize::try_from(removed).unwrap_or(usize::MAX))
 }
 
-fn read_row(row: &Row) -> Result<QuarantineRow> {
+pub(super) fn read_row(row: &Row) -> Result<QuarantineRow> {
     Ok(QuarantineRow {
         id: column(row, 0)?,
         source: column(row, 1)?,

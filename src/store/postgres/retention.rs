@@ -35,12 +35,14 @@ async fn remove_batch(mut client: Object, cutoff: i64, slot: i64) -> Result<usiz
     Ok(seqs.len())
 }
 
+/// The statement is planned for this very cutoff, since which way is short depends on whether there is much to remove or nothing. The
+/// deliveries are counted event by event: joined, all of them would be read for every batch.
 async fn lock_events(client: &impl GenericClient, cutoff: i64) -> Result<Vec<Row>> {
     let sql = "SELECT e.seq, e.source, octet_length(e.body)::BIGINT FROM event e
-         WHERE e.received_at < $1 AND (e.deliveries > 0 OR e.kind = 'test')
-             AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.event = e.seq AND d.state NOT IN (3, 4))
+         WHERE e.received_at < $1 AND coalesce(e.erased_at, 0) < $1 AND (e.deliveries > 0 OR e.kind = 'test' OR e.erased_at IS NOT NULL)
+             AND (SELECT count(*) FROM delivery d WHERE d.event = e.seq AND d.state NOT IN (3, 4, 6)) = 0
          ORDER BY e.seq LIMIT $2 FOR UPDATE OF e SKIP LOCKED";
-    query(client, sql, &[&cutoff, &BATCH]).await
+    Ok(client.query(sql, &[&cutoff, &BATCH]).await?)
 }
 
 async fn lock_deliveries(client: &impl GenericClient, seqs: &[i64]) -> Result<Vec<Row>> {
@@ -52,7 +54,7 @@ async fn lock_deliveries(client: &impl GenericClient, seqs: &[i64]) -> Result<Ve
 fn find_kept(deliveries: &[Row]) -> Result<HashSet<i64>> {
     let mut kept = HashSet::new();
     for row in deliveries {
-        if !matches!(State::from_number(column(row, 2)?), Some(State::Delivered | State::Skipped)) {
+        if !matches!(State::from_number(column(row, 2)?), Some(State::Delivered | State::Skipped | State::Erased)) {
             kept.insert(column(row, 0)?);
         }
     }

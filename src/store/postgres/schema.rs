@@ -5,7 +5,7 @@ use crate::store::{Error, Result};
 use deadpool_postgres::{GenericClient, Object};
 
 /// In order; the number of a migration is its place, from 1.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_start.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("migrations/0001_start.sql"), include_str!("migrations/0002_person.sql")];
 
 /// `LEADWIRE` in ASCII: the lock among those that migrate.
 const LOCK: i64 = 0x4C45_4144_5749_5245;

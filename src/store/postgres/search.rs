@@ -72,7 +72,7 @@ impl Postgres {
 
     pub(in crate::store) async fn event(&self, id: Uuid) -> Result<Option<EventDetail>> {
         self.run(move |client| async move {
-            let sql = "SELECT seq, body, duplicates FROM event WHERE id = $1";
+            let sql = "SELECT seq, body, duplicates, erased_at FROM event WHERE id = $1";
             let Some(row) = query_opt(&client, sql, &[&id]).await? else { return Ok(None) };
             let seq: i64 = column(&row, 0)?;
             let row = read_all(&client, vec![row]).await?.pop();
@@ -97,7 +97,7 @@ impl Postgres {
 
     pub(in crate::store) async fn count_unrouted(&self) -> Result<i64> {
         self.run(|client| async move {
-            let sql = "SELECT count(*) FROM event WHERE deliveries = 0 AND kind <> 'test'";
+            let sql = "SELECT count(*) FROM event WHERE deliveries = 0 AND kind <> 'test' AND erased_at IS NULL";
             query_opt(&client, sql, &[]).await?.map_or(Ok(0), |row| column(&row, 0))
         })
         .await
@@ -131,7 +131,7 @@ fn event_conditions(filter: &EventFilter) -> Conditions {
     conditions.add("e.received_at < ?", filter.until.map(micros));
     if filter.unrouted {
         // Written out, so that the index of just these is used.
-        conditions.texts.push("e.deliveries = 0 AND e.kind <> 'test'".to_owned());
+        conditions.texts.push("e.deliveries = 0 AND e.kind <> 'test' AND e.erased_at IS NULL".to_owned());
     }
     conditions
 }
@@ -170,12 +170,12 @@ pub(super) fn delivery_conditions(filter: &DeliveryFilter) -> Conditions {
 async fn read_events(client: &impl GenericClient, mut conditions: Conditions, order: &str, limit: u32) -> Result<Vec<EventRow>> {
     let limit = conditions.bind(i64::from(limit));
     let clause = conditions.clause();
-    let sql = format!("SELECT e.seq, e.body, e.duplicates FROM event e WHERE {clause} ORDER BY {order} DESC LIMIT {limit}");
+    let sql = format!("SELECT e.seq, e.body, e.duplicates, e.erased_at FROM event e WHERE {clause} ORDER BY {order} DESC LIMIT {limit}");
     let rows = conditions.query(client, &sql).await?;
     read_all(client, rows).await
 }
 
-/// Reads rows of `seq, body, duplicates`, and what was made of each event.
+/// Reads rows of `seq, body, duplicates, erased_at`, and what was made of each event.
 async fn read_all(client: &impl GenericClient, rows: Vec<Row>) -> Result<Vec<EventRow>> {
     let seqs = rows.iter().map(|row| column(row, 0)).collect::<Result<Vec<i64>>>()?;
     let mut deliveries = read_deliveries(client, &seqs).await?;
@@ -184,7 +184,8 @@ async fn read_all(client: &impl GenericClient, rows: Vec<Row>) -> Result<Vec<Eve
         .map(|(row, seq)| {
             let event = serde_json::from_str(column(row, 1)?)
                 .map_err(|error| Error::Refused(format!("the stored event {seq} cannot be read: {error}")))?;
-            Ok(EventRow { event, duplicates: column(row, 2)?, deliveries: deliveries.remove(&seq).unwrap_or_default() })
+            let erased_at = column::<Option<i64>>(row, 3)?.map(moment);
+            Ok(EventRow { event, duplicates: column(row, 2)?, erased_at, deliveries: deliveries.remove(&seq).unwrap_or_default() })
         })
         .collect()
 }

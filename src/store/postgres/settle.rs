@@ -36,6 +36,7 @@ impl Job for Settling {
         let transaction = client.transaction().await?;
         let ends = end_leases(&transaction, shared.membership.id(), jobs).await?;
         insert_attempts(&transaction, jobs).await?;
+        note_arrivals(&transaction, jobs).await?;
         let due = unblock_next(&transaction, &ends).await?;
         let mut tally = Tally::default();
         ends.iter().for_each(|end| tally.add_ended(id(end.destination), end.state, 1));
@@ -73,7 +74,8 @@ async fn end_leases(transaction: &Transaction<'_>, member: Option<i64>, jobs: &[
              attempts = CASE WHEN t.state = 0 THEN t.attempts ELSE d.attempts + 1 END,
              not_before = CASE WHEN t.state = 0 THEN t.not_before ELSE d.not_before END,
              ended_at = CASE WHEN t.state = 0 THEN NULL ELSE t.at END,
-             record_id = coalesce(t.record_id, d.record_id), record_url = coalesce(t.record_url, d.record_url),
+             record_id = coalesce(t.record_id, d.record_id),
+             record_url = CASE WHEN t.record_id IS NULL THEN d.record_url ELSE t.record_url END,
              remark = CASE WHEN t.state = 0 THEN coalesce(t.remark, d.remark) ELSE t.remark END
          FROM unnest($1::BIGINT[], $2::BIGINT[], $3::BIGINT[], $4::BIGINT[], $5::BIGINT[], $6::BIGINT[], $7::BIGINT[],
              $8::TEXT[], $9::TEXT[], $10::TEXT[]) AS t(event, destination, state, lease, at, not_before, attempts, record_id, record_url, remark)
@@ -125,10 +127,30 @@ async fn insert_attempts(transaction: &Transaction<'_>, jobs: &[Settling]) -> Re
     let sql = "INSERT INTO attempt (event, destination, at, duration_ms, outcome, kind, status, code, message, excerpt)
          SELECT t.* FROM unnest($1::BIGINT[], $2::BIGINT[], $3::BIGINT[], $4::BIGINT[], $5::TEXT[], $6::TEXT[], $7::BIGINT[], $8::TEXT[],
              $9::TEXT[], $10::TEXT[]) AS t(event, destination, at, duration_ms, outcome, kind, status, code, message, excerpt)
-         JOIN delivery d ON d.event = t.event AND d.destination = t.destination AND d.state <> 6
+         JOIN delivery d ON d.event = t.event AND d.destination = t.destination AND d.state <> 6 FOR SHARE OF d
          ON CONFLICT (event, destination, at) DO NOTHING";
     let values: Params<'_> = &[&events, &destinations, &moments, &durations, &outcomes, &kinds, &statuses, &codes, &messages, &excerpts];
     execute(transaction, sql, values).await.map(drop)
+}
+
+/// Nothing of an erased person comes back, but the owner must learn what there is to remove at the destination.
+async fn note_arrivals(transaction: &Transaction<'_>, jobs: &[Settling]) -> Result<()> {
+    let arrived = jobs.iter().filter_map(|job| Some((job.0.key, ended(&job.0).filter(|ended| ended.state == State::Delivered)?)));
+    let (mut events, mut destinations, mut records) = (Vec::new(), Vec::new(), Vec::new());
+    for (key, ended) in arrived {
+        let record = ended.record.as_ref().map(|record| record.url.as_ref().unwrap_or(&record.id).as_str());
+        events.push(key.event);
+        destinations.push(i64::from(key.destination));
+        records.push(text(record.unwrap_or("delivered")));
+    }
+    if events.is_empty() {
+        return Ok(());
+    }
+    let sql = "UPDATE erasure r SET arrived = coalesce(r.arrived || ', ', '') || t.record
+         FROM unnest($1::BIGINT[], $2::BIGINT[], $3::TEXT[]) AS t(event, destination, record)
+         JOIN delivery d ON d.event = t.event AND d.destination = t.destination AND d.state = 6
+         WHERE r.event = t.event AND r.destination = t.destination";
+    execute(transaction, sql, &[&events, &destinations, &records]).await.map(drop)
 }
 
 /// The next delivery of each person becomes due, with its whole time before it. Returns the destinations to tell.

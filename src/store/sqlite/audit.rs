@@ -6,7 +6,7 @@ use crate::store::{AuditFinding, AuditReport, DestinationLedger, Result, SourceL
 use rusqlite::Connection;
 
 /// What must hold, and a query for what breaks it: an id in words for each.
-const INVARIANTS: [(&str, &str); 9] = [
+const INVARIANTS: [(&str, &str); 11] = [
     (
         "every event the ledger counted is in the store or was removed by retention",
         "SELECT name || ': ' || received || ' received, ' || removed || ' removed, ' || (SELECT count(*) FROM event WHERE source = source.id) || ' in the store'
@@ -44,6 +44,19 @@ const INVARIANTS: [(&str, &str); 9] = [
         "at a destination, at most one delivery of a person is under way, and the others wait behind one",
         "SELECT n.name || ': ' || lower(hex(d.person)) FROM delivery d JOIN destination n ON n.id = d.destination
          WHERE d.state < 3 AND d.person IS NOT NULL GROUP BY d.destination, d.person HAVING sum(d.state < 2) <> 1",
+    ),
+    (
+        "the deliveries of an erased event are erased, and no others",
+        "SELECT lower(hex(e.id)) FROM event e JOIN delivery d ON d.event = e.seq WHERE (d.state = 6) <> (e.erased_at IS NOT NULL)",
+    ),
+    (
+        "an erased event has nothing of its person left",
+        "SELECT lower(hex(e.id)) FROM event e WHERE e.erased_at IS NOT NULL AND (
+             e.email IS NOT NULL OR e.phone IS NOT NULL OR e.session_id IS NOT NULL
+             OR json_extract(e.body, '$.raw') IS NOT NULL OR json_extract(e.body, '$.content') IS NOT NULL
+             OR json_extract(e.body, '$.person.email', '$.person.phone', '$.person.first_name', '$.person.last_name') <> '[null,null,null,null]'
+             OR EXISTS (SELECT 1 FROM attempt a WHERE a.event = e.seq) OR EXISTS (SELECT 1 FROM step s WHERE s.event = e.seq)
+             OR EXISTS (SELECT 1 FROM delivery d WHERE d.event = e.seq AND (d.person, d.record_id, d.record_url, d.remark) IS NOT (NULL, NULL, NULL, NULL)))",
     ),
 ];
 

@@ -1,6 +1,6 @@
 //! Taking deliveries to work on, and bringing them back.
 
-use super::{Sqlite, ledger, micros, moment, text, writer::Unit};
+use super::{Sqlite, ledger, micros, moment, person, text, writer::Unit};
 use crate::failpoint::Commit;
 use crate::store::{
     Again, AttemptRow, Claimed, DeliveryKey, DestinationId, Ended, Handoff, Leased, Outcome, Result, Settlement, State, places_for,
@@ -56,6 +56,9 @@ impl Sqlite {
     pub(in crate::store) async fn save_step(&self, key: DeliveryKey, name: String, remote_id: String) -> Result<()> {
         self.writer
             .write_as(Commit::Step, move |unit| {
+                if is_erased(unit.connection, key)? {
+                    return person::note_arrival(unit.connection, key.event, key.destination, &format!("{name} {remote_id}")).map(drop);
+                }
                 unit.connection
                     .prepare_cached("INSERT OR REPLACE INTO step (event, destination, name, remote_id) VALUES (?1, ?2, ?3, ?4)")?
                     .execute(params![key.event, key.destination, text(&name), text(&remote_id)])?;
@@ -160,6 +163,9 @@ fn read_next_due(connection: &Connection, destination: DestinationId) -> Result<
 
 fn settle(unit: &mut Unit<'_>, settlement: &Settlement) -> Result<()> {
     let key = settlement.key;
+    if is_erased(unit.connection, key)? {
+        return note_arrival(unit.connection, settlement);
+    }
     if let Some(attempt) = &settlement.attempt {
         insert_attempt(unit.connection, key, attempt)?;
     }
@@ -175,6 +181,19 @@ fn settle(unit: &mut Unit<'_>, settlement: &Settlement) -> Result<()> {
     }
 }
 
+/// Whether its person was erased while an attempt was under way.
+fn is_erased(connection: &Connection, key: DeliveryKey) -> Result<bool> {
+    let mut query = connection.prepare_cached("SELECT 1 FROM delivery WHERE event = ?1 AND destination = ?2 AND state = 6")?;
+    Ok(query.exists(params![key.event, key.destination])?)
+}
+
+/// Brings nothing back, but the owner must learn what there is to remove at the destination.
+fn note_arrival(connection: &Connection, settlement: &Settlement) -> Result<()> {
+    let Outcome::Ended(Ended { state: State::Delivered, record, .. }) = &settlement.outcome else { return Ok(()) };
+    let record = record.as_ref().map(|record| record.url.as_ref().unwrap_or(&record.id).as_str());
+    person::note_arrival(connection, settlement.key.event, settlement.key.destination, record.unwrap_or("delivered")).map(drop)
+}
+
 fn wait_again(connection: &Connection, key: DeliveryKey, again: &Again, attempt: Option<&AttemptRow>) -> Result<()> {
     connection
         .prepare_cached("UPDATE delivery SET state = 0, not_before = ?3, attempts = ?4, remark = coalesce(?5, remark) WHERE event = ?1 AND destination = ?2 AND state = 1")?
@@ -186,7 +205,7 @@ fn end(connection: &Connection, key: DeliveryKey, ended: &Ended, at: Timestamp) 
     let (id, url) = ended.record.as_ref().map_or((None, None), |record| (Some(text(&record.id)), record.url.as_deref().map(text)));
     let changed = connection
         .prepare_cached(
-            "UPDATE delivery SET state = ?3, ended_at = ?4, attempts = attempts + 1, record_id = coalesce(?5, record_id), record_url = coalesce(?6, record_url), remark = ?7
+            "UPDATE delivery SET state = ?3, ended_at = ?4, attempts = attempts + 1, record_id = coalesce(?5, record_id), record_url = CASE WHEN ?5 IS NULL THEN record_url ELSE ?6 END, remark = ?7
              WHERE event = ?1 AND destination = ?2 AND state < 3",
         )?
         .execute(params![key.event, key.destination, ended.state.number(), micros(at), id, url, ended.remark.as_deref().map(text)])?;
@@ -197,7 +216,7 @@ fn end(connection: &Connection, key: DeliveryKey, ended: &Ended, at: Timestamp) 
 }
 
 /// The next delivery of the person becomes due, with its whole time before it, and its lane is told.
-fn unblock_next(unit: &mut Unit<'_>, destination: DestinationId, person: &[u8; 16], now: Timestamp) -> Result<()> {
+pub(super) fn unblock_next(unit: &mut Unit<'_>, destination: DestinationId, person: &[u8; 16], now: Timestamp) -> Result<()> {
     let mut query = unit
         .connection
         .prepare_cached("SELECT event, state FROM delivery WHERE destination = ?1 AND person = ?2 AND state < 3 ORDER BY event LIMIT 1")?;

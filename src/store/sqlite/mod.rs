@@ -4,19 +4,21 @@ mod audit;
 mod hold;
 mod lease;
 mod ledger;
+mod person;
 mod quarantine;
 mod receive;
 mod replay;
 mod retention;
 mod row;
 mod schema;
+mod scrub;
 mod search;
 #[cfg(test)]
 mod tests;
 mod writer;
 
 use super::names::Names;
-use super::{Changes, DestinationId, Error, Kept, LOOK_EVERY, LaneEnd, Leased, Ownership, Result, Seen};
+use super::{Changes, DestinationId, Error, LOOK_EVERY, LaneEnd, Leased, Ownership, Result, Right, Seen};
 use crate::failpoint;
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
@@ -30,9 +32,17 @@ use writer::Writer;
 /// Readers kept open; more are opened when more read at once.
 const IDLE_READERS: usize = 4;
 
+/// What the file, the disk or another process is the reason for passes; the rest would be the same at the next try.
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Unavailable(error.to_string())
+        use rusqlite::ErrorCode as Code;
+        match error.sqlite_error_code() {
+            Some(Code::NotADatabase) => Self::Refused("the file is no SQLite database; set [store] url to another file".to_owned()),
+            None | Some(Code::ConstraintViolation | Code::TypeMismatch | Code::TooBig | Code::ApiMisuse | Code::ParameterOutOfRange) => {
+                Self::Refused(format!("the store failed: {error}"))
+            }
+            Some(_) => Self::Unavailable(error.to_string()),
+        }
     }
 }
 
@@ -61,11 +71,13 @@ impl Sqlite {
         destinations: impl IntoIterator<Item = &'a String>,
     ) -> Result<Self> {
         if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-            std::fs::create_dir_all(directory)
-                .map_err(|error| Error::Unavailable(format!("{} cannot be made: {error}", directory.display())))?;
+            std::fs::create_dir_all(directory).map_err(|error| unusable(directory, &error))?;
         }
-        keep_private(path).map_err(|error| Error::Unavailable(format!("{}: {error}", path.display())))?;
-        let mut connection = open_writer(path).map_err(|error| Error::Unavailable(format!("{}: {error}", path.display())))?;
+        keep_private(path).map_err(|error| unusable(path, &error))?;
+        let mut connection = open_writer(path).map_err(|error| match error.into() {
+            Error::Unavailable(reason) => Error::Unavailable(format!("{}: {reason}", path.display())),
+            Error::Refused(reason) => Error::Refused(format!("{}: {reason}", path.display())),
+        })?;
         schema::migrate(&mut connection)?;
         let names =
             Names { sources: register(&connection, "source", sources)?, destinations: register(&connection, "destination", destinations)? };
@@ -87,7 +99,7 @@ impl Sqlite {
         })?;
         self.free_leases().await?;
         self.credit_absence(Timestamp::now()).await?;
-        Ok(Ownership { _kept: Kept::File(lock) })
+        Ok(Ownership { _right: Right::File(lock) })
     }
 
     /// Sets where deliveries that are born leased go. Until then all are born waiting.
@@ -118,6 +130,18 @@ impl Sqlite {
     /// Why it cannot.
     pub(in crate::store) async fn probe(&self) -> Result<()> {
         self.writer.write(|unit| Ok(unit.connection.execute("UPDATE pulse SET beats = beats + 1", []).map(drop)?)).await
+    }
+
+    /// Proves that the store can commit so many bytes. They must really be committed: SQLite does not write what a transaction makes
+    /// and drops again.
+    pub(in crate::store) async fn prove(&self, bytes: usize) -> Result<()> {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        let fill = move |unit: &mut writer::Unit<'_>| {
+            unit.connection.execute_batch("DROP TABLE IF EXISTS proof; CREATE TABLE proof (filler BLOB NOT NULL)")?;
+            Ok(unit.connection.execute("INSERT INTO proof VALUES (zeroblob(?1))", [bytes]).map(drop)?)
+        };
+        self.writer.write(fill).await?;
+        self.writer.write(|unit| Ok(unit.connection.execute_batch("DROP TABLE IF EXISTS proof")?)).await
     }
 
     /// Runs a query on a reading connection, off the async threads.
@@ -186,6 +210,17 @@ impl Readers {
     }
 }
 
+/// A disk may be mounted or mended in a moment; a file where a folder should be stays one.
+fn unusable(path: &Path, error: &std::io::Error) -> Error {
+    use std::io::ErrorKind::{AlreadyExists, InvalidInput, IsADirectory, NotADirectory};
+    let told = format!("{} cannot be used: {error}", path.display());
+    if matches!(error.kind(), AlreadyExists | InvalidInput | IsADirectory | NotADirectory) {
+        Error::Refused(told)
+    } else {
+        Error::Unavailable(told)
+    }
+}
+
 /// The file holds personal data: a new one is for its owner alone, and SQLite gives its companions the same mode.
 fn keep_private(path: &Path) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
@@ -207,7 +242,8 @@ fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
          PRAGMA wal_autocheckpoint = 16000;
          PRAGMA journal_size_limit = 67108864;
          PRAGMA cache_size = -16384;
-         PRAGMA temp_store = MEMORY;",
+         PRAGMA temp_store = MEMORY;
+         PRAGMA secure_delete = FAST;",
     )?;
     if failpoint::reach_blocking(failpoint::STORE_CARELESS).is_err() {
         connection.execute_batch("PRAGMA synchronous = OFF;")?;

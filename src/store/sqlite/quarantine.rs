@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::sync::Arc;
 
-const COLUMNS: &str = "id, source, at, client, times, size, code, reason, header";
+pub(super) const COLUMNS: &str = "id, source, at, client, times, size, code, reason, header";
 
 impl Sqlite {
     pub(in crate::store) async fn quarantine(&self, refused: Refused, limits: QuarantineLimits) -> Result<Quarantined> {
@@ -137,7 +137,7 @@ fn make_room(connection: &Connection, refused: &Refused, size: i64, limits: Quar
     Ok(Some(pushed_out))
 }
 
-fn read_row(row: &Row<'_>) -> rusqlite::Result<QuarantineRow> {
+pub(super) fn read_row(row: &Row<'_>) -> rusqlite::Result<QuarantineRow> {
     Ok(QuarantineRow {
         id: row.get(0)?,
         source: row.get(1)?,

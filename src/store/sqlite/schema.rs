@@ -4,7 +4,7 @@ use crate::store::{Error, Result};
 use rusqlite::Connection;
 
 /// In order; the number of a migration is its place, from 1.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_start.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("migrations/0001_start.sql"), include_str!("migrations/0003_person.sql")];
 
 /// `LEAD` in ASCII: marks the file as ours, so that another program's database is never touched.
 const APPLICATION_ID: i64 = 0x4C45_4144;

@@ -7,7 +7,7 @@ use crate::store::{AttemptRow, DeliveryFilter, DeliveryRow, Error, EventDetail, 
 use leadwire_connector::Event;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use uuid::Uuid;
 
 /// Conditions of a `WHERE` clause with their values; every value is bound, none is pasted.
@@ -53,11 +53,10 @@ impl Sqlite {
 
     pub(in crate::store) async fn event(&self, id: Uuid) -> Result<Option<EventDetail>> {
         self.read(move |connection| {
-            let sql = "SELECT seq, body, duplicates FROM event WHERE id = ?1";
-            let found: Option<(i64, String, i64)> =
-                connection.query_row(sql, [id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
-            let Some((seq, body, duplicates)) = found else { return Ok(None) };
-            let row = read_event(connection, seq, &body, duplicates)?;
+            let sql = "SELECT seq, body, duplicates, erased_at FROM event WHERE id = ?1";
+            let Some(found) = connection.query_row(sql, [id.as_bytes()], read_found).optional()? else { return Ok(None) };
+            let seq = found.seq;
+            let row = read_event(connection, found)?;
             Ok(Some(EventDetail { row, attempts: read_attempts(connection, seq)?, steps: read_steps(connection, seq)? }))
         })
         .await
@@ -80,7 +79,7 @@ impl Sqlite {
     }
 
     pub(in crate::store) async fn count_unrouted(&self) -> Result<i64> {
-        let sql = "SELECT count(*) FROM event WHERE deliveries = 0 AND kind <> 'test'";
+        let sql = "SELECT count(*) FROM event WHERE deliveries = 0 AND kind <> 'test' AND erased_at IS NULL";
         self.read(move |connection| Ok(connection.query_row(sql, [], |row| row.get(0))?)).await
     }
 
@@ -106,7 +105,7 @@ fn event_conditions(filter: &EventFilter) -> Conditions {
     conditions.add("e.received_at < ?", filter.until.map(micros));
     if filter.unrouted {
         // Written out, so that the index of just these is used.
-        conditions.texts.push("e.deliveries = 0 AND e.kind <> 'test'".to_owned());
+        conditions.texts.push("e.deliveries = 0 AND e.kind <> 'test' AND e.erased_at IS NULL".to_owned());
     }
     conditions
 }
@@ -128,23 +127,35 @@ pub(super) fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
 fn read_events(connection: &Connection, mut conditions: Conditions, order: &str, limit: u32) -> Result<Vec<EventRow>> {
     conditions.values.push(i64::from(limit).into());
     let sql = format!(
-        "SELECT e.seq, e.body, e.duplicates FROM event e WHERE {} ORDER BY {order} DESC LIMIT ?{}",
+        "SELECT e.seq, e.body, e.duplicates, e.erased_at FROM event e WHERE {} ORDER BY {order} DESC LIMIT ?{}",
         conditions.clause(),
         conditions.values.len()
     );
     let mut query = connection.prepare(&sql)?;
-    let rows = query.query_map(params_from_iter(&conditions.values), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    let rows = rows.collect::<rusqlite::Result<Vec<(i64, String, i64)>>>()?;
-    rows.into_iter().map(|(seq, body, duplicates)| read_event(connection, seq, &body, duplicates)).collect()
+    let rows = query.query_map(params_from_iter(&conditions.values), read_found)?;
+    let rows = rows.collect::<rusqlite::Result<Vec<Found>>>()?;
+    rows.into_iter().map(|found| read_event(connection, found)).collect()
 }
 
-fn read_event(connection: &Connection, seq: i64, body: &str, duplicates: i64) -> Result<EventRow> {
+struct Found {
+    seq: i64,
+    body: String,
+    duplicates: i64,
+    erased_at: Option<i64>,
+}
+
+fn read_found(row: &Row<'_>) -> rusqlite::Result<Found> {
+    Ok(Found { seq: row.get(0)?, body: row.get(1)?, duplicates: row.get(2)?, erased_at: row.get(3)? })
+}
+
+fn read_event(connection: &Connection, found: Found) -> Result<EventRow> {
+    let Found { seq, body, duplicates, erased_at } = found;
     let event: Event =
-        serde_json::from_str(body).map_err(|error| Error::Refused(format!("the stored event {seq} cannot be read: {error}")))?;
+        serde_json::from_str(&body).map_err(|error| Error::Refused(format!("the stored event {seq} cannot be read: {error}")))?;
     let sql = format!("SELECT {DELIVERY_COLUMNS} FROM {DELIVERY_TABLES} WHERE d.event = ?1 ORDER BY d.destination");
     let mut query = connection.prepare_cached(&sql)?;
     let deliveries = query.query_map([seq], read_delivery)?.collect::<rusqlite::Result<_>>()?;
-    Ok(EventRow { event, duplicates, deliveries })
+    Ok(EventRow { event, duplicates, erased_at: erased_at.map(moment), deliveries })
 }
 
 fn read_attempts(connection: &Connection, seq: i64) -> Result<Vec<(String, AttemptRow)>> {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::allow_attributes)]
 
+mod person;
+
 use super::Sqlite;
 use crate::store::{
     Again, Claimed, DeliveryFilter, DestinationId, Ended, Handoff, LaneEnd, Leased, NewEvent, Outcome, Received, Room, Settlement, State,

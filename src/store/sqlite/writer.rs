@@ -134,6 +134,10 @@ fn serve(mut connection: Connection, queue: &Receiver<Box<dyn Job>>, lanes: &RwL
         batch.extend(queue.try_iter().take(MAX_BATCH - 1));
         let lanes = lanes.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         commit_batch(&mut connection, batch, &lanes);
+        if !connection.is_autocommit() {
+            // A rollback that failed with the disk would make every later transaction fail too.
+            let _ = connection.execute_batch("ROLLBACK");
+        }
     }
 }
 

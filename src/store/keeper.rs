@@ -1,0 +1,249 @@
+//! Keeping what was received, also while the store is sick: a write is repeated for a moment, then the spool takes it if there is
+//! one, and only then it is refused.
+
+#[cfg(test)]
+mod tests;
+
+use super::drain;
+use super::patience::{End, FIRST_PAUSE, LONGEST_PAUSE, PATIENCE, Patience};
+use super::spool::entry::Entry;
+use super::spool::{Spool, SpoolStatus};
+use super::{DestinationId, Error, NewEvent, QuarantineClass, QuarantineLimits, Quarantined, Received, Refused, Result, Store};
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::RwLock;
+use tokio::task::JoinHandle;
+
+/// What a row takes beside its event, about.
+const ROW_BYTES: usize = 512;
+
+/// Where a request was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kept<T> {
+    /// In the store.
+    Stored(T),
+    /// In the spool; it comes into the store when that is well.
+    Spooled,
+}
+
+/// The store's health, and the spool's.
+#[derive(Debug, Clone)]
+pub struct Condition {
+    /// For how long the store has been sick; `None` when it is well.
+    pub sick_for: Option<Duration>,
+    /// Writes it did not take, ever, repetitions included.
+    pub failures: u64,
+    /// `None` without a spool.
+    pub spool: Option<SpoolStatus>,
+}
+
+/// The store with patience, and its spool. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Keeper {
+    pub(super) shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) store: Store,
+    pub(super) spool: Option<Spool>,
+    pub(super) limits: QuarantineLimits,
+    names: HashMap<DestinationId, String>,
+    patience: Mutex<Patience>,
+    /// Held by many while they append to the spool, and by one that brings its last records into the store.
+    pub(super) appending: RwLock<()>,
+}
+
+impl Keeper {
+    /// `destinations` are the names of the configuration; the spool keeps names.
+    pub fn new<'a>(
+        store: Store,
+        spool: Option<Spool>,
+        limits: QuarantineLimits,
+        destinations: impl IntoIterator<Item = &'a String>,
+    ) -> Self {
+        let names = destinations.into_iter().filter_map(|name| Some((store.destination_id(name)?, name.clone()))).collect();
+        let shared = Shared { store, spool, limits, names, patience: Mutex::default(), appending: RwLock::default() };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Starts the one task that looks whether a sick store is back, and that brings the spool into it.
+    pub fn start(&self) -> JoinHandle<()> {
+        tokio::spawn(drain::run(self.clone()))
+    }
+
+    /// Keeps these events, all or none, in the order per person. Durable when it returns.
+    ///
+    /// # Errors
+    /// `Unavailable` when neither store nor spool took them in time.
+    pub async fn receive(&self, events: Vec<NewEvent>) -> Result<Kept<Vec<Received>>> {
+        let entry = || Entry::of_events(&events, &self.shared.names);
+        self.keep(size_of(&events), entry, || self.shared.store.receive(events.clone())).await
+    }
+
+    /// Keeps a body that could not be verified. One that is promised has the same patience as an event, and the spool; for others
+    /// the store is asked once, because their senders are refused anyway.
+    ///
+    /// # Errors
+    /// `Unavailable` when it was not kept.
+    pub async fn quarantine(&self, refused: Refused) -> Result<Kept<Quarantined>> {
+        let size = refused.body.len() + ROW_BYTES;
+        let write = || self.shared.store.quarantine(refused.clone(), self.shared.limits);
+        if refused.class != QuarantineClass::Promised {
+            return self.once(size, write()).await.map(Kept::Stored);
+        }
+        self.keep(size, || Ok(Entry::of_promised(&refused)), write).await
+    }
+
+    /// Proves that the store can commit, by committing.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub async fn probe(&self) -> Result<()> {
+        self.once(0, self.shared.store.probe()).await
+    }
+
+    /// How store and spool are.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        let (sick, failures) = {
+            let patience = self.patience();
+            (patience.sick(), patience.failures())
+        };
+        Condition { sick_for: sick.map(|(since, _)| since.elapsed()), failures, spool: self.shared.spool.as_ref().map(Spool::status) }
+    }
+
+    /// The size of a write that would prove a sick store well.
+    pub(super) fn sign_wanted(&self) -> Option<usize> {
+        self.patience().sick().map(|(_, bytes)| bytes)
+    }
+
+    pub(super) fn note(&self, bytes: usize, end: End) {
+        let was_sick = self.sign_wanted().is_some();
+        self.patience().note(bytes, end, Instant::now());
+        match (was_sick, self.sign_wanted().is_some()) {
+            (false, true) => tracing::error!("the store is sick: what is received waits for it a moment"),
+            (true, false) => tracing::info!("the store is well again"),
+            _ => {}
+        }
+    }
+
+    async fn keep<T, F: Future<Output = Result<T>>>(
+        &self,
+        size: usize,
+        entry: impl Fn() -> Result<Entry>,
+        write: impl Fn() -> F,
+    ) -> Result<Kept<T>> {
+        let Some(spool) = &self.shared.spool else { return self.patiently(size, write).await.map(Kept::Stored) };
+        {
+            let _turn = self.shared.appending.read().await;
+            // What came later must not overtake what is still in the spool.
+            if spool.pending() > 0 {
+                return spool.append(&entry()?).await.map(|()| Kept::Spooled);
+            }
+        }
+        match self.patiently(size, write).await {
+            Err(Error::Unavailable(reason)) => {
+                let _turn = self.shared.appending.read().await;
+                let appended = spool.append(&entry()?).await;
+                appended.map(|()| Kept::Spooled).map_err(|error| Error::Unavailable(format!("{reason}; and {error}")))
+            }
+            result => result.map(Kept::Stored),
+        }
+    }
+
+    /// Repeats a write for as long as the store deserves it. A repetition of one that was committed, though its answer got lost, is
+    /// a duplicate by its content.
+    async fn patiently<T, F: Future<Output = Result<T>>>(&self, size: usize, write: impl Fn() -> F) -> Result<T> {
+        let turn = Turn::begin(self, size)?;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let (error, end) = match turn.within(write()).await {
+                Some(Err(error @ Error::Unavailable(_))) => (error, End::Failed),
+                Some(result) => {
+                    self.note(size, if result.is_ok() { End::Committed } else { End::Unknown });
+                    return result;
+                }
+                None => (hung(), End::Hung),
+            };
+            self.note(size, end);
+            // Not longer than from its own beginning either: others may be committed while this one, larger, never is.
+            if end == End::Hung || Instant::now() + pause >= turn.deadline().min(turn.begun + PATIENCE) {
+                return Err(error);
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// A write that is not repeated.
+    pub(super) async fn once<T>(&self, size: usize, write: impl Future<Output = Result<T>>) -> Result<T> {
+        let turn = Turn::begin(self, size)?;
+        let result = turn.within(write).await;
+        self.note(
+            size,
+            match &result {
+                Some(Ok(_)) => End::Committed,
+                Some(Err(Error::Unavailable(_))) => End::Failed,
+                Some(Err(Error::Refused(_))) => End::Unknown,
+                None => End::Hung,
+            },
+        );
+        result.unwrap_or_else(|| Err(hung()))
+    }
+
+    fn patience(&self) -> MutexGuard<'_, Patience> {
+        self.shared.patience.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What these events take, about.
+pub(super) fn size_of(events: &[NewEvent]) -> usize {
+    events.iter().map(|new| new.body.len() + ROW_BYTES).sum()
+}
+
+fn hung() -> Error {
+    Error::Unavailable("it does not answer".to_owned())
+}
+
+/// One write that is wanted. Not wanted any more when dropped, also when the sender hung up.
+struct Turn<'a> {
+    keeper: &'a Keeper,
+    size: usize,
+    begun: Instant,
+}
+
+impl<'a> Turn<'a> {
+    fn begin(keeper: &'a Keeper, size: usize) -> Result<Self> {
+        let begun = Instant::now();
+        let is_worth_it = keeper.patience().begin(size, begun);
+        let refusal = || Error::Unavailable("it has taken nothing for a while, or too many requests wait for it".to_owned());
+        is_worth_it.then(|| Self { keeper, size, begun }).ok_or_else(refusal)
+    }
+
+    fn deadline(&self) -> Instant {
+        self.keeper.patience().deadline(self.size, self.begun)
+    }
+
+    /// `None` when the store does not answer in time. The time begins anew with each commit of others.
+    async fn within<T>(&self, write: impl Future<Output = T>) -> Option<T> {
+        let mut write = pin!(write);
+        loop {
+            let deadline = self.deadline();
+            if let Ok(result) = tokio::time::timeout_at(deadline.into(), write.as_mut()).await {
+                return Some(result);
+            }
+            if self.deadline() <= Instant::now() {
+                return None;
+            }
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.keeper.patience().leave(self.size);
+    }
+}

@@ -1,0 +1,221 @@
+//! Exporting and erasing a person, beside a running bridge and without one.
+
+use crate::harness::{Bridge, Setup, endpoint, eventually, lead, serve};
+use leadwire_connector::simulator::{FaultKind, FaultRule};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::time::Duration;
+
+const EMAIL: &str = "jane.secret@example.com";
+const NAMES: [&str; 4] = ["jane.secret", "Secretname", "4155552671", "415) 555-2671"];
+
+/// A lead of the person in question.
+fn jane(n: u64) -> Value {
+    let mut lead = lead(n);
+    lead["FirstName"] = json!("Jane");
+    lead["LastName"] = json!("Secretname");
+    lead["Email"] = json!("Jane.Secret@Example.com");
+    lead["PhoneNumber"] = json!("+1 (415) 555-2671");
+    lead["SessionID"] = json!("session-jane");
+    lead
+}
+
+/// A chat log with her conversation, in which she gives no address, and somebody else's.
+fn chat_log() -> Value {
+    json!({"Collection": [{"SerialNumber": "x", "Name": "Bot", "StartTime": "2026-11-21T00:00:00Z", "EndTime": "2026-11-22T00:00:00Z",
+    "Conversations": [
+        {"SessionID": "session-jane", "Messages": [{"Type": "AI", "Content": "Hello"}, {"Type": "User", "Content": "I am Jane Secretname"}]},
+        {"SessionID": "session-bert", "Messages": [{"Type": "AI", "Content": "Hello"}, {"Type": "User", "Content": "I am Bert"}]}
+    ]}]})
+}
+
+/// Every file under the folder that holds one of these, with or without regard to case.
+fn holders(folder: &Path, texts: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+                continue;
+            }
+            let bytes = std::fs::read(entry.path()).unwrap().to_ascii_lowercase();
+            let is_in = |text: &&&str| bytes.windows(text.len()).any(|window| window == text.to_ascii_lowercase().as_bytes());
+            found.extend(texts.iter().find(is_in).map(|text| format!("{}: {text}", entry.path().display())));
+        }
+    }
+    found
+}
+
+fn erase(bridge: &Bridge, arguments: &[&str]) -> Value {
+    let output = bridge.command(&[&["person", "erase", "--yes"], arguments].concat());
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stdout));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Two destinations: a CRM with records, and a folder.
+async fn setup() -> (leadwire_connector::simulator::Server, Setup) {
+    let crm = serve("hubspot").await;
+    let url = crm.url();
+    let base = url.as_str().trim_end_matches('/');
+    let toml =
+        format!("[destinations.crm]\ntype = \"hubspot\"\ntoken = \"pat-na1-story\"\nbase_url = \"{base}\"\n[[routes]]\nto = [\"crm\"]");
+    (crm, Setup::new().with(&toml).archive())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_is_exported_and_erased_from_everything_beside_a_running_bridge() {
+    let (_crm, setup) = setup().await;
+    let dead = endpoint().await;
+    dead.order(FaultRule::always(FaultKind::Status(422)));
+    let bridge = setup.endpoint("dead", dead.url().as_str()).start();
+    bridge.post(jane(1).to_string()).await;
+    bridge.post(lead(2).to_string()).await;
+    bridge.post(chat_log().to_string()).await;
+    let escaped = r#"{"Type":"Lead","Email":"jane.secret\u0040example.com","LastName":"Secretname"}"#;
+    let refused = bridge.post_to("acme", escaped, &[("X-Webhook-Signature", &format!("t=1,v1={}", "0".repeat(64)))]).await.unwrap();
+    assert_eq!(refused.status, 401);
+    bridge.post_to("acme", r#"{"Email":"bert@example.com"}"#, &[]).await.unwrap();
+    bridge.until("dead", 4).await;
+    // One row is in sight, and the rest may still be in the hidden file.
+    bridge.until("delivered", 6).await;
+
+    let folder = bridge.setup.folder.path().to_owned();
+    let file = folder.join("jane.json");
+    let output = bridge.command(&["person", "export", "--email", EMAIL, "--output", file.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    let export: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let found: Vec<&str> = export["events"].as_array().unwrap().iter().map(|event| event["found_as"].as_str().unwrap()).collect();
+    assert_eq!(found, ["person", "session"]);
+    let first = &export["events"][0]["event"];
+    assert_eq!((&first["raw"]["LastName"], &first["kind"]), (&json!("Secretname"), &json!("lead")));
+    assert_eq!(first["attempts"][0][0], "dead", "{first}");
+    assert_eq!(export["quarantined"].as_array().unwrap().len(), 1);
+    assert_eq!(export["quarantined"][0]["body"], escaped);
+    assert_eq!(export["files"].as_array().unwrap().len(), 2);
+    assert_eq!(export["files"][0]["cells"]["last_name"], "Secretname");
+    std::fs::remove_file(&file).unwrap();
+
+    assert!(!holders(&folder, &NAMES).is_empty());
+    let refused = bridge.command(&["person", "erase", "--email", EMAIL]);
+    assert_eq!(refused.status.code(), Some(64), "without a terminal, --yes is needed");
+    let certificate_file = folder.join("certificate.json");
+    let certificate = erase(&bridge, &["--email", EMAIL, "--certificate", certificate_file.to_str().unwrap()]);
+    assert_eq!(holders(&folder, &NAMES), Vec::<String>::new());
+
+    assert_eq!(certificate["state"], "complete", "{certificate}");
+    assert_eq!(certificate, serde_json::from_slice::<Value>(&std::fs::read(&certificate_file).unwrap()).unwrap());
+    let removed = &certificate["removed"];
+    assert_eq!(
+        (&removed["events"], &removed["quarantined"], &removed["rows_in_files"]),
+        (&json!(2), &json!(1), &json!(2)),
+        "{certificate}"
+    );
+    assert_eq!(removed["deliveries"], 6);
+    let by_hand = certificate["remove_by_hand"].as_array().unwrap();
+    let crm = by_hand.iter().find(|by_hand| by_hand["destination"] == "crm" && by_hand["record"].is_object()).unwrap();
+    assert!(crm["record"]["id"].is_string() && crm["destination_type"] == "hubspot", "{crm}");
+    assert!(!crm["steps"].as_array().unwrap().is_empty(), "what else was made there is told: {crm}");
+    assert!(!by_hand.iter().any(|by_hand| by_hand["destination"] == "archive"), "{certificate}");
+    assert!(certificate["store"]["remains"].as_array().unwrap().iter().all(|remain| remain["in_files"] == 0), "{certificate}");
+
+    // The same body again is known, and not delivered; others are as they were.
+    assert_eq!(bridge.post(jane(1).to_string()).await.status, 200);
+    bridge.post(lead(3).to_string()).await;
+    eventually("the next lead to be in the folder", async || {
+        crate::harness::rows(&bridge.setup.drop_folder()).iter().any(|row| row["email"] == "david3@example.com").then_some(())
+    })
+    .await;
+    assert_eq!(holders(&folder, &NAMES), Vec::<String>::new());
+    let emails: Vec<String> = crate::harness::rows(&bridge.setup.drop_folder()).iter().map(|row| row["email"].clone()).collect();
+    assert!(emails.contains(&"david2@example.com".to_owned()), "{emails:?}");
+    let shown = bridge.command(&["events", "show", certificate["tombstones"][0].as_str().unwrap()]);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("its person was erased"));
+    let quarantined = bridge.json(&["quarantine", "list"]);
+    assert_eq!(quarantined.as_array().unwrap().len(), 1);
+    assert_eq!(bridge.json(&["person", "erasures"]), json!([]));
+    bridge.assert_audit();
+    assert!(!NAMES.iter().any(|name| bridge.log().contains(name)), "{}", bridge.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_is_erased_without_a_bridge_and_by_phone() {
+    let (_crm, setup) = setup().await;
+    let bridge = setup.start();
+    bridge.post(jane(1).to_string()).await;
+    let mut stranger = lead(2);
+    stranger["PhoneNumber"] = json!("+49 4155552671");
+    bridge.post(stranger.to_string()).await;
+    bridge.until("delivered", 4).await;
+    let setup = bridge.terminate();
+    let output = setup.command(&["person", "erase", "--yes", "--phone", "+1 415 555 2671"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let certificate: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&certificate["removed"]["events"], &certificate["removed"]["rows_in_files"]), (&json!(1), &json!(1)));
+    assert_eq!(holders(setup.folder.path(), &["jane.secret", "Secretname", "415) 555-2671"]), Vec::<String>::new());
+    assert!(!holders(setup.folder.path(), &["494155552671"]).is_empty(), "a stranger whose number ends alike stays");
+
+    let bridge = setup.start();
+    bridge.post(jane(1).to_string()).await;
+    bridge.post(lead(3).to_string()).await;
+    bridge.until("delivered", 4).await;
+    assert_eq!(holders(bridge.setup.folder.path(), &["jane.secret", "Secretname"]), Vec::<String>::new());
+    bridge.assert_audit();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lead_that_is_under_way_is_erased_and_what_arrives_late_is_told() {
+    let sink = endpoint().await;
+    sink.order(FaultRule::next(1, FaultKind::Latency(Duration::from_secs(4))));
+    let bridge = Setup::new().endpoint("backend", sink.url().as_str()).start();
+    bridge.post(jane(1).to_string()).await;
+    bridge.post(jane(2).to_string()).await;
+    eventually("the first attempt to be under way", async || (sink.count() == 1).then_some(())).await;
+    let certificate = erase(&bridge, &["--email", EMAIL]);
+    assert_eq!(certificate["under_way"].as_array().unwrap().len(), 1, "{certificate}");
+    assert_eq!(certificate["removed"]["deliveries_by_state"], json!({"blocked": 1, "leased": 1}));
+    eventually("the late arrival to be told", async || {
+        let erasures = bridge.json(&["person", "erasures"]);
+        erasures.as_array().unwrap().iter().any(|erasure| erasure["arrived"].is_string()).then_some(())
+    })
+    .await;
+    assert!(bridge.deliveries().iter().all(|delivery| delivery["state"] == "erased" && delivery["remark"].is_null()));
+    assert_eq!(sink.count(), 1, "the second one is never sent");
+    assert_eq!(holders(bridge.setup.folder.path(), &NAMES), Vec::<String>::new());
+    bridge.assert_audit();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_else_is_erased_whatever_is_written() {
+    let (_crm, setup) = setup().await;
+    let bridge = setup.start();
+    let mut mention = lead(1);
+    mention["Content"] = json!("my friend is Jane.Secret@example.com");
+    bridge.post(mention.to_string()).await;
+    bridge.post(jane(2).to_string()).await;
+    let mut longer = lead(3);
+    longer["Email"] = json!("maryjane.secret@example.com");
+    bridge.post(longer.to_string()).await;
+    bridge.until("delivered", 6).await;
+    for wild in ["%@example.com", "jane_secret@example.com", "j%@example.com", "jane.secret@%"] {
+        let certificate = erase(&bridge, &["--email", wild]);
+        assert_eq!((&certificate["removed"]["events"], &certificate["removed"]["rows_in_files"]), (&json!(0), &json!(0)), "{wild}");
+    }
+    for wrong in [["--email", "%"], ["--phone", "%"], ["--phone", "_"]] {
+        assert_eq!(bridge.command(&[&["person", "erase", "--yes"], &wrong[..]].concat()).status.code(), Some(64), "{wrong:?}");
+    }
+    let certificate = erase(&bridge, &["--email", EMAIL]);
+    assert_eq!(certificate["removed"]["events"], 1);
+    assert_eq!(certificate["mentions_left"].as_array().unwrap().len(), 1);
+    assert_eq!(certificate["state"], "complete", "what others say of her is no remain: {certificate}");
+    let certificate = erase(&bridge, &["--email", EMAIL, "--mentions"]);
+    assert_eq!(certificate["removed"]["events"], 1);
+    let left = bridge.json(&["events", "list"]);
+    let emails: Vec<&Value> =
+        left.as_array().unwrap().iter().map(|event| &event["person"]["email"]).filter(|email| !email.is_null()).collect();
+    assert_eq!(emails, ["maryjane.secret@example.com"]);
+    bridge.assert_audit();
+}
