@@ -270,6 +270,7 @@ fn build_destinations(settings: &mut Settings, store: &Store) -> Vec<deliver::De
             let backoff = Backoff { initial: settings.delivery.backoff_initial, max: settings.delivery.backoff_max, ..Backoff::default() };
             let policy = Policy { backoff, give_up_after: destination.give_up_after };
             let connector = Box::new(connect(&name, destination, &settings.delivery));
+            connector.prepare();
             Some(deliver::Destination { name, id, connector, limits, policy })
         })
         .collect()
@@ -280,15 +281,16 @@ fn build_destinations(settings: &mut Settings, store: &Store) -> Vec<deliver::De
 pub fn connect(name: &str, destination: config::Destination, delivery: &config::Delivery) -> LateConnector {
     let http = HttpSettings { connect_timeout: delivery.connect_timeout, timeout: delivery.timeout, ..HttpSettings::default() };
     let context = BuildContext { destination: name.to_owned(), base_directory: destination.base_directory, http };
-    LateConnector { settings: Arc::from(destination.settings), context, built: OnceCell::new() }
+    LateConnector { settings: Arc::from(destination.settings), context, built: Arc::default() }
 }
 
 /// A connector that is set up at its first use, and again at the next when that failed: a folder on a disk that is not mounted
 /// yet must not keep the bridge from receiving.
+#[derive(Clone)]
 pub struct LateConnector {
     settings: Arc<dyn Build>,
     context: BuildContext,
-    built: OnceCell<Box<dyn Connector>>,
+    built: Arc<OnceCell<Box<dyn Connector>>>,
 }
 
 impl std::fmt::Debug for LateConnector {
@@ -298,6 +300,13 @@ impl std::fmt::Debug for LateConnector {
 }
 
 impl LateConnector {
+    /// Sets it up beside whatever else is going on: a folder may hold a file that a crash left open, and no lead may come for days.
+    fn prepare(&self) {
+        let late = self.clone();
+        // What keeps it from being set up is told when a delivery needs it.
+        tokio::spawn(async move { drop(late.get().await.map(drop)) });
+    }
+
     async fn get(&self) -> Result<&dyn Connector, DeliveryError> {
         // Opening a folder may take a while on a slow disk, and must not keep other lanes waiting.
         let build = || async {
@@ -314,7 +323,7 @@ impl LateConnector {
     /// The same destination, not set up yet.
     #[must_use]
     pub fn again(&self) -> Self {
-        Self { settings: Arc::clone(&self.settings), context: self.context.clone(), built: OnceCell::new() }
+        Self { settings: Arc::clone(&self.settings), context: self.context.clone(), built: Arc::default() }
     }
 
     /// What is kept on our side and `wanted` says yes to; sets nothing up.

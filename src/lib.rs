@@ -9,6 +9,7 @@ pub mod config;
 pub mod connectors;
 pub mod console;
 pub mod deliver;
+pub mod failpoint;
 pub mod normalize;
 pub mod receive;
 pub mod route;

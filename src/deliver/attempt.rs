@@ -4,6 +4,7 @@ use super::decide::{Attempted, Decision, Policy, decide};
 use super::erasure::Forgotten;
 use super::lane::{Health, Input};
 use super::parked::Parked;
+use crate::failpoint;
 use crate::store::{AttemptRow, DeliveryKey, Hold, Leased, Outcome, Room, Settlement, State, Store, delivery_id};
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
@@ -86,12 +87,20 @@ async fn call(bench: &Bench, leased: &Leased) -> Result<Receipt, DeliveryError> 
     };
     let memory = StoredSteps { store: &bench.store, key: leased.key };
     let mut steps = Steps::new(&memory, leased.steps.iter().cloned());
-    let attempt = AssertUnwindSafe(bench.connector.deliver(&delivery, &mut steps)).catch_unwind();
+    let attempt = AssertUnwindSafe(send(bench, &delivery, &mut steps)).catch_unwind();
     match tokio::time::timeout(LONGEST_ATTEMPT, attempt).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(DeliveryError::retry(ErrorKind::Internal, "the connector panicked; this is a bug in it")),
         Err(_) => Err(DeliveryError::retry(ErrorKind::Ambiguous, "the attempt took longer than 5 minutes and was given up")),
     }
+}
+
+async fn send(bench: &Bench, delivery: &Delivery, steps: &mut Steps<'_>) -> Result<Receipt, DeliveryError> {
+    let struck = |kind| move |_| DeliveryError::retry(kind, "a failpoint struck");
+    failpoint::reach(failpoint::SEND_BEFORE).await.map_err(struck(ErrorKind::Unreachable))?;
+    let result = bench.connector.deliver(delivery, steps).await;
+    failpoint::reach(failpoint::SEND_AFTER).await.map_err(struck(ErrorKind::Ambiguous))?;
+    result
 }
 
 struct StoredSteps<'a> {
@@ -125,7 +134,12 @@ async fn settle(
         outcome: decision.outcome,
         at: now,
     };
-    until_stored(|| bench.store.settle(settlement.clone())).await;
+    until_stored(|| async {
+        failpoint::reach(failpoint::SETTLE_BEFORE).await?;
+        bench.store.settle(settlement.clone()).await?;
+        Ok(failpoint::reach(failpoint::SETTLE_AFTER).await?)
+    })
+    .await;
 }
 
 /// Repeats a write until the store takes it.

@@ -87,6 +87,13 @@ impl Gate {
         *self = Self::Shut { since: now, until, level, probing: false };
     }
 
+    /// The clock was set back by that much; the pause must not become longer.
+    pub fn set_back(&mut self, by: SignedDuration) {
+        if let Self::Shut { until, .. } = self {
+            *until = until.checked_sub(by).unwrap_or(Timestamp::MIN);
+        }
+    }
+
     /// How many attempts may be under way, of at most `most`.
     #[must_use]
     pub fn concurrency(&self, most: u32, now: Timestamp) -> u32 {
@@ -172,6 +179,15 @@ mod tests {
     #[test]
     fn pauses_double_up_to_five_minutes() {
         assert_eq!(pauses(shut(), 9), [5, 10, 20, 40, 80, 160, 300, 300, 300]);
+    }
+
+    #[test]
+    fn a_pause_is_as_long_when_the_clock_is_set_back() {
+        let mut gate = shut();
+        let day = SignedDuration::from_hours(24);
+        let opens = gate.opens_at().unwrap();
+        gate.set_back(day);
+        assert_eq!(gate.opens_at(), Some(opens - day));
     }
 
     #[test]

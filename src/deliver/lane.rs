@@ -7,7 +7,7 @@ use super::gate::Gate;
 pub use super::gate::Health;
 use super::pace::{Pace, Pass};
 use crate::store::Hold;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::VecDeque;
 
 /// What a lane is allowed.
@@ -51,6 +51,8 @@ pub enum Input<T> {
     Held(Hold),
     /// It was released.
     Resumed,
+    /// The clock was set back by that much.
+    SetBack(SignedDuration),
     /// Time passed.
     Tick,
     /// The process stops.
@@ -152,7 +154,7 @@ impl<T> Lane<T> {
             Input::Claimed { deliveries, next_due } => self.note_claimed(deliveries, next_due),
             Input::ClaimFailed => {
                 self.claiming = false;
-                self.backlog = Backlog::DueAt(now.checked_add(jiff::SignedDuration::from_secs(1)).unwrap_or(now));
+                self.backlog = Backlog::DueAt(now.checked_add(SignedDuration::from_secs(1)).unwrap_or(now));
             }
             Input::Granted(granted) => self.pace.note_granted(granted, now),
             Input::Finished(health) => {
@@ -172,6 +174,10 @@ impl<T> Lane<T> {
             Input::Resumed => {
                 self.hold = None;
                 self.gate = Gate::default();
+                self.backlog = Backlog::DueAt(Timestamp::MIN);
+            }
+            Input::SetBack(by) => {
+                self.gate.set_back(by);
                 self.backlog = Backlog::DueAt(Timestamp::MIN);
             }
             Input::Tick => {}
@@ -294,7 +300,6 @@ impl<T> Lane<T> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::allow_attributes)]
     use super::*;
-    use jiff::SignedDuration;
 
     fn now() -> Timestamp {
         "2026-11-22T10:00:00Z".parse().unwrap()

@@ -5,6 +5,7 @@
 
 mod attempt;
 mod backoff;
+mod clock;
 pub mod decide;
 pub mod erasure;
 pub mod gate;
@@ -21,9 +22,10 @@ pub use lane::LaneLimits;
 pub use shell::LaneStatus;
 
 use crate::store::{DestinationId, Hold, LaneEnd, Leased, Room, Store};
-use attempt::Bench;
+use attempt::{Bench, until_stored};
+use clock::Clock;
 use erasure::{Forgotten, carry_out_all};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use lane::{Input, Lane};
 use leadwire_connector::Connector;
 use parked::Parked;
@@ -33,6 +35,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 
 /// A destination, ready to be delivered to.
 pub struct Destination {
@@ -158,16 +161,30 @@ fn prepare(store: &Store, destination: Destination, hold: Option<Hold>, parked_u
 /// `hold`, `resume`, `replay`, `quarantine verify` and `person erase` write to the store from another process; the lanes learn it here.
 async fn watch_store(store: Store, lanes: Vec<LaneHandle>, benches: Arc<Vec<Arc<Bench>>>) {
     let mut changes = store.changes();
+    let started_at = Instant::now();
+    let mut clock = Clock::new(Timestamp::now(), started_at.elapsed());
     // Files may take a while to be written anew, in which the lanes must learn of holds. Ends with the watch.
     let mut erasing = JoinSet::new();
     loop {
         changes.next().await;
+        if let Some(by) = clock.set_back(Timestamp::now(), started_at.elapsed()) {
+            follow_clock(&store, &lanes, by).await;
+        }
         while erasing.try_join_next().is_some() {}
         if erasing.is_empty() {
             erasing.spawn(carry_out_all(store.clone(), Arc::clone(&benches)));
         }
         tell_holds(&store, &lanes).await;
         tell_due(&store, &lanes).await;
+    }
+}
+
+/// What was to wait for a minute must not wait for a minute and a day because the clock was set back by a day.
+async fn follow_clock(store: &Store, lanes: &[LaneHandle], by: SignedDuration) {
+    tracing::warn!(seconds = by.as_secs(), "the machine's clock was set back; what waits is due that much earlier");
+    until_stored(|| store.follow_clock(by, Timestamp::now())).await;
+    for lane in lanes {
+        let _ = lane.inbox.send(Input::SetBack(by));
     }
 }
 

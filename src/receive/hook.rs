@@ -4,6 +4,7 @@ use super::answer::Answer;
 use super::budget::Reservation;
 use super::intake::{SourceGate, UNEXAMINED};
 use super::{Receiver, body, client};
+use crate::failpoint;
 use crate::store::{Kept, NewEvent, QuarantineClass, Quarantined, Received, Refused};
 use crate::verify::Refusal;
 use actix_web::{HttpRequest, web};
@@ -117,6 +118,7 @@ async fn store(receiver: &Receiver, source: &SourceGate, name: &str, events: Vec
     }
     let success = if is_test { Answer::TestSuccess } else { Answer::Success };
     match receiver.keeper.receive(events).await {
+        Ok(_) if failpoint::reach(failpoint::ANSWER_BEFORE).await.is_err() => Answer::Unavailable,
         Ok(Kept::Stored(received)) => {
             let duplicates = received.iter().filter(|outcome| **outcome == Received::Duplicate).count();
             tracing::debug!(source = name, events = received.len() - duplicates, duplicates, "stored");

@@ -37,6 +37,7 @@ pub use postgres::{check_url as check_postgres_url, has_password as has_postgres
 pub use room::{Room, places_for};
 pub use spool::{Spool, SpoolReport, SpoolStatus, inspect as inspect_spool};
 
+use crate::failpoint::Struck;
 use std::time::Duration;
 
 /// What keeps the rows.
@@ -101,6 +102,12 @@ pub enum Error {
     /// It refuses what it was asked, and would again.
     #[error("{0}")]
     Refused(String),
+}
+
+impl From<Struck> for Error {
+    fn from(_: Struck) -> Self {
+        Self::Unavailable("a failpoint struck".to_owned())
+    }
 }
 
 /// What store operations return.

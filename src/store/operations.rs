@@ -264,6 +264,14 @@ impl Store {
         each!(&self.engine, engine => engine.credit_outage(destination, outage).await)
     }
 
+    /// The clock was set back by that much: what waits is due that much earlier, and so do holds end that end by themselves.
+    ///
+    /// # Errors
+    /// `Unavailable` when nothing was committed.
+    pub async fn follow_clock(&self, by: SignedDuration, now: Timestamp) -> Result<()> {
+        each!(&self.engine, engine => engine.follow_clock(by, now).await)
+    }
+
     /// All destinations the store knows, also those that left the configuration, without `due_since`. Cheap.
     ///
     /// # Errors

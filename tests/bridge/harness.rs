@@ -35,6 +35,8 @@ pub(crate) struct Setup {
     pub(crate) folder: TempDir,
     toml: String,
     environment: BTreeMap<String, String>,
+    /// Put before the bridge's own command.
+    wrapper: Vec<String>,
 }
 
 impl Setup {
@@ -52,12 +54,19 @@ impl Setup {
              [delivery]\nbackoff_initial = \"200ms\"\nbackoff_max = \"1s\"\n{sources}",
             database.display()
         );
-        Self { folder, toml, environment: BTreeMap::new() }
+        Self { folder, toml, environment: BTreeMap::new(), wrapper: Vec::new() }
     }
 
     /// How long a sender may take.
     pub(crate) fn request_timeout(mut self, timeout: &str) -> Self {
         self.toml = self.toml.replace("[server]\n", &format!("[server]\nrequest_timeout = \"{timeout}\"\n"));
+        self
+    }
+
+    /// Keeps everything in this PostgreSQL database.
+    pub(crate) fn on(mut self, postgres: &str) -> Self {
+        let sqlite = format!("sqlite:{}", self.folder.path().join("data/leadwire.db").display());
+        self.toml = self.toml.replace(&sqlite, postgres);
         self
     }
 
@@ -114,14 +123,32 @@ impl Setup {
     /// Through a shell that ignores SIGXFSZ, so that a file that reaches a limit is an error to the binary, as on a full disk.
     fn prepare(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("sh");
-        command.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_leadwire")]);
+        command.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]);
+        command.args(self.wrapper.iter().filter(|_| arguments == ["run"])).arg(env!("CARGO_BIN_EXE_leadwire"));
         command.arg("--config").arg(self.config_path()).args(arguments).envs(&self.environment).env("NO_COLOR", "1").env("COLUMNS", "120");
         command.current_dir(self.folder.path()).stdin(Stdio::null());
         command
     }
 
+    /// Runs the bridge, not other commands, by this command.
+    pub(crate) fn under(mut self, command: &[&str]) -> Self {
+        self.wrapper = command.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    /// Takes a name out of the environment again.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.environment.remove(name);
+        self
+    }
+
     /// Starts the bridge and waits until it listens.
     pub(crate) fn start(self) -> Bridge {
+        self.try_start().unwrap_or_else(|(_, log)| panic!("the bridge does not listen; it said:\n{log}"))
+    }
+
+    /// Starts the bridge and waits until it listens or has ended; then with all it said.
+    pub(crate) fn try_start(self) -> Result<Bridge, (Self, String)> {
         self.write();
         let mut child = self.prepare(&["run"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
@@ -139,10 +166,12 @@ impl Setup {
         });
         let Ok(addresses) = addresses.recv_timeout(PATIENCE) else {
             let _ = child.kill();
-            panic!("the bridge does not listen; it said:\n{}", log.lock().unwrap())
+            let _ = child.wait();
+            let log = log.lock().unwrap().clone();
+            return Err((self, log));
         };
         let (url, console) = addresses.split_once(", console on ").unwrap();
-        Bridge { url: url.to_owned(), console: console.to_owned(), setup: self, child, log, client: client() }
+        Ok(Bridge { url: url.to_owned(), console: console.to_owned(), setup: self, child, log, client: client() })
     }
 }
 
@@ -248,17 +277,35 @@ impl Bridge {
         .await
     }
 
+    /// Whether nothing is pending, as the console tells, which is quicker than a command.
+    pub(crate) async fn is_quiet(&self) -> bool {
+        let request = Request::new(Method::Get, format!("{}/api/v1/status", self.console).parse().unwrap());
+        let Some(status) = self.client.send(&request).await.ok().and_then(|answer| answer.json()) else { return false };
+        status["destinations"].as_array().is_some_and(|rows| rows.iter().all(|row| row["pending"] == 0))
+    }
+
     /// `leadwire audit` must hold.
     pub(crate) fn assert_audit(&self) {
         let output = self.command(&["audit"]);
         assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     }
 
-    /// SIGKILL, as a crash.
-    pub(crate) fn kill(mut self) -> Setup {
-        self.child.kill().unwrap();
+    /// Whether the process has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// The same for one that stays in its place, as a bridge that is gone.
+    pub(crate) fn kill_in_place(&mut self) -> Setup {
+        // It may have ended before.
+        let _ = self.child.kill();
         self.child.wait().unwrap();
         self.take_setup()
+    }
+
+    /// SIGKILL, as a crash.
+    pub(crate) fn kill(mut self) -> Setup {
+        self.kill_in_place()
     }
 
     /// SIGTERM; waits for the end, which must be good.
@@ -275,9 +322,25 @@ impl Bridge {
     }
 
     fn take_setup(&mut self) -> Setup {
-        let empty = Setup { folder: tempfile::tempdir().unwrap(), toml: String::new(), environment: BTreeMap::new() };
+        let empty = Setup { folder: tempfile::tempdir().unwrap(), toml: String::new(), environment: BTreeMap::new(), wrapper: Vec::new() };
         std::mem::replace(&mut self.setup, empty)
     }
+}
+
+/// A library of `tests/faults`, built once, to be put before the system's own by `LD_PRELOAD`.
+pub(crate) fn preload(name: &str) -> PathBuf {
+    static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+    let mut built = BUILT.lock().unwrap();
+    let build = || {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults").join(name).with_extension("c");
+        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.so", std::process::id()));
+        let output =
+            Command::new("cc").args(["-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o"]).arg(&library).arg(&source).output();
+        let output = output.expect("`cc` is needed, as it is to build SQLite");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        library
+    };
+    built.entry(name.to_owned()).or_insert_with(build).clone()
 }
 
 /// The header's value for a body signed now.

@@ -1,7 +1,7 @@
 //! Copies of the store, moving it, and bounding it, while leads come in.
 
-use crate::crash::Load;
 use crate::harness::{Bridge, Setup, endpoint, eventually, lead};
+use crate::load::Load;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

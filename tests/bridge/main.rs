@@ -2,14 +2,25 @@
 
 #![allow(clippy::unwrap_used, clippy::allow_attributes)]
 
+mod driver;
 mod harness;
+mod oracle;
+#[path = "../support/postgres.rs"]
+mod postgres;
 
 mod bad_input;
 mod cli;
+mod clock;
+mod cluster;
 mod crash;
 mod delivery;
+mod disk;
+#[cfg(debug_assertions)]
+mod failpoints;
 mod keeping;
+mod load;
 mod person;
 mod promises;
 mod senders;
 mod sick;
+mod trace;

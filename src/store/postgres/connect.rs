@@ -2,6 +2,7 @@
 
 use super::address::Address;
 use super::tls;
+use crate::failpoint;
 use crate::store::{Error, Result};
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
 use std::time::Duration;
@@ -17,6 +18,14 @@ const SESSION: &str = "SET idle_in_transaction_session_timeout = '10s';
     SET lock_timeout = '10s';
     SET statement_timeout = '60s';
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';";
+
+async fn prepare_session(client: &tokio_postgres::Client) -> std::result::Result<(), tokio_postgres::Error> {
+    client.batch_execute(SESSION).await?;
+    if failpoint::reach(failpoint::STORE_CARELESS).await.is_err() {
+        client.batch_execute("SET synchronous_commit = off").await?;
+    }
+    Ok(())
+}
 
 /// A server and how to reach it.
 #[derive(Clone)]
@@ -43,7 +52,7 @@ impl Target {
     pub(super) fn pool(&self) -> Result<Pool> {
         let settings = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(self.address.config.clone(), self.tls.clone(), settings);
-        let prepare = Hook::async_fn(|client, _| Box::pin(async move { client.batch_execute(SESSION).await.map_err(HookError::Backend) }));
+        let prepare = Hook::async_fn(|client, _| Box::pin(async move { prepare_session(client).await.map_err(HookError::Backend) }));
         let pool = Pool::builder(manager)
             .max_size(MOST_CONNECTIONS)
             .runtime(Runtime::Tokio1)

@@ -1,6 +1,7 @@
 //! Parking and releasing destinations, and what the store knows of each. All instances share it.
 
 use super::{Postgres, column, execute, micros, moment, query, tell_all, text};
+use crate::failpoint::{self, Commit};
 use crate::store::{Counts, DestinationId, DestinationRow, Error, Hold, Result};
 use jiff::{SignedDuration, Timestamp};
 use tokio_postgres::Row;
@@ -94,8 +95,30 @@ impl Postgres {
             if changed > 0 {
                 tell_all(&transaction).await?;
             }
+            failpoint::reach(Commit::Other.before()).await?;
             transaction.commit().await?;
+            failpoint::reach(Commit::Other.after()).await?;
             Ok(changed)
+        })
+        .await
+    }
+
+    /// Every bridge on a machine sees that its clock was set back; the first one to say so is enough for all of them.
+    pub(in crate::store) async fn follow_clock(&self, by: SignedDuration, now: Timestamp) -> Result<()> {
+        let (now, by) = (micros(now), i64::try_from(by.as_micros()).unwrap_or(0).max(0));
+        self.run(move |mut client| async move {
+            let transaction = client.transaction().await?;
+            let turn = "UPDATE pulse SET clock_followed_at = clock_timestamp()
+                 WHERE clock_followed_at IS NULL OR clock_followed_at < clock_timestamp() - INTERVAL '30 seconds'";
+            if execute(&transaction, turn, &[]).await? == 0 {
+                return Ok(());
+            }
+            let sql = "UPDATE delivery SET not_before = greatest($1, not_before - $2) WHERE state = 0 AND not_before > $1";
+            execute(&transaction, sql, &[&now, &by]).await?;
+            let sql = "UPDATE destination SET hold_until = greatest($1, hold_until - $2) WHERE hold_until > $1";
+            execute(&transaction, sql, &[&now, &by]).await?;
+            tell_all(&transaction).await?;
+            Ok(transaction.commit().await?)
         })
         .await
     }

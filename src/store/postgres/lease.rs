@@ -1,6 +1,7 @@
 //! Taking deliveries to work on, and giving them back.
 
 use super::{Params, Postgres, Shared, column, execute, micros, moment, query, query_opt, text};
+use crate::failpoint::{self, Commit};
 use crate::store::{Claimed, DeliveryKey, DestinationId, Ended, Error, Leased, Outcome, Result, Settlement, State, places_for};
 use deadpool_postgres::{GenericClient, Object};
 use jiff::Timestamp;
@@ -50,12 +51,13 @@ impl Postgres {
                  SELECT event, destination, $3, $4 FROM delivery WHERE event = $1 AND destination = $2 AND state <> 6 FOR SHARE
                  ON CONFLICT (event, destination, name) DO UPDATE SET remote_id = excluded.remote_id";
             let values: Params<'_> = &[&key.event, &i64::from(key.destination), &text(&name), &text(&remote_id)];
+            failpoint::reach(Commit::Step.before()).await?;
             if execute(&client, sql, values).await? == 0 {
                 // But the owner must learn what was made at the destination.
                 let sql = "UPDATE erasure SET arrived = coalesce(arrived || ', ', '') || $3::TEXT || ' ' || $4::TEXT WHERE event = $1 AND destination = $2";
                 execute(&client, sql, values).await?;
             }
-            Ok(())
+            Ok(failpoint::reach(Commit::Step.after()).await?)
         })
         .await
     }
@@ -147,7 +149,9 @@ async fn lease_due(
     let mut found = lease(&transaction, destination, &events, member).await?;
     let (mut steps, next_due) = tokio::try_join!(read_steps(&transaction, destination, &events), read_next_due(&transaction, destination))?;
     found.iter_mut().for_each(|found| found.steps = steps.remove(&found.key.event).unwrap_or_default());
+    failpoint::reach(Commit::Claim.before()).await?;
     transaction.commit().await?;
+    failpoint::reach(Commit::Claim.after()).await?;
     if shared.membership.hold(member, found.iter().map(|found| (found.key, found.lease))) { Ok((found, next_due)) } else { Err(silent()) }
 }
 

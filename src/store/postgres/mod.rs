@@ -30,6 +30,7 @@ mod transfer;
 
 use super::names::Names;
 use super::{Changes, DestinationId, Error, Handoff, LaneEnd, Leased, Ownership, Result, Right, Seen};
+use crate::failpoint::{self, Commit};
 use batch::Batcher;
 use connect::Target;
 use deadpool_postgres::{GenericClient, Object, Pool};
@@ -137,7 +138,12 @@ impl Postgres {
     }
 
     pub(in crate::store) async fn probe(&self) -> Result<()> {
-        self.run(|client| async move { execute(&client, "UPDATE pulse SET beats = beats + 1", &[]).await.map(drop) }).await
+        self.run(|client| async move {
+            failpoint::reach(Commit::Other.before()).await?;
+            execute(&client, "UPDATE pulse SET beats = beats + 1", &[]).await?;
+            Ok(failpoint::reach(Commit::Other.after()).await?)
+        })
+        .await
     }
 
     /// Does work with a connection, on the runtime of the connections.

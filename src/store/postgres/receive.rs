@@ -7,6 +7,7 @@
 use super::batch::Job;
 use super::ledger::Tally;
 use super::{Postgres, Shared, column, execute, micros, quarantine, query, text};
+use crate::failpoint::{self, Commit};
 use crate::store::{DeliveryKey, DestinationId, Error, Handoff, Leased, NewEvent, Received, Result, State, places_for};
 use deadpool_postgres::{Object, Transaction};
 use std::collections::{HashMap, HashSet};
@@ -81,9 +82,17 @@ impl Job for Arrival {
         count_repeated(&transaction, &rows, &ours).await?;
         tally.write(&transaction, shared.membership.slot()).await?;
         let new: HashSet<uuid::Uuid> = rows.iter().filter(|row| row.seq.is_some()).map(|row| row.new.event.id).collect();
-        if let Err(error) = transaction.commit().await {
-            shared.note_doubt(&error, new);
-            return Err(error.into());
+        failpoint::reach(Commit::Receive.before()).await?;
+        let committed = transaction.commit().await.map_err(|error| (error.as_db_error().is_none(), error.into()));
+        let committed = match committed {
+            Ok(()) => failpoint::reach(Commit::Receive.after()).await.map_err(|struck| (true, struck.into())),
+            failed => failed,
+        };
+        if let Err((is_in_doubt, error)) = committed {
+            if is_in_doubt {
+                shared.note_doubt(new);
+            }
+            return Err(error);
         }
         hand_off(shared, &births, member, &mut entered);
         Ok(answers(jobs, &rows, &ours))
@@ -323,15 +332,13 @@ fn lease(birth: &Birth<'_>) -> Leased {
 
 impl Shared {
     /// A commit whose answer never came may have happened.
-    fn note_doubt(&self, error: &tokio_postgres::Error, ids: HashSet<uuid::Uuid>) {
-        if error.as_db_error().is_none() {
-            let mut doubts = self.lock_doubts();
-            // Those that nobody asks about again are not kept for ever.
-            if doubts.len() > MOST_DOUBTS {
-                doubts.clear();
-            }
-            doubts.extend(ids);
+    fn note_doubt(&self, ids: HashSet<uuid::Uuid>) {
+        let mut doubts = self.lock_doubts();
+        // Those that nobody asks about again are not kept for ever.
+        if doubts.len() > MOST_DOUBTS {
+            doubts.clear();
         }
+        doubts.extend(ids);
     }
 
     /// Those of these events whose commit nobody learned of. They are in doubt no longer: they are asked for in the store now.

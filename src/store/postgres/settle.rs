@@ -3,6 +3,7 @@
 use super::batch::Job;
 use super::ledger::Tally;
 use super::{Params, Postgres, Shared, column, execute, micros, query, text};
+use crate::failpoint::{self, Commit};
 use crate::store::{DestinationId, Outcome, Result, Settlement, State};
 use deadpool_postgres::{Object, Transaction};
 use std::collections::HashSet;
@@ -40,7 +41,9 @@ impl Job for Settling {
         let mut tally = Tally::default();
         ends.iter().for_each(|end| tally.add_ended(id(end.destination), end.state, 1));
         tally.write(&transaction, shared.membership.slot() + 1).await?;
+        failpoint::reach(Commit::Settle.before()).await?;
         transaction.commit().await?;
+        failpoint::reach(Commit::Settle.after()).await?;
         shared.tell_waiting(due);
         Ok(vec![(); jobs.len()])
     }
@@ -164,7 +167,7 @@ pub(super) async fn unblock<'a>(
     if keys.is_empty() {
         return Ok(HashSet::new());
     }
-    let sql = "UPDATE delivery d SET state = 0, clock_start = x.at,
+    let sql = "UPDATE delivery d SET state = 0, not_before = least(d.not_before, x.at), clock_start = x.at,
              parked_base = n.parked_us + CASE WHEN n.hold_since IS NULL THEN 0 ELSE greatest(0, x.at - n.hold_since) END
          FROM (SELECT DISTINCT ON (b.destination, b.person) b.destination, b.event, t.at
                FROM unnest($1::BIGINT[], $2::BYTEA[], $3::BIGINT[]) AS t(destination, person, at)

@@ -95,10 +95,20 @@ impl Sqlite {
                     "UPDATE destination SET parked_us = parked_us + max(0, ?1 - coalesce((SELECT alive_at FROM pulse), ?1)) WHERE hold_since IS NULL",
                     [now],
                 )?;
+                let ahead: Option<i64> = unit.connection.query_row("SELECT alive_at - ?1 FROM pulse", [now], |row| row.get(0))?;
+                // The last sign of life lies in the future: the clock was set back while no bridge ran.
+                if let Some(ahead) = ahead.filter(|ahead| *ahead > 0) {
+                    pull_in(unit.connection, ahead, now)?;
+                }
                 unit.connection.execute("UPDATE pulse SET beats = beats + 1, alive_at = ?1", [now])?;
                 Ok(())
             })
             .await
+    }
+
+    pub(in crate::store) async fn follow_clock(&self, by: SignedDuration, now: Timestamp) -> Result<()> {
+        let by = i64::try_from(by.as_micros()).unwrap_or(0).max(0);
+        self.writer.write(move |unit| pull_in(unit.connection, by, micros(now))).await
     }
 
     pub(in crate::store) async fn credit_outage(&self, destination: DestinationId, outage: SignedDuration) -> Result<()> {
@@ -144,6 +154,17 @@ impl Sqlite {
         };
         rows.iter().find(|row| row.name == name).map(|row| row.id).ok_or_else(unknown)
     }
+}
+
+/// What is due after `now` is due earlier, but not before it.
+fn pull_in(connection: &Connection, by: i64, now: i64) -> Result<()> {
+    connection.execute(
+        "UPDATE delivery SET not_before = max(?1, not_before - ?2)
+         WHERE state = 0 AND destination IN (SELECT id FROM destination) AND not_before > ?1",
+        [now, by],
+    )?;
+    connection.execute("UPDATE destination SET hold_until = max(?1, hold_until - ?2) WHERE hold_until > ?1", [now, by])?;
+    Ok(())
 }
 
 fn read_destination(row: &Row<'_>) -> rusqlite::Result<DestinationRow> {

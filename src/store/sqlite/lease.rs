@@ -1,6 +1,7 @@
 //! Taking deliveries to work on, and bringing them back.
 
 use super::{Sqlite, ledger, micros, moment, person, text, writer::Unit};
+use crate::failpoint::Commit;
 use crate::store::{
     Again, AttemptRow, Claimed, DeliveryKey, DestinationId, Ended, Handoff, Leased, Outcome, Result, Settlement, State, places_for,
 };
@@ -25,7 +26,8 @@ const CLAIM_BYTES: usize = 8 << 20;
 
 impl Sqlite {
     pub(in crate::store) async fn claim(&self, destination: DestinationId, limit: u32, now: Timestamp) -> Result<Claimed> {
-        let (rows, next_due) = self.writer.write(move |unit| lease_due(unit.connection, destination, limit, micros(now))).await?;
+        let (rows, next_due) =
+            self.writer.write_as(Commit::Claim, move |unit| lease_due(unit.connection, destination, limit, micros(now))).await?;
         let mut deliveries = Vec::with_capacity(rows.len());
         for row in rows {
             match read_body(&row) {
@@ -38,7 +40,7 @@ impl Sqlite {
 
     pub(in crate::store) async fn settle(&self, settlement: Settlement) -> Result<()> {
         let ended = matches!(settlement.outcome, Outcome::Ended(_)).then_some(settlement.key.event);
-        self.writer.write(move |unit| settle(unit, &settlement)).await?;
+        self.writer.write_as(Commit::Settle, move |unit| settle(unit, &settlement)).await?;
         if let Some(event) = ended {
             self.walk.note_ended(event);
         }
@@ -58,7 +60,7 @@ impl Sqlite {
 
     pub(in crate::store) async fn save_step(&self, key: DeliveryKey, name: String, remote_id: String) -> Result<()> {
         self.writer
-            .write(move |unit| {
+            .write_as(Commit::Step, move |unit| {
                 if is_erased(unit.connection, key)? {
                     return person::note_arrival(unit.connection, key.event, key.destination, &format!("{name} {remote_id}")).map(drop);
                 }
@@ -227,7 +229,7 @@ pub(super) fn unblock_next(unit: &mut Unit<'_>, destination: DestinationId, pers
     let Some((event, _)) = next.filter(|(_, state)| *state == State::Blocked.number()) else { return Ok(()) };
     let parked_base = unit.tally.parked_us(unit.connection, destination, micros(now))?;
     unit.connection
-        .prepare_cached("UPDATE delivery SET state = 0, clock_start = ?3, parked_base = ?4 WHERE event = ?1 AND destination = ?2")?
+        .prepare_cached("UPDATE delivery SET state = 0, not_before = min(not_before, ?3), clock_start = ?3, parked_base = ?4 WHERE event = ?1 AND destination = ?2")?
         .execute(params![event, destination, micros(now), parked_base])?;
     unit.hand_off(destination, Handoff::Waiting);
     Ok(())

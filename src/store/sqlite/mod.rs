@@ -30,6 +30,7 @@ pub(in crate::store) use verify::verify;
 
 use super::names::Names;
 use super::{Changes, DestinationId, Error, LOOK_EVERY, LaneEnd, Leased, Ownership, Result, Right, Seen};
+use crate::failpoint;
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use std::borrow::Cow;
@@ -265,6 +266,9 @@ fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
          PRAGMA temp_store = MEMORY;
          PRAGMA secure_delete = FAST;",
     )?;
+    if failpoint::reach_blocking(failpoint::STORE_CARELESS).is_err() {
+        connection.execute_batch("PRAGMA synchronous = OFF;")?;
+    }
     Ok(connection)
 }
 

@@ -1,6 +1,7 @@
 //! Storing what was received: an event and its deliveries, in one transaction.
 
 use super::{Sqlite, micros, writer::Unit};
+use crate::failpoint::Commit;
 use crate::store::names::Names;
 use crate::store::{DeliveryKey, DestinationId, Error, Handoff, Leased, NewEvent, Received, Result, State, places_for};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -9,7 +10,7 @@ use std::sync::Arc;
 impl Sqlite {
     pub(in crate::store) async fn receive(&self, events: impl Into<Arc<[NewEvent]>>) -> Result<Vec<Received>> {
         let (events, names) = (events.into(), Arc::clone(&self.names));
-        self.writer.write(move |unit| events.iter().map(|new| store(unit, &names, new)).collect()).await
+        self.writer.write_as(Commit::Receive, move |unit| events.iter().map(|new| store(unit, &names, new)).collect()).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! The one thread that writes, and its group commit: what waits together is committed together, with one fsync.
 
 use super::ledger::Tally;
+use crate::failpoint::{Commit, Struck, reach_commit};
 use crate::store::{DestinationId, Error, Handoff, LaneEnd, Result};
 use rusqlite::{Connection, TransactionBehavior};
 use std::collections::HashMap;
@@ -52,17 +53,23 @@ pub(super) type Lanes = HashMap<DestinationId, LaneEnd>;
 
 /// Runs in the transaction, perhaps a second time after a rollback; then told whether it was committed.
 trait Job: Send {
+    fn kind(&self) -> Commit;
     fn run(&mut self, unit: &mut Unit<'_>) -> Result<()>;
     fn finish(self: Box<Self>, committed: Result<()>);
 }
 
 struct Task<T, F> {
+    kind: Commit,
     work: F,
     value: Option<T>,
     reply: oneshot::Sender<Result<T>>,
 }
 
 impl<T: Send, F: FnMut(&mut Unit<'_>) -> Result<T> + Send> Job for Task<T, F> {
+    fn kind(&self) -> Commit {
+        self.kind
+    }
+
     fn run(&mut self, unit: &mut Unit<'_>) -> Result<()> {
         self.value = Some((self.work)(unit)?);
         Ok(())
@@ -105,9 +112,18 @@ impl Writer {
     /// Runs `work` in a transaction, perhaps shared with others, and returns once it is on disk.
     /// `work` may run twice when another's work in the same transaction failed.
     pub(super) async fn write<T: Send + 'static>(&self, work: impl FnMut(&mut Unit<'_>) -> Result<T> + Send + 'static) -> Result<T> {
+        self.write_as(Commit::Other, work).await
+    }
+
+    /// The same, with what it is for the failpoints.
+    pub(super) async fn write_as<T: Send + 'static>(
+        &self,
+        kind: Commit,
+        work: impl FnMut(&mut Unit<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let gone = || Error::Unavailable("the writer thread has stopped".to_owned());
         let (reply, answer) = oneshot::channel();
-        self.jobs.send(Box::new(Task { work, value: None, reply })).map_err(|_| gone())?;
+        self.jobs.send(Box::new(Task { kind, work, value: None, reply })).map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 }
@@ -127,7 +143,14 @@ fn serve(mut connection: Connection, queue: &Receiver<Box<dyn Job>>, lanes: &RwL
 
 fn commit_batch(connection: &mut Connection, mut batch: Vec<Box<dyn Job>>, lanes: &Lanes) {
     match commit(connection, &mut batch, lanes) {
-        Ok(()) => batch.into_iter().for_each(|job| job.finish(Ok(()))),
+        Ok(()) => {
+            let struck = reach_commit(batch.iter().map(|job| job.kind()), Commit::after);
+            let told = |kind| if struck.contains(&kind) { Err(Struck.into()) } else { Ok(()) };
+            batch.into_iter().for_each(|job| {
+                let told = told(job.kind());
+                job.finish(told);
+            });
+        }
         // One job that fails must not take the others with it: each is tried alone.
         Err(Failure::Job(_)) if batch.len() > 1 => batch.into_iter().for_each(|job| commit_batch(connection, vec![job], lanes)),
         Err(Failure::Job(error) | Failure::Engine(error)) => batch.into_iter().for_each(|job| job.finish(Err(error.clone()))),
@@ -152,6 +175,7 @@ fn commit(connection: &mut Connection, batch: &mut [Box<dyn Job>], lanes: &Lanes
     let ran = batch.iter_mut().try_for_each(|job| run_guarded(job.as_mut(), &mut unit)).and_then(|()| unit.tally.write(unit.connection));
     let handoffs = std::mem::take(&mut unit.handoffs);
     let result = match ran {
+        Ok(()) if !reach_commit(batch.iter().map(|job| job.kind()), Commit::before).is_empty() => Err(Failure::Engine(Struck.into())),
         Ok(()) => transaction.commit().map_err(engine),
         Err(error) => Err(Failure::Job(error)),
     };

@@ -1,0 +1,166 @@
+//! Who posts during faults: several senders that repeat what was not answered with success, as the platform does.
+
+use crate::harness::{KEY, lead, signature};
+use leadwire_connector::http::{Client, HttpSettings, Method, Request};
+use serde_json::Value;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+const SENDERS: u64 = 4;
+const PERSONS_PER_SENDER: u64 = 3;
+/// A sender that waits longer repeats; an instance that is paused must not hold it up.
+const PATIENCE: Duration = Duration::from_secs(3);
+const PAUSE_BEFORE_REPEAT: Duration = Duration::from_millis(20);
+/// Repeats of what was answered already, one in so many.
+const REPEATS: u64 = 8;
+
+/// A small generator, so that what was drawn can be drawn again from its seed.
+#[derive(Debug, Clone)]
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        // A generator of this kind stays at zero for ever.
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    pub(crate) fn roll(&mut self, below: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % below
+    }
+}
+
+/// The seed of this run, printed; `LEADWIRE_TEST_SEED` plays one again.
+pub(crate) fn seed() -> u64 {
+    let given = std::env::var("LEADWIRE_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(|| jiff::Timestamp::now().as_microsecond().unsigned_abs());
+    eprintln!("seed {seed}; play this again with LEADWIRE_TEST_SEED={seed}");
+    seed
+}
+
+/// An event that was posted at least once.
+#[derive(Debug, Clone)]
+pub(crate) struct Posted {
+    pub(crate) n: u64,
+    pub(crate) person: String,
+    pub(crate) body: Value,
+    /// Whether it was answered with success: an obligation.
+    pub(crate) answered: bool,
+}
+
+struct Shared {
+    urls: Mutex<Vec<String>>,
+    posted: Mutex<Vec<Posted>>,
+    limit: AtomicU64,
+    ending: AtomicBool,
+    pace_ms: AtomicU64,
+}
+
+/// Posts until it is told to finish. Each person's next event is posted after the one before it was answered with success.
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    seed: u64,
+    senders: JoinSet<()>,
+}
+
+impl Driver {
+    pub(crate) fn new(seed: u64) -> Self {
+        let shared = Shared {
+            urls: Mutex::default(),
+            posted: Mutex::default(),
+            limit: AtomicU64::new(u64::MAX),
+            ending: AtomicBool::new(false),
+            pace_ms: AtomicU64::new(0),
+        };
+        Self { shared: Arc::new(shared), seed, senders: JoinSet::new() }
+    }
+
+    /// At most so many events.
+    pub(crate) fn limit(&self, events: u64) {
+        self.shared.limit.store(events, Ordering::Relaxed);
+    }
+
+    /// A pause of each sender after each event.
+    pub(crate) fn pace(&self, pause: Duration) {
+        self.shared.pace_ms.store(u64::try_from(pause.as_millis()).unwrap(), Ordering::Relaxed);
+    }
+
+    /// From now on posts to these bridges.
+    pub(crate) fn aim(&self, bridges: &[&str]) {
+        *self.shared.urls.lock().unwrap() = bridges.iter().map(|url| format!("{url}/hooks/acme")).collect();
+    }
+
+    /// Begins to post.
+    pub(crate) fn start(&mut self) {
+        for sender in 0..SENDERS {
+            self.senders.spawn(send(Arc::clone(&self.shared), sender, Dice::new(self.seed.wrapping_add(sender))));
+        }
+    }
+
+    /// How many events were answered with success.
+    pub(crate) fn answered(&self) -> usize {
+        self.shared.posted.lock().unwrap().iter().filter(|posted| posted.answered).count()
+    }
+
+    /// Posts no new event, repeats what is open until it is answered, and returns all.
+    pub(crate) async fn finish(&mut self) -> Vec<Posted> {
+        self.shared.ending.store(true, Ordering::Relaxed);
+        let all = async { while self.senders.join_next().await.is_some() {} };
+        tokio::time::timeout(Duration::from_secs(60), all).await.expect("the last events are never answered with success");
+        std::mem::take(&mut *self.shared.posted.lock().unwrap())
+    }
+}
+
+async fn send(shared: Arc<Shared>, sender: u64, mut dice: Dice) {
+    let client = Client::new(&HttpSettings { timeout: PATIENCE, ..HttpSettings::default() }).unwrap();
+    let mut last: Option<Value> = None;
+    while !shared.ending.load(Ordering::Relaxed) {
+        if let Some(body) = last.as_ref().filter(|_| dice.roll(REPEATS) == 0) {
+            post(&shared, &client, body, &mut dice).await;
+        }
+        let Some((n, body)) = shared.open(sender + SENDERS * dice.roll(PERSONS_PER_SENDER)) else { return };
+        while !post(&shared, &client, &body, &mut dice).await {
+            tokio::time::sleep(PAUSE_BEFORE_REPEAT).await;
+        }
+        shared.posted.lock().unwrap()[n].answered = true;
+        last = Some(body);
+        tokio::time::sleep(Duration::from_millis(shared.pace_ms.load(Ordering::Relaxed))).await;
+    }
+}
+
+impl Shared {
+    /// Written down before it is posted: whatever arrives must be known.
+    fn open(&self, person: u64) -> Option<(usize, Value)> {
+        let mut posted = self.posted.lock().unwrap();
+        let n = posted.len();
+        let number = u64::try_from(n).unwrap();
+        if number >= self.limit.load(Ordering::Relaxed) {
+            return None;
+        }
+        let person = format!("person{person}@example.com");
+        let mut body = lead(number);
+        body["Email"] = Value::String(person.clone());
+        posted.push(Posted { n: number, person, body: body.clone(), answered: false });
+        Some((n, body))
+    }
+}
+
+/// One post, freshly signed. Whether it was answered with success, to the byte.
+async fn post(shared: &Shared, client: &Client, body: &Value, dice: &mut Dice) -> bool {
+    let url = {
+        let urls = shared.urls.lock().unwrap();
+        let count = u64::try_from(urls.len()).unwrap();
+        if count == 0 {
+            return false;
+        }
+        urls[usize::try_from(dice.roll(count)).unwrap()].clone()
+    };
+    let body = body.to_string();
+    let header = signature(KEY, body.as_bytes());
+    let request = Request::new(Method::Post, url.parse().unwrap()).body("application/json", body).header("X-Webhook-Signature", header);
+    client.send(&request).await.is_ok_and(|answer| answer.status == 200 && answer.body.as_ref() == b"{\"status\":\"success\"}")
+}
