@@ -188,7 +188,7 @@ async fn an_interrupted_move_into_postgresql_goes_on_and_no_bridge_runs_on_a_par
     let (first, url) = (folder.path().join("first.db"), database());
     let store = open(&first);
     let crm = store.destination_id("crm").unwrap();
-    store.receive((0..4_500).map(|n| event(n, None, &[crm])).collect()).await.unwrap();
+    store.receive((0..4_500).map(|n| event(n, None, &[crm])).collect::<Vec<_>>()).await.unwrap();
     let mut transfer = begin(Origin::sqlite(&first).unwrap(), bare(&url).await).await;
     assert!(transfer.step().await.unwrap());
     assert!(bare(&url).await.take_ownership().await.unwrap_err().to_string().contains("in the middle of a transfer"));
@@ -257,7 +257,7 @@ async fn a_database_is_bounded_by_its_ledger() {
     let store = Store::postgres(&url, &names(&["acme"]), &names(&["crm"])).await.unwrap();
     let _ownership = store.take_ownership().await.unwrap();
     let crm = store.destination_id("crm").unwrap();
-    store.receive((0..1_200).map(|n| event(n, None, &[crm])).collect()).await.unwrap();
+    store.receive((0..1_200).map(|n| event(n, None, &[crm])).collect::<Vec<_>>()).await.unwrap();
     let used = store.status().await.unwrap().used_bytes;
     assert!(used > 1_200 * 1_024, "{used}");
     let bound = Retention { age: None, max_bytes: Some(used / 2) };
