@@ -66,7 +66,7 @@ pub(super) async fn run(bench: Arc<Bench>, leased: Leased, probe: bool) {
 async fn give_up(bench: &Bench, leased: &Leased, why: &str) {
     tracing::warn!(destination = bench.name, event = %leased.event.id, "not attempted: {why}");
     bench.tell(Input::Finished(Health::Unknown));
-    until_stored(|| bench.store.release(vec![leased.key])).await;
+    until_stored(|| bench.store.release(vec![leased.lease()])).await;
     bench.room.leave(leased.places);
     bench.tell(Input::Settled(None));
 }

@@ -137,8 +137,8 @@ impl Shell {
             Action::AskStarts(wanted) => drop(tokio::spawn(ask(bench, id, wanted))),
             Action::Release(deliveries) => {
                 self.room.leave(deliveries.iter().map(|leased| leased.places).sum());
-                let keys: Vec<_> = deliveries.iter().map(|leased| leased.key).collect();
-                tokio::spawn(async move { until_stored(|| store.release(keys.clone())).await });
+                let leases: Vec<_> = deliveries.iter().map(Leased::lease).collect();
+                tokio::spawn(async move { until_stored(|| store.release(leases.clone())).await });
             }
             Action::Resume(since) => {
                 bench.parked.add(Timestamp::now().duration_since(since));

@@ -25,7 +25,7 @@ pub use keeper::{Condition, Keeper, Kept};
 pub use keeping::{OldestPending, Retention, Status, Verification};
 pub use model::{
     Again, AttemptRow, AuditFinding, AuditReport, Claimed, Counts, DeliveryFilter, DeliveryKey, DeliveryRow, DestinationId,
-    DestinationLedger, DestinationRow, Ended, EventDetail, EventFilter, EventRow, Granted, Handoff, Hold, LaneEnd, Leased, NewEvent,
+    DestinationLedger, DestinationRow, Ended, EventDetail, EventFilter, EventRow, Granted, Handoff, Hold, LaneEnd, Lease, Leased, NewEvent,
     Outcome, QuarantineClass, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Settlement, SourceLedger, State,
 };
 pub use moving::{Beginning, Compared, Comparison, Origin, Transfer, TransferProgress};

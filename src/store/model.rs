@@ -43,6 +43,23 @@ pub enum Received {
     Duplicate,
 }
 
+/// One lease of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Lease {
+    /// Which delivery.
+    pub key: DeliveryKey,
+    /// Which lease of it; see [`Leased::lease`].
+    pub number: i64,
+}
+
+impl Leased {
+    /// Its lease.
+    #[must_use]
+    pub fn lease(&self) -> Lease {
+        Lease { key: self.key, number: self.lease }
+    }
+}
+
 /// A delivery that the caller now owns and must settle or release.
 #[derive(Debug)]
 pub struct Leased {

@@ -3,7 +3,7 @@
 
 use super::model::{
     AuditReport, Claimed, DeliveryFilter, DeliveryKey, DeliveryRow, DestinationId, DestinationRow, EventDetail, EventFilter, EventRow,
-    Granted, LaneEnd, Leased, NewEvent, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Settlement,
+    Granted, LaneEnd, Lease, Leased, NewEvent, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Settlement,
 };
 use super::postgres::Postgres;
 use super::sqlite::Sqlite;
@@ -150,8 +150,8 @@ impl Store {
     ///
     /// # Errors
     /// `Unavailable` when nothing was committed; the leases go on then.
-    pub async fn release(&self, keys: Vec<DeliveryKey>) -> Result<()> {
-        each!(&self.engine, engine => engine.release(keys).await)
+    pub async fn release(&self, leases: Vec<Lease>) -> Result<()> {
+        each!(&self.engine, engine => engine.release(leases).await)
     }
 
     /// Keeps a finished step. Durable when it returns.

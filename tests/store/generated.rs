@@ -425,7 +425,7 @@ impl Trial {
         for leased in &leases {
             self.model.delivery(leased.event.id, leased.key.destination).state = State::Waiting;
         }
-        self.stage.store.release(leases.iter().map(|leased| leased.key).collect()).await.unwrap();
+        self.stage.store.release(leases.iter().map(Leased::lease).collect()).await.unwrap();
         Ok(())
     }
 

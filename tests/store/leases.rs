@@ -54,7 +54,7 @@ async fn finished_steps_come_back_with_the_next_claim(stage: Stage) {
     for (name, id) in [("contact", "101"), ("contact", "102"), ("note", "")] {
         stage.store.save_step(leased.key, name.to_owned(), id.to_owned()).await.unwrap();
     }
-    stage.store.release(vec![leased.key]).await.unwrap();
+    stage.store.release(vec![leased.lease()]).await.unwrap();
     let mut steps = stage.claim_one().await.steps;
     steps.sort();
     assert_eq!(steps, [("contact", "102"), ("note", "")].map(|(name, id)| (name.to_owned(), id.to_owned())));
@@ -110,7 +110,7 @@ async fn a_delivery_that_ended_stays_so_when_it_is_settled_again(stage: Stage) {
     // The answer of a commit may get lost, and the settlement is repeated then.
     stage.end(&leased, State::Delivered).await;
     stage.settle(&leased, Outcome::Again(Again { not_before: now(), attempts: 7 })).await;
-    stage.store.release(vec![leased.key]).await.unwrap();
+    stage.store.release(vec![leased.lease()]).await.unwrap();
     let row = stage.store.deliveries(DeliveryFilter { limit: 1, ..DeliveryFilter::default() }).await.unwrap().remove(0);
     assert_eq!((row.state, row.attempts), (State::Delivered, 1));
     stage.assert_audit().await;

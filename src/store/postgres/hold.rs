@@ -88,7 +88,7 @@ impl Postgres {
 
     /// Changes a destination, and tells all bridges at once.
     async fn change(&self, sql: &'static str, values: Vec<Box<dyn ToSql + Sync + Send>>) -> Result<u64> {
-        self.run(move |mut client| async move {
+        self.run_now(move |mut client| async move {
             let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value.as_ref() as &(dyn ToSql + Sync)).collect();
             let transaction = client.transaction().await?;
             let changed = execute(&transaction, sql, &values).await?;
@@ -106,7 +106,7 @@ impl Postgres {
     /// Every bridge on a machine sees that its clock was set back; the first one to say so is enough for all of them.
     pub(in crate::store) async fn follow_clock(&self, by: SignedDuration, now: Timestamp) -> Result<()> {
         let (now, by) = (micros(now), i64::try_from(by.as_micros()).unwrap_or(0).max(0));
-        self.run(move |mut client| async move {
+        self.run_now(move |mut client| async move {
             let transaction = client.transaction().await?;
             let turn = "UPDATE pulse SET clock_followed_at = clock_timestamp()
                  WHERE clock_followed_at IS NULL OR clock_followed_at < clock_timestamp() - INTERVAL '30 seconds'";
@@ -136,7 +136,7 @@ impl Postgres {
             "SELECT n.id, n.name, n.hold_reason, n.hold_since, n.hold_until, n.parked_us, {due_since}, {COUNT_COLUMNS}
              FROM destination n {SUMS} ORDER BY n.id"
         );
-        self.run(move |client| async move { query(&client, &sql, &[]).await?.iter().map(read_destination).collect() }).await
+        self.run_now(move |client| async move { query(&client, &sql, &[]).await?.iter().map(read_destination).collect() }).await
     }
 
     pub(in crate::store) async fn find_destination(&self, name: &str) -> Result<DestinationId> {

@@ -7,7 +7,7 @@
 
 use super::signal::Tasks;
 use super::{Postgres, Shared, column};
-use crate::store::{DeliveryKey, Error, Leased, Result};
+use crate::store::{DeliveryKey, DestinationId, Error, Lease, Leased, Result};
 use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -38,6 +38,8 @@ struct State {
     valid_until: Option<Instant>,
     /// What is leased and in memory, with the number of the lease.
     held: HashMap<DeliveryKey, i64>,
+    /// What an attempt was begun for, also when the lease was lost since.
+    running: HashSet<DeliveryKey>,
 }
 
 /// Gives its sign of life until it is dropped.
@@ -67,38 +69,54 @@ impl Membership {
         self.id().unwrap_or_default() % 32 * 4
     }
 
-    /// Whether this delivery is still this process's to start.
+    /// Whether this delivery is still this process's to start. If so, it counts as running until it is let go.
     pub(super) fn may_start(&self, leased: &Leased) -> bool {
-        let state = self.lock();
-        state.is_valid() && state.held.get(&leased.key) == Some(&leased.lease)
-    }
-
-    /// Notes what was leased under this number. False when the number is no longer that of this bridge.
-    pub(super) fn hold(&self, id: i64, leases: impl Iterator<Item = (DeliveryKey, i64)>) -> bool {
         let mut state = self.lock();
-        let is_ours = state.id == Some(id);
+        let is_ours = state.is_valid() && state.held.get(&leased.key) == Some(&leased.lease);
         if is_ours {
-            state.held.extend(leases);
+            state.running.insert(leased.key);
         }
         is_ours
     }
 
-    /// These leases are over.
-    pub(super) fn let_go(&self, keys: &[DeliveryKey]) {
+    /// Notes what was leased under this number, since that moment. False when the number is no longer that of this bridge, or when it
+    /// took so long that the leases may be another's by now.
+    pub(super) fn hold(&self, id: i64, began_at: Instant, leases: impl Iterator<Item = Lease>) -> bool {
         let mut state = self.lock();
-        for key in keys {
-            state.held.remove(key);
+        let is_ours = state.id == Some(id) && began_at.elapsed() < VALID;
+        if is_ours {
+            state.held.extend(leases.map(|lease| (lease.key, lease.number)));
         }
+        is_ours
     }
 
-    /// The numbers of the leases of these deliveries; -1, which no lease has, for those that are not held.
-    pub(super) fn leases(&self, keys: &[DeliveryKey]) -> Vec<i64> {
+    /// This lease is over, and no attempt of it runs.
+    pub(super) fn let_go(&self, lease: Lease) {
+        let mut state = self.lock();
+        if state.held.get(&lease.key) == Some(&lease.number) {
+            state.held.remove(&lease.key);
+        }
+        state.running.remove(&lease.key);
+    }
+
+    /// Whether a delivery of this event is leased and in memory, or running.
+    pub(super) fn knows(&self, event: i64) -> bool {
         let state = self.lock();
-        keys.iter().map(|key| state.held.get(key).copied().unwrap_or(-1)).collect()
+        state.held.keys().chain(&state.running).any(|key| key.event == event)
+    }
+
+    /// Deliveries to this destination whose attempts run although their lease was lost.
+    pub(super) fn running(&self, destination: DestinationId) -> Vec<i64> {
+        let state = self.lock();
+        let is_lost = |key: &&DeliveryKey| key.destination == destination && !state.held.contains_key(key);
+        state.running.iter().filter(is_lost).map(|key| key.event).collect()
     }
 
     fn become_member(&self, id: i64, sent_at: Instant) {
-        *self.lock() = State { id: Some(id), valid_until: Some(sent_at + VALID), held: HashMap::new() };
+        let mut state = self.lock();
+        state.id = Some(id);
+        state.valid_until = Some(sent_at + VALID);
+        state.held.clear();
     }
 
     fn extend(&self, sent_at: Instant) {
@@ -111,9 +129,11 @@ impl Membership {
         state.id.take()
     }
 
-    fn unheld(&self, leases: &HashMap<DeliveryKey, i64>) -> HashSet<(DeliveryKey, i64)> {
+    /// Those of these leases that are in nobody's memory.
+    fn unheld(&self, leases: HashSet<(Lease, i64)>) -> HashSet<(Lease, i64)> {
         let state = self.lock();
-        leases.iter().map(|(key, lease)| (*key, *lease)).filter(|(key, lease)| state.held.get(key) != Some(lease)).collect()
+        let is_held = |(lease, by): &(Lease, i64)| state.id == Some(*by) && state.held.get(&lease.key) == Some(&lease.number);
+        leases.into_iter().filter(|lease| !is_held(lease)).collect()
     }
 }
 
@@ -150,7 +170,7 @@ impl Postgres {
 
     pub(in crate::store) async fn sign_off(&self, _now: Timestamp) -> Result<()> {
         let Some(id) = self.shared.membership.leave() else { return Ok(()) };
-        self.run(move |client| async move {
+        self.run_now(move |client| async move {
             credit_silence(&client).await?;
             let sql = "WITH gone AS (DELETE FROM instance WHERE id = $1)
                  UPDATE delivery SET state = 0, leased_by = NULL WHERE state = 1 AND leased_by = $1";
@@ -167,8 +187,8 @@ struct Watch {
     /// Their numbers, and since when they stand still.
     seen: HashMap<i64, (i64, Instant)>,
     beats: u32,
-    /// Leases of our own that were in nobody's memory at the last sweep.
-    suspects: HashSet<(DeliveryKey, i64)>,
+    /// Leases that were in nobody's memory at the last sweep, and whose they are.
+    suspects: HashSet<(Lease, i64)>,
 }
 
 impl Watch {
@@ -201,7 +221,7 @@ async fn beat_for_ever(shared: Weak<Shared>) {
     }
 }
 
-async fn beat(shared: &Shared, watch: &mut Watch, sent_at: Instant) -> Result<()> {
+async fn beat(shared: &Arc<Shared>, watch: &mut Watch, sent_at: Instant) -> Result<()> {
     let Some(id) = shared.membership.id() else { return Ok(()) };
     let client = shared.signals.wire()?;
     if client.execute("UPDATE instance SET beat = beat + 1, beat_at = now() WHERE id = $1", &[&id]).await? == 0 {
@@ -213,7 +233,7 @@ async fn beat(shared: &Shared, watch: &mut Watch, sent_at: Instant) -> Result<()
     let rows = client.query("SELECT id, beat FROM instance WHERE id <> $1", &[&id]).await?;
     let others: Vec<(i64, i64)> = rows.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?))).collect::<Result<_>>()?;
     for (id, beat) in watch.note(&others, Instant::now()) {
-        take_over(&client, shared, id, beat).await?;
+        tokio::spawn(take_over(Arc::clone(shared), id, beat));
     }
     watch.beats = watch.beats.wrapping_add(1);
     if watch.beats.is_multiple_of(SWEEP_EVERY) {
@@ -222,35 +242,42 @@ async fn beat(shared: &Shared, watch: &mut Watch, sent_at: Instant) -> Result<()
     Ok(())
 }
 
-/// In one statement: of several bridges that see it, one does it, and none if it came back to life.
-async fn take_over(client: &Client, shared: &Shared, id: i64, beat: i64) -> Result<()> {
+/// In one statement: of several bridges that see it, one does it, and none if it came back to life. It may have to wait for what the
+/// dead one left locked, so the sign of life does not wait for it.
+async fn take_over(shared: Arc<Shared>, id: i64, beat: i64) {
     let sql = "WITH gone AS (DELETE FROM instance WHERE id = $1 AND beat = $2 RETURNING id)
          UPDATE delivery SET state = 0, leased_by = NULL WHERE state = 1 AND leased_by IN (SELECT id FROM gone) RETURNING destination";
-    let rows = client.query(sql, &[&id, &beat]).await?;
-    tracing::warn!(instance = id, deliveries = rows.len(), "another bridge is gone; its deliveries are taken over");
-    shared.tell_waiting(rows.iter().filter_map(|row| u32::try_from(column::<i64>(row, 0).ok()?).ok()).collect::<HashSet<_>>());
-    Ok(())
+    let taken = async {
+        let client = shared.connection().await?;
+        let rows = client.query(sql, &[&id, &beat]).await?;
+        rows.iter().map(|row| Ok(u32::try_from(column::<i64>(row, 0)?).unwrap_or_default())).collect::<Result<Vec<u32>>>()
+    };
+    match taken.await {
+        Ok(taken) => {
+            tracing::warn!(instance = id, deliveries = taken.len(), "another bridge is gone; its deliveries are taken over");
+            shared.tell_waiting(taken.into_iter().collect::<HashSet<_>>());
+        }
+        Err(error) => tracing::warn!(instance = id, "another bridge is gone, and what it had leased was not taken over yet: {error}"),
+    }
 }
 
-/// Frees leases of bridges that are not there, and leases of this one that were in nobody's memory twice: the answer to a claim may
-/// have been lost on the way.
+/// Frees leases that are in nobody's memory: of bridges that are not there, and of this one, which may have missed the answer to a
+/// claim. Two sweeps must find the same lease, since it may just be on its way.
 async fn sweep(client: &Client, shared: &Shared, watch: &mut Watch, id: i64) -> Result<()> {
-    let sql = "UPDATE delivery SET state = 0, leased_by = NULL WHERE state = 1 AND leased_by NOT IN (SELECT id FROM instance)
-         AND leased_by < (SELECT max(id) FROM instance) RETURNING destination";
+    let sql = "SELECT event, destination, lease, leased_by FROM delivery
+         WHERE state = 1 AND (leased_by = $1 OR leased_by NOT IN (SELECT id FROM instance))";
+    let mut leases = HashSet::new();
+    for row in client.query(sql, &[&id]).await? {
+        let destination = u32::try_from(column::<i64>(&row, 1)?).unwrap_or_default();
+        let key = DeliveryKey { event: column(&row, 0)?, destination };
+        leases.insert((Lease { key, number: column(&row, 2)? }, column(&row, 3)?));
+    }
+    let suspects = shared.membership.unheld(leases);
     let mut freed: HashSet<u32> = HashSet::new();
-    for row in client.query(sql, &[]).await? {
-        freed.extend(u32::try_from(column::<i64>(&row, 0)?));
-    }
-    let rows = client.query("SELECT event, destination, lease FROM delivery WHERE state = 1 AND leased_by = $1", &[&id]).await?;
-    let mut leases = HashMap::new();
-    for row in &rows {
-        let destination = u32::try_from(column::<i64>(row, 1)?).unwrap_or_default();
-        leases.insert(DeliveryKey { event: column(row, 0)?, destination }, column(row, 2)?);
-    }
-    let suspects = shared.membership.unheld(&leases);
-    for (key, lease) in suspects.intersection(&watch.suspects) {
-        let sql = "UPDATE delivery SET state = 0, leased_by = NULL WHERE event = $1 AND destination = $2 AND lease = $3 AND state = 1";
-        client.execute(sql, &[&key.event, &i64::from(key.destination), lease]).await?;
+    for (Lease { key, number }, by) in suspects.intersection(&watch.suspects) {
+        let sql = "UPDATE delivery SET state = 0, leased_by = NULL
+             WHERE event = $1 AND destination = $2 AND lease = $3 AND leased_by = $4 AND state = 1";
+        client.execute(sql, &[&key.event, &i64::from(key.destination), number, by]).await?;
         freed.insert(key.destination);
     }
     watch.suspects = suspects;

@@ -41,6 +41,7 @@ use settle::Settling;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql};
 
@@ -49,6 +50,9 @@ pub(in crate::store) use dump::Dump;
 pub(super) use instance::Member;
 pub(super) use signal::Signal;
 pub(super) use transfer::Session;
+
+/// Connections for what may wait.
+const TURNS: usize = 4;
 
 type Lanes = HashMap<DestinationId, LaneEnd>;
 
@@ -76,6 +80,8 @@ struct Shared {
     lanes: RwLock<Lanes>,
     membership: Membership,
     signals: signal::Signals,
+    turns: Semaphore,
+    quarantining: Semaphore,
     /// Events whose commit may have happened without an answer.
     doubts: Mutex<HashSet<uuid::Uuid>>,
 }
@@ -105,6 +111,8 @@ impl Postgres {
             lanes: RwLock::default(),
             membership,
             signals,
+            turns: Semaphore::new(TURNS),
+            quarantining: Semaphore::new(2),
             doubts: Mutex::default(),
         });
         Ok(Self { receiver: Batcher::start(&shared), settler: Batcher::start(&shared), shared })
@@ -146,8 +154,21 @@ impl Postgres {
         .await
     }
 
-    /// Does work with a connection, on the runtime of the connections.
+    /// Does work that may wait for its turn: what people ask for, and what comes from strangers, must not take the connections that
+    /// leads and deliveries need.
     async fn run<T, F, W>(&self, work: W) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send,
+        W: FnOnce(Object) -> F + Send + 'static,
+    {
+        // It is never closed.
+        let _turn = self.shared.turns.acquire().await;
+        self.run_now(work).await
+    }
+
+    /// Does work with a connection, on the runtime of the connections.
+    async fn run_now<T, F, W>(&self, work: W) -> Result<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send,

@@ -79,11 +79,12 @@ impl Postgres {
     /// The files are the server's. What can be done from here is to free the space of dead rows at once.
     pub(in crate::store) async fn scrub(&self, needles: Vec<Needle>, progress: Progress) -> Result<Scrubbed> {
         self.run(move |client| async move {
+            // The settings of this connection are changed, so it does not go back to the others.
+            let client = Object::take(client);
             client.batch_execute("SET statement_timeout = '1h'").await?;
             for table in ["event", "delivery", "attempt", "step", "quarantine"] {
                 client.batch_execute(&format!("VACUUM {table}")).await?;
             }
-            client.batch_execute("RESET statement_timeout").await?;
             progress(0, 0);
             let remains = needles.iter().map(|needle| Remain { label: needle.label, in_files: 0, in_rows: 0 }).collect();
             Ok(Scrubbed { remains, note: Some(NOTE), ..Scrubbed::default() })

@@ -16,6 +16,8 @@ pub(super) const COLUMNS: &str = "id, source, at, client, times, size, code, rea
 impl Postgres {
     pub(in crate::store) async fn quarantine(&self, refused: Refused, limits: QuarantineLimits) -> Result<Quarantined> {
         let refused = Arc::new(refused);
+        // They wait for each other anyway, and should do so without a connection.
+        let _turn = self.shared.quarantining.acquire().await;
         again(|| {
             let refused = Arc::clone(&refused);
             self.run(move |client| async move { keep(client, &refused, limits).await })

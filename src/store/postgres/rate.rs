@@ -34,7 +34,7 @@ impl Postgres {
     ) -> Result<Granted> {
         let (interval, depth) = spans(per_second, burst);
         let (id, asked) = (i64::from(destination), i64::from(wanted));
-        let row = self.run(move |client| async move { query_opt(&client, TAKE, &[&id, &asked, &interval, &depth]).await }).await?;
+        let row = self.run_now(move |client| async move { query_opt(&client, TAKE, &[&id, &asked, &interval, &depth]).await }).await?;
         let Some(row) = row else { return Ok(Granted { starts: 0, next_at: Some(now) }) };
         let (starts, ahead): (i64, i64) = (column(&row, 0)?, column(&row, 1)?);
         let next_at = moment(micros(now).saturating_add((ahead + interval - depth).max(0)));

@@ -12,6 +12,7 @@ use crate::store::{DeliveryKey, DestinationId, Error, Handoff, Leased, NewEvent,
 use deadpool_postgres::{Object, Transaction};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
+use tokio::time::Instant;
 
 /// The events of one request, and the quarantined body they come from, if they do.
 pub(super) struct Arrival {
@@ -65,7 +66,7 @@ impl Job for Arrival {
     type Reply = Vec<Received>;
 
     async fn commit(client: &mut Object, shared: &Arc<Shared>, jobs: &[Self]) -> Result<Vec<Vec<Received>>> {
-        let mut rows = read_rows(shared, jobs)?;
+        let (began_at, mut rows) = (Instant::now(), read_rows(shared, jobs)?);
         let member = shared.membership.id();
         let transaction = client.transaction().await?;
         number(&transaction, &mut rows).await?;
@@ -83,18 +84,22 @@ impl Job for Arrival {
         tally.write(&transaction, shared.membership.slot()).await?;
         let new: HashSet<uuid::Uuid> = rows.iter().filter(|row| row.seq.is_some()).map(|row| row.new.event.id).collect();
         failpoint::reach(Commit::Receive.before()).await?;
+        // Before the commit: its answer may never be waited for.
+        shared.note_doubt(&new);
         let committed = transaction.commit().await.map_err(|error| (error.as_db_error().is_none(), error.into()));
         let committed = match committed {
             Ok(()) => failpoint::reach(Commit::Receive.after()).await.map_err(|struck| (true, struck.into())),
             failed => failed,
         };
         if let Err((is_in_doubt, error)) = committed {
-            if is_in_doubt {
-                shared.note_doubt(new);
+            if !is_in_doubt {
+                shared.settle_doubt(&new);
             }
             return Err(error);
         }
-        hand_off(shared, &births, member, &mut entered);
+        shared.settle_doubt(&new);
+        shared.settle_doubt(&ours);
+        hand_off(shared, &births, member, began_at, &mut entered);
         Ok(answers(jobs, &rows, &ours))
     }
 }
@@ -144,8 +149,10 @@ async fn take_back(transaction: &Transaction<'_>, shared: &Shared, rows: &[Row<'
     }
     let rows = query(transaction, "SELECT id, seq FROM event WHERE id = ANY($1::UUID[])", &[&ids]).await?;
     let found: Vec<(uuid::Uuid, i64)> = rows.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?))).collect::<Result<_>>()?;
-    let events: Vec<i64> = found.iter().map(|(_, seq)| *seq).collect();
-    let sql = "UPDATE delivery SET state = 0, leased_by = NULL WHERE event = ANY($1::BIGINT[]) AND state = 1 AND leased_by = $2";
+    // Those that were swept up and leased again are in good hands.
+    let events: Vec<i64> = found.iter().map(|(_, seq)| *seq).filter(|seq| !shared.membership.knows(*seq)).collect();
+    let sql =
+        "UPDATE delivery SET state = 0, leased_by = NULL WHERE event = ANY($1::BIGINT[]) AND state = 1 AND leased_by = $2 AND lease = 1";
     execute(transaction, sql, &[&events, &shared.membership.id()]).await?;
     Ok(found.into_iter().map(|(id, _)| id).collect())
 }
@@ -264,7 +271,7 @@ async fn insert(transaction: &Transaction<'_>, births: &mut [Birth<'_>], open: &
          SELECT t.e, t.d, t.s, t.p, t.at, t.at, n.parked_us + CASE WHEN n.hold_since IS NULL THEN 0 ELSE greatest(0, t.at - n.hold_since) END,
              CASE WHEN t.s = 1 THEN $6::BIGINT END, CASE WHEN t.s = 1 THEN 1 ELSE 0 END
          FROM unnest($1::BIGINT[], $2::BIGINT[], $3::BIGINT[], $4::BYTEA[], $5::BIGINT[]) WITH ORDINALITY AS t(e, d, s, p, at, place)
-         JOIN destination n ON n.id = t.d ORDER BY t.place
+         JOIN destination n ON n.id = t.d ORDER BY t.d, t.p, t.place
          ON CONFLICT DO NOTHING RETURNING event, destination, parked_base";
     let rows = query(transaction, sql, &[&events, &destinations, &states, &persons, &received, &member]).await?;
     let mut born: HashMap<(i64, i64), i64> = HashMap::new();
@@ -298,13 +305,13 @@ async fn remove_admitted(transaction: &Transaction<'_>, jobs: &[Arrival]) -> Res
 }
 
 /// After the commit: leased deliveries go to their lanes, and lanes learn of waiting ones.
-fn hand_off(shared: &Shared, births: &[Birth<'_>], member: Option<i64>, entered: &mut Entered<'_>) {
+fn hand_off(shared: &Shared, births: &[Birth<'_>], member: Option<i64>, began_at: Instant, entered: &mut Entered<'_>) {
     let is_leased = |birth: &Birth<'_>| birth.state == State::Leased;
     let waiting: HashSet<DestinationId> =
         births.iter().filter(|birth| birth.state == State::Waiting).map(|birth| birth.destination).collect();
     let leased: Vec<Leased> = births.iter().filter(|birth| is_leased(birth)).map(lease).collect();
     // An instance that was given up for dead in the meantime owns nothing any more: others free what it stored as its own.
-    if member.is_some_and(|id| shared.membership.hold(id, leased.iter().map(|leased| (leased.key, leased.lease)))) {
+    if member.is_some_and(|id| shared.membership.hold(id, began_at, leased.iter().map(Leased::lease))) {
         let lanes = shared.lanes.read().unwrap_or_else(PoisonError::into_inner);
         for leased in leased {
             entered.places.entry(leased.key.destination).and_modify(|places| *places -= 1);
@@ -331,8 +338,8 @@ fn lease(birth: &Birth<'_>) -> Leased {
 }
 
 impl Shared {
-    /// A commit whose answer never came may have happened.
-    fn note_doubt(&self, ids: HashSet<uuid::Uuid>) {
+    /// From now until an answer comes, nobody knows whether these are committed.
+    fn note_doubt(&self, ids: &HashSet<uuid::Uuid>) {
         let mut doubts = self.lock_doubts();
         // Those that nobody asks about again are not kept for ever.
         if doubts.len() > MOST_DOUBTS {
@@ -341,10 +348,18 @@ impl Shared {
         doubts.extend(ids);
     }
 
-    /// Those of these events whose commit nobody learned of. They are in doubt no longer: they are asked for in the store now.
-    fn in_doubt(&self, ids: impl Iterator<Item = uuid::Uuid>) -> Vec<uuid::Uuid> {
+    /// An answer came.
+    fn settle_doubt(&self, ids: &HashSet<uuid::Uuid>) {
         let mut doubts = self.lock_doubts();
-        if doubts.is_empty() { Vec::new() } else { ids.filter(|id| doubts.remove(id)).collect() }
+        ids.iter().for_each(|id| {
+            doubts.remove(id);
+        });
+    }
+
+    /// Those of these events whose commit nobody learned of.
+    fn in_doubt(&self, ids: impl Iterator<Item = uuid::Uuid>) -> Vec<uuid::Uuid> {
+        let doubts = self.lock_doubts();
+        if doubts.is_empty() { Vec::new() } else { ids.filter(|id| doubts.contains(id)).collect() }
     }
 
     fn lock_doubts(&self) -> std::sync::MutexGuard<'_, HashSet<uuid::Uuid>> {

@@ -18,12 +18,12 @@ const LOCK: i64 = 0x4C45_4144_5749_5245;
 pub(super) async fn migrate(client: &mut Object) -> Result<()> {
     let transaction = client.transaction().await?;
     transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
-    transaction
-        .batch_execute(
-            "CREATE TABLE IF NOT EXISTS leadwire_schema (version BIGINT PRIMARY KEY, made_at TIMESTAMPTZ NOT NULL DEFAULT now())",
-        )
-        .await
-        .map_err(|error| explain(&error))?;
+    // Asked first: to run on a schema that is there, a user need not be allowed to make one.
+    let known: Option<String> = transaction.query_one("SELECT to_regclass('leadwire_schema')::TEXT", &[]).await?.try_get(0)?;
+    if known.is_none() {
+        let sql = "CREATE TABLE leadwire_schema (version BIGINT PRIMARY KEY, made_at TIMESTAMPTZ NOT NULL DEFAULT now())";
+        transaction.batch_execute(sql).await.map_err(|error| explain(&error))?;
+    }
     let version = read_version(&transaction).await?;
     let newest = MIGRATIONS.len();
     if version > newest {

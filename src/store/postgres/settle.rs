@@ -4,9 +4,9 @@ use super::batch::Job;
 use super::ledger::Tally;
 use super::{Params, Postgres, Shared, column, execute, micros, query, text};
 use crate::failpoint::{self, Commit};
-use crate::store::{DestinationId, Outcome, Result, Settlement, State};
+use crate::store::{DestinationId, Error, Lease, Outcome, Result, Settlement, State};
 use deadpool_postgres::{Object, Transaction};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 /// What became of one delivery.
@@ -14,9 +14,9 @@ pub(super) struct Settling(pub(super) Settlement);
 
 impl Postgres {
     pub(in crate::store) async fn settle(&self, settlement: Settlement) -> Result<()> {
-        let key = settlement.key;
+        let lease = Lease { key: settlement.key, number: settlement.lease };
         self.settler.send(Settling(settlement)).await?;
-        self.shared.membership.let_go(&[key]);
+        self.shared.membership.let_go(lease);
         Ok(())
     }
 }
@@ -34,6 +34,7 @@ impl Job for Settling {
 
     async fn commit(client: &mut Object, shared: &Arc<Shared>, jobs: &[Self]) -> Result<Vec<()>> {
         let transaction = client.transaction().await?;
+        lock_in_order(&transaction, jobs).await?;
         let ends = end_leases(&transaction, shared.membership.id(), jobs).await?;
         insert_attempts(&transaction, jobs).await?;
         note_arrivals(&transaction, jobs).await?;
@@ -51,6 +52,14 @@ impl Job for Settling {
 
 fn id(destination: i64) -> DestinationId {
     DestinationId::try_from(destination).unwrap_or_default()
+}
+
+/// Whoever locks deliveries of several persons does it in this order, so that no two wait for each other.
+async fn lock_in_order(transaction: &Transaction<'_>, jobs: &[Settling]) -> Result<()> {
+    let (events, destinations): (Vec<i64>, Vec<i64>) = jobs.iter().map(|job| (job.0.key.event, i64::from(job.0.key.destination))).unzip();
+    let sql = "SELECT 1 FROM delivery d JOIN unnest($1::BIGINT[], $2::BIGINT[]) AS t(event, destination)
+         ON d.event = t.event AND d.destination = t.destination ORDER BY d.destination, d.person, d.event FOR UPDATE OF d";
+    execute(transaction, sql, &[&events, &destinations]).await.map(drop)
 }
 
 /// What was accepted over there is delivered, whoever has the lease by now. Everything else counts only with the lease it came from.
@@ -80,7 +89,7 @@ async fn end_leases(transaction: &Transaction<'_>, member: Option<i64>, jobs: &[
          FROM unnest($1::BIGINT[], $2::BIGINT[], $3::BIGINT[], $4::BIGINT[], $5::BIGINT[], $6::BIGINT[], $7::BIGINT[],
              $8::TEXT[], $9::TEXT[], $10::TEXT[]) AS t(event, destination, state, lease, at, not_before, attempts, record_id, record_url, remark)
          WHERE d.event = t.event AND d.destination = t.destination
-             AND (d.state < 3 AND t.state = 3 OR d.state = 1 AND d.lease = t.lease AND d.leased_by = $11)
+             AND (d.state < 3 AND t.state = 3 AND d.lease >= t.lease OR d.state = 1 AND d.lease = t.lease AND d.leased_by = $11)
          RETURNING d.destination, d.person, d.state, d.ended_at";
     let values: Params<'_> =
         &[&events, &destinations, &states, &leases, &moments, &not_before, &attempts, &records, &urls, &remarks, &member];
@@ -153,30 +162,60 @@ async fn note_arrivals(transaction: &Transaction<'_>, jobs: &[Settling]) -> Resu
     execute(transaction, sql, &[&events, &destinations, &records]).await.map(drop)
 }
 
+/// How often persons are looked at again whose next delivery was just ended by another transaction.
+const ROUNDS: u32 = 20;
+
 /// The next delivery of each person becomes due, with its whole time before it. Returns the destinations to tell.
+///
+/// The next one may be ended by another transaction at this very moment, which sees this one's delivery still ahead of it and leaves
+/// the rest to us. So this goes on until nobody waits behind nobody.
 pub(super) async fn unblock<'a>(
     transaction: &Transaction<'_>,
     persons: impl Iterator<Item = (i64, &'a [u8], i64)>,
 ) -> Result<HashSet<DestinationId>> {
-    let (mut destinations, mut keys, mut moments) = (Vec::new(), Vec::new(), Vec::new());
-    for (destination, person, at) in persons {
-        destinations.push(destination);
-        keys.push(person);
-        moments.push(at);
+    let mut places: BTreeMap<(i64, &[u8]), i64> = persons.map(|(destination, person, at)| ((destination, person), at)).collect();
+    let mut due = HashSet::new();
+    for _ in 0..ROUNDS {
+        let stuck = find_stuck(transaction, &places).await?;
+        places.retain(|(destination, person), _| stuck.contains(&(*destination, person.to_vec())));
+        if places.is_empty() {
+            return Ok(due);
+        }
+        due.extend(make_due(transaction, &places).await?);
     }
-    if keys.is_empty() {
+    Err(Error::Unavailable("deliveries of the same persons came and went too fast".to_owned()))
+}
+
+type Places<'a> = BTreeMap<(i64, &'a [u8]), i64>;
+
+fn split<'a>(places: &Places<'a>) -> (Vec<i64>, Vec<&'a [u8]>) {
+    places.keys().copied().unzip()
+}
+
+/// Those with a delivery that waits behind nobody.
+async fn find_stuck(transaction: &Transaction<'_>, places: &Places<'_>) -> Result<HashSet<(i64, Vec<u8>)>> {
+    if places.is_empty() {
         return Ok(HashSet::new());
     }
+    let (destinations, persons) = split(places);
+    let sql = "SELECT t.destination, t.person FROM unnest($1::BIGINT[], $2::BYTEA[]) AS t(destination, person)
+         WHERE EXISTS (SELECT 1 FROM delivery b WHERE b.destination = t.destination AND b.person = t.person AND b.state = 2)
+             AND NOT EXISTS (SELECT 1 FROM delivery a WHERE a.destination = t.destination AND a.person = t.person AND a.state < 2)";
+    let rows = query(transaction, sql, &[&destinations, &persons]).await?;
+    rows.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?))).collect()
+}
+
+async fn make_due(transaction: &Transaction<'_>, places: &Places<'_>) -> Result<HashSet<DestinationId>> {
+    let (destinations, persons) = split(places);
+    let moments: Vec<i64> = places.values().copied().collect();
     let sql = "UPDATE delivery d SET state = 0, not_before = least(d.not_before, x.at), clock_start = x.at,
              parked_base = n.parked_us + CASE WHEN n.hold_since IS NULL THEN 0 ELSE greatest(0, x.at - n.hold_since) END
-         FROM (SELECT DISTINCT ON (b.destination, b.person) b.destination, b.event, t.at
-               FROM unnest($1::BIGINT[], $2::BYTEA[], $3::BIGINT[]) AS t(destination, person, at)
-               JOIN delivery b ON b.destination = t.destination AND b.person = t.person AND b.state = 2
-               WHERE NOT EXISTS (SELECT 1 FROM delivery a WHERE a.destination = t.destination AND a.person = t.person AND a.state < 2)
-               ORDER BY b.destination, b.person, b.event) x
+         FROM (SELECT t.at, t.destination, (SELECT min(b.event) FROM delivery b
+                   WHERE b.destination = t.destination AND b.person = t.person AND b.state = 2) AS event
+               FROM unnest($1::BIGINT[], $2::BYTEA[], $3::BIGINT[]) AS t(destination, person, at)) x
          JOIN destination n ON n.id = x.destination
          WHERE d.event = x.event AND d.destination = x.destination AND d.state = 2 RETURNING d.destination";
-    let rows = query(transaction, sql, &[&destinations, &keys, &moments]).await?;
+    let rows = query(transaction, sql, &[&destinations, &persons, &moments]).await?;
     rows.iter().map(|row| Ok(id(column(row, 0)?))).collect()
 }
 

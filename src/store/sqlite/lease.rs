@@ -3,7 +3,7 @@
 use super::{Sqlite, ledger, micros, moment, person, text, writer::Unit};
 use crate::failpoint::Commit;
 use crate::store::{
-    Again, AttemptRow, Claimed, DeliveryKey, DestinationId, Ended, Handoff, Leased, Outcome, Result, Settlement, State, places_for,
+    Again, AttemptRow, Claimed, DeliveryKey, DestinationId, Ended, Handoff, Lease, Leased, Outcome, Result, Settlement, State, places_for,
 };
 use jiff::Timestamp;
 use leadwire_connector::Event;
@@ -47,12 +47,12 @@ impl Sqlite {
         Ok(())
     }
 
-    pub(in crate::store) async fn release(&self, keys: Vec<DeliveryKey>) -> Result<()> {
+    pub(in crate::store) async fn release(&self, leases: Vec<Lease>) -> Result<()> {
         self.writer
             .write(move |unit| {
                 let mut release =
                     unit.connection.prepare_cached("UPDATE delivery SET state = 0 WHERE event = ?1 AND destination = ?2 AND state = 1")?;
-                keys.iter().try_for_each(|key| release.execute(params![key.event, key.destination]).map(drop))?;
+                leases.iter().try_for_each(|lease| release.execute(params![lease.key.event, lease.key.destination]).map(drop))?;
                 Ok(())
             })
             .await

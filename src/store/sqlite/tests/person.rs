@@ -120,7 +120,7 @@ async fn a_late_settlement_brings_nothing_back_and_tells_what_arrived() {
         stage.store.save_step(leased.key, "contact".to_owned(), "c-9".to_owned()).await.unwrap();
         let is_delivered = matches!(outcome, Outcome::Ended(_));
         stage.store.settle(settlement(&leased, outcome, "p1@example.com")).await.unwrap();
-        stage.store.release(vec![leased.key]).await.unwrap();
+        stage.store.release(vec![leased.lease()]).await.unwrap();
         assert_eq!(stage.states().await, [State::Erased, State::Waiting]);
         let detail = stage.store.event(ids[0]).await.unwrap().unwrap();
         assert!(detail.attempts.is_empty() && detail.steps.is_empty());
