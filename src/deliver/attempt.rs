@@ -1,5 +1,6 @@
 //! One attempt: the connector's call, bounded in time, and the settlement of its lease.
 
+use super::clock::Clock;
 use super::decide::{Attempted, Decision, Policy, decide};
 use super::erasure::Forgotten;
 use super::lane::{Health, Input};
@@ -24,6 +25,7 @@ pub(super) struct Bench {
     pub(super) connector: Box<dyn Connector>,
     pub(super) policy: Policy,
     pub(super) store: Store,
+    pub(super) clock: Arc<Clock>,
     pub(super) inbox: UnboundedSender<Input<Leased>>,
     pub(super) room: Arc<Room>,
     pub(super) forgotten: Forgotten,
@@ -42,7 +44,7 @@ pub(super) async fn run(bench: Arc<Bench>, leased: Leased, probe: bool) {
     }
     let started_at = Timestamp::now();
     let result = call(&bench, &leased).await;
-    let now = Timestamp::now();
+    let now = bench.clock.now();
     let active_age = now.duration_since(leased.clock_start) - SignedDuration::from_micros(bench.parked.micros() - leased.parked_base_us);
     let decision = decide(&Attempted { result: &result, attempts: leased.attempts, probe, active_age, now }, &bench.policy);
     report(&bench.name, &leased, &result, &decision);

@@ -35,7 +35,6 @@ use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::Instant;
 
 /// A destination, ready to be delivered to.
 pub struct Destination {
@@ -83,16 +82,17 @@ impl Deliverer {
         let holds = store.holds().await?;
         let known: HashMap<DestinationId, (Option<Hold>, i64)> = holds.into_iter().map(|row| (row.id, (row.hold, row.parked_us))).collect();
         let (mut lanes, mut benches, mut tasks, mut ends) = (Vec::new(), Vec::new(), JoinSet::new(), HashMap::new());
+        let clock = Arc::new(Clock::start());
         for destination in destinations {
             let (hold, parked_us) = known.get(&destination.id).cloned().unwrap_or_default();
-            let (handle, end, shell) = prepare(store, destination, hold, parked_us);
+            let (handle, end, shell) = prepare(store, &clock, destination, hold, parked_us);
             ends.insert(handle.id, end);
             lanes.push(handle);
             benches.push(Arc::clone(&shell.bench));
             tasks.spawn(shell.run());
         }
         store.set_lanes(ends);
-        let watch = tokio::spawn(watch_store(store.clone(), lanes.clone(), Arc::new(benches)));
+        let watch = tokio::spawn(watch_store(store.clone(), clock, lanes.clone(), Arc::new(benches)));
         Ok(Self { lanes, tasks, watch })
     }
 
@@ -130,7 +130,13 @@ impl Statuses {
     }
 }
 
-fn prepare(store: &Store, destination: Destination, hold: Option<Hold>, parked_us: i64) -> (LaneHandle, LaneEnd, Shell) {
+fn prepare(
+    store: &Store,
+    clock: &Arc<Clock>,
+    destination: Destination,
+    hold: Option<Hold>,
+    parked_us: i64,
+) -> (LaneHandle, LaneEnd, Shell) {
     let (inbox, inputs) = unbounded_channel();
     let (handoff, handoffs) = unbounded_channel();
     let (status, seen) = watch::channel(LaneStatus::default());
@@ -146,6 +152,7 @@ fn prepare(store: &Store, destination: Destination, hold: Option<Hold>, parked_u
         connector: destination.connector,
         policy: destination.policy,
         store: store.clone(),
+        clock: Arc::clone(clock),
         inbox,
         room: Arc::clone(&room),
         forgotten: Forgotten::default(),
@@ -159,15 +166,13 @@ fn prepare(store: &Store, destination: Destination, hold: Option<Hold>, parked_u
 }
 
 /// `hold`, `resume`, `replay`, `quarantine verify` and `person erase` write to the store from another process; the lanes learn it here.
-async fn watch_store(store: Store, lanes: Vec<LaneHandle>, benches: Arc<Vec<Arc<Bench>>>) {
+async fn watch_store(store: Store, clock: Arc<Clock>, lanes: Vec<LaneHandle>, benches: Arc<Vec<Arc<Bench>>>) {
     let mut changes = store.changes();
-    let started_at = Instant::now();
-    let mut clock = Clock::new(Timestamp::now(), started_at.elapsed());
     // Files may take a while to be written anew, in which the lanes must learn of holds. Ends with the watch.
     let mut erasing = JoinSet::new();
     loop {
         changes.next().await;
-        if let Some(by) = clock.set_back(Timestamp::now(), started_at.elapsed()) {
+        if let Some(by) = clock.set_back() {
             follow_clock(&store, &lanes, by).await;
         }
         while erasing.try_join_next().is_some() {}

@@ -159,6 +159,6 @@ async fn play_steps(round: Round, seed: u64) {
     for note in state["notes"].as_array().unwrap() {
         *notes.entry(note["body"].to_string()).or_default() += 1;
     }
-    assert!(notes.len() >= met, "{}: {} notes of {met} leads", round.order(), notes.len());
+    assert!(notes.len() >= met, "{}: {} notes of {met} leads: {state}\n{:?}", round.order(), notes.len(), bridge.deliveries());
     assert!(notes.values().all(|count| *count == 1), "{}: a note is doubled: {notes:?}", round.order());
 }

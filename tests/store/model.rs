@@ -183,6 +183,7 @@ impl Model {
         if let Some(delivery) = next.filter(|delivery| delivery.state == State::Blocked) {
             delivery.state = State::Waiting;
             delivery.clock_start = now;
+            delivery.not_before = delivery.not_before.min(now);
             delivery.parked_base_us = parked;
         }
     }

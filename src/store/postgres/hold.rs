@@ -106,11 +106,12 @@ impl Postgres {
     /// Every bridge on a machine sees that its clock was set back; the first one to say so is enough for all of them.
     pub(in crate::store) async fn follow_clock(&self, by: SignedDuration, now: Timestamp) -> Result<()> {
         let (now, by) = (micros(now), i64::try_from(by.as_micros()).unwrap_or(0).max(0));
+        let member = self.shared.membership.id();
         self.run_now(move |mut client| async move {
             let transaction = client.transaction().await?;
-            let turn = "UPDATE pulse SET clock_followed_at = clock_timestamp()
-                 WHERE clock_followed_at IS NULL OR clock_followed_at < clock_timestamp() - INTERVAL '30 seconds'";
-            if execute(&transaction, turn, &[]).await? == 0 {
+            let turn = "UPDATE pulse SET clock_followed_at = clock_timestamp(), clock_followed_by = $1
+                 WHERE clock_followed_at IS NULL OR clock_followed_at < clock_timestamp() - INTERVAL '30 seconds' OR clock_followed_by = $1";
+            if execute(&transaction, turn, &[&member]).await? == 0 {
                 return Ok(());
             }
             let sql = "UPDATE delivery SET not_before = greatest($1, not_before - $2) WHERE state = 0 AND not_before > $1";

@@ -151,9 +151,10 @@ CREATE TABLE pulse (
     id BIGINT PRIMARY KEY CHECK (id = 1),
     beats BIGINT NOT NULL,
     alive_at BIGINT,
-    clock_followed_at TIMESTAMPTZ          -- when waits were last shortened because a machine's clock was set back
+    clock_followed_at TIMESTAMPTZ,         -- when waits were last shortened because a machine's clock was set back
+    clock_followed_by BIGINT               -- and by which instance
 );
-INSERT INTO pulse VALUES (1, 0, NULL, NULL);
+INSERT INTO pulse VALUES (1, 0, NULL, NULL, NULL);
 
 -- Rate limits that all instances share: until when the starts that were handed out reach, and what the last one to ask was given.
 CREATE TABLE rate (
