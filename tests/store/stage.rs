@@ -108,6 +108,14 @@ impl Stage {
         }
     }
 
+    /// How often transactions waited for each other in a circle, on this server, since it was started.
+    pub(crate) fn deadlocks(&self) -> usize {
+        match &self.place {
+            Place::File(_) => 0,
+            Place::Database(_) => postgres::shared().log().matches("deadlock detected").count(),
+        }
+    }
+
     /// Changes rows behind the store's back.
     pub(crate) fn tamper(&self, sql: &str) {
         match &self.place {

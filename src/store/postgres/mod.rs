@@ -40,6 +40,7 @@ use receive::Arrival;
 use settle::Settling;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_postgres::Row;
@@ -214,15 +215,16 @@ impl Shared {
 }
 
 /// How often a transaction that met another one is run again.
-const COLLISIONS: u32 = 5;
+const COLLISIONS: u64 = 30;
 
 /// Runs a transaction again when it met another one.
 async fn again<T, F: Future<Output = Result<T>>>(mut once: impl FnMut() -> F) -> Result<T> {
-    for _ in 0..COLLISIONS {
+    for n in 0..COLLISIONS {
         match once().await {
             Err(error) if connect::is_collision(&error) || connect::is_taken(&error) => {}
             other => return other,
         }
+        tokio::time::sleep(Duration::from_millis(n)).await;
     }
     once().await
 }
