@@ -16,7 +16,7 @@ const MAX_BATCH: usize = 256;
 const WITHIN: Duration = Duration::from_secs(10);
 
 /// How often a transaction that met another one is run again.
-const COLLISIONS: u32 = 5;
+const COLLISIONS: u32 = 30;
 
 /// Something that is written together with others of its kind.
 pub(super) trait Job: Sized + Send + Sync + 'static {

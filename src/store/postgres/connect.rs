@@ -131,6 +131,11 @@ pub(super) fn is_collision(error: &Error) -> bool {
     matches!(error, Error::Unavailable(told) if COLLISIONS.iter().any(|code| told.ends_with(code)))
 }
 
+/// What [`is_collision`] recognises, for one that the program itself sees.
+pub(super) fn collision(what: &str) -> Error {
+    Error::Unavailable(format!("{what} (40001)"))
+}
+
 /// Whether another transaction has made just now what this one was about to make.
 pub(super) fn is_taken(error: &Error) -> bool {
     matches!(error, Error::Refused(told) if told.ends_with("(23505)"))

@@ -131,6 +131,7 @@ struct Work {
 async fn erase(mut client: Object, erasing: &Erasing, at: Timestamp, slot: i64) -> Result<(Removed, HashSet<DestinationId>)> {
     let transaction = client.transaction().await?;
     let mut work = Work::default();
+    lock_in_order(&transaction, &erasing.events).await?;
     for id in &erasing.events {
         erase_event(&transaction, *id, at, &mut work).await?;
     }
@@ -147,6 +148,13 @@ async fn erase(mut client: Object, erasing: &Erasing, at: Timestamp, slot: i64) 
     tell_all(&transaction).await?;
     transaction.commit().await?;
     Ok((work.removed, due))
+}
+
+/// In the order in which everybody locks.
+async fn lock_in_order(transaction: &Transaction<'_>, events: &[Uuid]) -> Result<()> {
+    let sql = "SELECT 1 FROM delivery d WHERE d.event IN (SELECT seq FROM event WHERE id = ANY($1::UUID[]))
+         ORDER BY d.destination, d.person, d.event FOR UPDATE";
+    execute(transaction, sql, &[&events]).await.map(drop)
 }
 
 async fn erase_event(transaction: &Transaction<'_>, id: Uuid, at: Timestamp, work: &mut Work) -> Result<()> {

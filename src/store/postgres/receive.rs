@@ -5,6 +5,7 @@
 //! commit. And whoever is stored *behind* a delivery has locked that delivery's row, so that it cannot end without seeing who waits.
 
 use super::batch::Job;
+use super::connect::collision;
 use super::ledger::Tally;
 use super::{Postgres, Shared, column, execute, micros, quarantine, query, text};
 use crate::failpoint::{self, Commit};
@@ -25,9 +26,6 @@ type Place = (i64, Vec<u8>);
 
 /// Events of whose commit nobody learned, at most.
 const MOST_DOUBTS: usize = 16_384;
-
-/// How often those that lost a race for their person are sorted again.
-const ROUNDS: u32 = 10;
 
 impl Postgres {
     pub(in crate::store) async fn receive(&self, events: Arc<[NewEvent]>) -> Result<Vec<Received>> {
@@ -69,10 +67,12 @@ impl Job for Arrival {
         let (began_at, mut rows) = (Instant::now(), read_rows(shared, jobs)?);
         let member = shared.membership.id();
         let transaction = client.transaction().await?;
-        number(&transaction, &mut rows).await?;
+        let places = places(jobs);
+        let (ahead, seqs) = tokio::try_join!(lock_ahead(&transaction, &places), number(&transaction, &rows))?;
+        rows.iter_mut().zip(seqs).for_each(|(row, seq)| row.seq = seq);
         let ours = take_back(&transaction, shared, &rows).await?;
         let mut entered = Entered { shared, places: HashMap::new() };
-        let mut births = prepare_births(shared, &rows, member, &mut entered);
+        let mut births = prepare_births(shared, &rows, member, ahead, &mut entered);
         let tally = tally(&rows, &births);
         tokio::try_join!(
             insert_events(&transaction, &rows),
@@ -119,20 +119,26 @@ fn read_rows<'a>(shared: &Shared, jobs: &'a [Arrival]) -> Result<Vec<Row<'a>>> {
     jobs.iter().flat_map(|job| job.events.iter()).map(row).collect()
 }
 
-/// Gives every event that is new its place in the order of receipt. What was received before, also within this batch, gets none.
-async fn number(transaction: &Transaction<'_>, rows: &mut [Row<'_>]) -> Result<()> {
+/// Whose deliveries these events may have to wait behind. Sources that are not known have been refused.
+fn places(jobs: &[Arrival]) -> HashSet<Place> {
+    let of = |new: &NewEvent| {
+        let person = new.person_key.map(|person| person.to_vec());
+        new.destinations.iter().filter_map(move |destination| Some((i64::from(*destination), person.clone()?))).collect::<Vec<_>>()
+    };
+    jobs.iter().flat_map(|job| job.events.iter()).flat_map(of).collect()
+}
+
+/// The place in the order of receipt of every event that is new. What was received before, also within this batch, gets none.
+async fn number(transaction: &Transaction<'_>, rows: &[Row<'_>]) -> Result<Vec<Option<i64>>> {
     let (sources, keys) = content(rows.iter());
     let sql = "INSERT INTO content (source, content_key, event)
          SELECT s, k, nextval('event_seq') FROM unnest($1::BIGINT[], $2::BYTEA[]) WITH ORDINALITY AS t(s, k, place) ORDER BY place
          ON CONFLICT (source, content_key) DO NOTHING RETURNING source, content_key, event";
-    let mut places: HashMap<(i64, Vec<u8>), i64> = HashMap::new();
+    let mut numbered: HashMap<(i64, Vec<u8>), i64> = HashMap::new();
     for row in query(transaction, sql, &[&sources, &keys]).await? {
-        places.insert((column(&row, 0)?, column(&row, 1)?), column(&row, 2)?);
+        numbered.insert((column(&row, 0)?, column(&row, 1)?), column(&row, 2)?);
     }
-    for row in rows {
-        row.seq = places.remove(&(row.source, row.new.content_key.to_vec()));
-    }
-    Ok(())
+    Ok(rows.iter().map(|row| numbered.remove(&(row.source, row.new.content_key.to_vec()))).collect())
 }
 
 fn content<'a, 'b: 'a>(rows: impl Iterator<Item = &'a Row<'b>>) -> (Vec<i64>, Vec<&'a [u8]>) {
@@ -211,21 +217,28 @@ impl Drop for Entered<'_> {
     }
 }
 
-/// A large event waits in the store, where it takes no memory, until its lane has room for it.
-fn prepare_births<'a>(shared: &Shared, rows: &[Row<'a>], member: Option<i64>, entered: &mut Entered<'_>) -> Vec<Birth<'a>> {
+/// What is behind a delivery of the same person is blocked. A large event waits in the store, where it takes no memory, until its lane
+/// has room for it.
+fn prepare_births<'a>(
+    shared: &Shared,
+    rows: &[Row<'a>],
+    member: Option<i64>,
+    mut ahead: HashSet<Place>,
+    entered: &mut Entered<'_>,
+) -> Vec<Birth<'a>> {
     let lanes = shared.lanes.read().unwrap_or_else(PoisonError::into_inner);
-    let (mut births, mut persons) = (Vec::new(), HashSet::new());
+    let mut births = Vec::new();
     for (row, seq) in rows.iter().filter_map(|row| Some((row, row.seq?))) {
         let is_small = places_for(row.new.body.len()) == 1;
         for destination in row.new.destinations.iter().copied() {
-            // The second of a person in one batch will be blocked, and needs no place.
-            let is_first = row.new.person_key.is_none_or(|person| persons.insert((destination, person)));
-            let enters = member.is_some() && is_small && is_first && lanes.get(&destination).is_some_and(|lane| lane.room.try_enter());
-            if enters {
+            let mut birth = Birth { new: row.new, seq, destination, state: State::Waiting, parked_base_us: 0 };
+            if birth.place().is_some_and(|place| !ahead.insert(place)) {
+                birth.state = State::Blocked;
+            } else if member.is_some() && is_small && lanes.get(&destination).is_some_and(|lane| lane.room.try_enter()) {
                 *entered.places.entry(destination).or_default() += 1;
+                birth.state = State::Leased;
             }
-            let state = if enters { State::Leased } else { State::Waiting };
-            births.push(Birth { new: row.new, seq, destination, state, parked_base_us: 0 });
+            births.push(birth);
         }
     }
     births
@@ -238,59 +251,40 @@ fn tally(rows: &[Row<'_>], births: &[Birth<'_>]) -> Tally {
     tally
 }
 
-/// First as if nobody were ahead; those that find their person under way are stored behind.
+/// One that finds its person under way although nobody was ahead met another transaction: all is done again, with that one ahead.
 async fn insert_deliveries(transaction: &Transaction<'_>, births: &mut [Birth<'_>], member: Option<i64>) -> Result<()> {
-    let mut open: Vec<usize> = (0..births.len()).collect();
-    for _ in 0..ROUNDS {
-        insert(transaction, births, &mut open, member).await?;
-        if open.is_empty() {
-            return Ok(());
-        }
-        let ahead = lock_ahead(transaction, births, &open).await?;
-        let is_behind = |index: &usize| births.get(*index).and_then(Birth::place).is_some_and(|place| ahead.contains(&place));
-        let (mut behind, again): (Vec<usize>, Vec<usize>) = open.into_iter().partition(is_behind);
-        behind.iter().for_each(|index| births[*index].state = State::Blocked);
-        insert(transaction, births, &mut behind, member).await?;
-        open = again;
-    }
-    Err(Error::Unavailable("deliveries of the same persons came and went too fast".to_owned()))
-}
-
-/// Inserts these; what is left in `open` found its person under way.
-async fn insert(transaction: &Transaction<'_>, births: &mut [Birth<'_>], open: &mut Vec<usize>, member: Option<i64>) -> Result<()> {
-    if open.is_empty() {
+    if births.is_empty() {
         return Ok(());
     }
-    let chosen: Vec<&Birth<'_>> = open.iter().filter_map(|index| births.get(*index)).collect();
-    let events: Vec<i64> = chosen.iter().map(|birth| birth.seq).collect();
-    let destinations: Vec<i64> = chosen.iter().map(|birth| birth.destination.into()).collect();
-    let states: Vec<i64> = chosen.iter().map(|birth| birth.state.number()).collect();
-    let persons: Vec<Option<&[u8]>> = chosen.iter().map(|birth| birth.new.person_key.as_ref().map(<[u8; 16]>::as_slice)).collect();
-    let received: Vec<i64> = chosen.iter().map(|birth| micros(birth.new.event.received_at)).collect();
+    let events: Vec<i64> = births.iter().map(|birth| birth.seq).collect();
+    let destinations: Vec<i64> = births.iter().map(|birth| birth.destination.into()).collect();
+    let states: Vec<i64> = births.iter().map(|birth| birth.state.number()).collect();
+    let persons: Vec<Option<&[u8]>> = births.iter().map(|birth| birth.new.person_key.as_ref().map(<[u8; 16]>::as_slice)).collect();
+    let received: Vec<i64> = births.iter().map(|birth| micros(birth.new.event.received_at)).collect();
     let sql = "INSERT INTO delivery (event, destination, state, person, not_before, clock_start, parked_base, leased_by, lease)
          SELECT t.e, t.d, t.s, t.p, t.at, t.at, n.parked_us + CASE WHEN n.hold_since IS NULL THEN 0 ELSE greatest(0, t.at - n.hold_since) END,
              CASE WHEN t.s = 1 THEN $6::BIGINT END, CASE WHEN t.s = 1 THEN 1 ELSE 0 END
-         FROM unnest($1::BIGINT[], $2::BIGINT[], $3::BIGINT[], $4::BYTEA[], $5::BIGINT[]) WITH ORDINALITY AS t(e, d, s, p, at, place)
-         JOIN destination n ON n.id = t.d ORDER BY t.d, t.p, t.place
+         FROM unnest($1::BIGINT[], $2::BIGINT[], $3::BIGINT[], $4::BYTEA[], $5::BIGINT[]) AS t(e, d, s, p, at)
+         JOIN destination n ON n.id = t.d ORDER BY t.d, t.p, t.e
          ON CONFLICT DO NOTHING RETURNING event, destination, parked_base";
-    let rows = query(transaction, sql, &[&events, &destinations, &states, &persons, &received, &member]).await?;
     let mut born: HashMap<(i64, i64), i64> = HashMap::new();
-    for row in &rows {
-        born.insert((column(row, 0)?, column(row, 1)?), column(row, 2)?);
+    for row in query(transaction, sql, &[&events, &destinations, &states, &persons, &received, &member]).await? {
+        born.insert((column(&row, 0)?, column(&row, 1)?), column(&row, 2)?);
     }
-    open.retain(|index| {
-        let Some(birth) = births.get_mut(*index) else { return false };
-        let base = born.get(&birth.key());
-        birth.parked_base_us = base.copied().unwrap_or_default();
-        base.is_none()
-    });
+    for birth in births {
+        birth.parked_base_us = born.remove(&birth.key()).ok_or_else(|| collision("a delivery of the same person came first"))?;
+    }
     Ok(())
 }
 
-/// The persons that are under way at this moment, locked there until this transaction ends.
-async fn lock_ahead(transaction: &Transaction<'_>, births: &[Birth<'_>], open: &[usize]) -> Result<HashSet<Place>> {
-    let places: HashSet<Place> = open.iter().filter_map(|index| births.get(*index)?.place()).collect();
-    let (destinations, persons): (Vec<i64>, Vec<Vec<u8>>) = places.into_iter().unzip();
+/// The persons that are under way at this moment, locked there until this transaction ends. Whoever locks several does it in this
+/// order, and before it writes anything that others wait for.
+async fn lock_ahead(transaction: &Transaction<'_>, places: &HashSet<Place>) -> Result<HashSet<Place>> {
+    if places.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let (destinations, persons): (Vec<i64>, Vec<&[u8]>) =
+        places.iter().map(|(destination, person)| (*destination, person.as_slice())).unzip();
     let sql = "SELECT destination, person FROM delivery
          WHERE state < 2 AND (destination, person) IN (SELECT * FROM unnest($1::BIGINT[], $2::BYTEA[])) ORDER BY destination, person FOR UPDATE";
     let rows = query(transaction, sql, &[&destinations, &persons]).await?;
