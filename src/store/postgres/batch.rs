@@ -16,7 +16,7 @@ const MAX_BATCH: usize = 256;
 const WITHIN: Duration = Duration::from_secs(10);
 
 /// How often a transaction that met another one is run again.
-const COLLISIONS: u32 = 30;
+const COLLISIONS: u64 = 30;
 
 /// Something that is written together with others of its kind.
 pub(super) trait Job: Sized + Send + Sync + 'static {
@@ -100,7 +100,10 @@ async fn commit_together<J: Job>(shared: &Arc<Shared>, jobs: &[J]) -> Result<Vec
             return Err(Error::Unavailable(format!("PostgreSQL did not commit within {} s", WITHIN.as_secs())));
         };
         match result {
-            Err(error) if is_collision(&error) && collisions < COLLISIONS => collisions += 1,
+            Err(error) if is_collision(&error) && collisions < COLLISIONS => {
+                tokio::time::sleep(Duration::from_millis(collisions)).await;
+                collisions += 1;
+            }
             other => {
                 drop(client);
                 return other.inspect_err(|error| shared.look_again(error));

@@ -142,5 +142,6 @@ pub(super) fn is_taken(error: &Error) -> bool {
 }
 
 /// How [`read`] ends its words for these.
-const COLLISIONS: [&str; 2] = ["(40001)", "(40P01)"];
+/// The last one is what statements that were sent together with the one that failed are told; their error may be seen first.
+const COLLISIONS: [&str; 3] = ["(40001)", "(40P01)", "(25P02)"];
 const DEPOSED: [&str; 4] = ["(25006)", "(57P01)", "(57P02)", "(57P03)"];

@@ -22,7 +22,7 @@ pub(super) struct Arrival {
 }
 
 /// A person at a destination.
-type Place = (i64, Vec<u8>);
+pub(super) type Place = (i64, Vec<u8>);
 
 /// Events of whose commit nobody learned, at most.
 const MOST_DOUBTS: usize = 16_384;
@@ -278,15 +278,18 @@ async fn insert_deliveries(transaction: &Transaction<'_>, births: &mut [Birth<'_
 }
 
 /// The persons that are under way at this moment, locked there until this transaction ends. Whoever locks several does it in this
-/// order, and before it writes anything that others wait for.
-async fn lock_ahead(transaction: &Transaction<'_>, places: &HashSet<Place>) -> Result<HashSet<Place>> {
+/// order, and before it writes anything that others wait for. The first that waits behind is locked too: when the one ahead ends while
+/// it is waited for, that one is ahead.
+pub(super) async fn lock_ahead(transaction: &Transaction<'_>, places: &HashSet<Place>) -> Result<HashSet<Place>> {
     if places.is_empty() {
         return Ok(HashSet::new());
     }
     let (destinations, persons): (Vec<i64>, Vec<&[u8]>) =
         places.iter().map(|(destination, person)| (*destination, person.as_slice())).unzip();
-    let sql = "SELECT destination, person FROM delivery
-         WHERE state < 2 AND (destination, person) IN (SELECT * FROM unnest($1::BIGINT[], $2::BYTEA[])) ORDER BY destination, person FOR UPDATE";
+    let sql = "SELECT d.destination, d.person FROM delivery d
+         WHERE (d.destination, d.person) IN (SELECT * FROM unnest($1::BIGINT[], $2::BYTEA[])) AND (d.state < 2 OR d.state = 2 AND NOT EXISTS
+             (SELECT 1 FROM delivery b WHERE b.destination = d.destination AND b.person = d.person AND b.state = 2 AND b.event < d.event))
+         ORDER BY d.destination, d.person, d.state, d.event FOR UPDATE OF d";
     let rows = query(transaction, sql, &[&destinations, &persons]).await?;
     rows.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?))).collect()
 }

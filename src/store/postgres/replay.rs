@@ -1,6 +1,7 @@
 //! Delivering again what has ended.
 
 use super::ledger::Tally;
+use super::receive::{Place, lock_ahead};
 use super::row::DELIVERY_TABLES;
 use super::search::{Conditions, delivery_conditions};
 use super::{Postgres, again, column, execute, hold, micros, query, tell_all};
@@ -18,12 +19,9 @@ struct Ended {
     state: State,
 }
 
-/// A person at a destination.
-type Place = (DestinationId, Vec<u8>);
-
 impl Ended {
     fn place(&self) -> Option<Place> {
-        Some((self.key.destination, self.person.clone()?))
+        Some((self.key.destination.into(), self.person.clone()?))
     }
 }
 
@@ -63,7 +61,7 @@ async fn read_ended(client: &impl GenericClient, conditions: &Conditions) -> Res
 async fn revive(mut client: Object, keys: &[DeliveryKey], now: i64, slot: i64) -> Result<(usize, HashSet<DestinationId>)> {
     let transaction = client.transaction().await?;
     let ended = lock_ended(&transaction, keys).await?;
-    let mut under_way = lock_under_way(&transaction, &ended).await?;
+    let mut under_way = lock_ahead(&transaction, &ended.iter().filter_map(Ended::place).collect()).await?;
     let mut tally = Tally::default();
     // Of several deliveries of a person, the first goes ahead and the others wait behind it.
     let states: Vec<State> = ended
@@ -100,17 +98,6 @@ async fn lock_ended(client: &impl GenericClient, keys: &[DeliveryKey]) -> Result
         }
     }
     Ok(ended)
-}
-
-/// The persons that have a delivery under way, which cannot end before this transaction does: it must see who waits behind it.
-async fn lock_under_way(client: &impl GenericClient, ended: &[Ended]) -> Result<HashSet<Place>> {
-    let places: HashSet<Place> = ended.iter().filter_map(Ended::place).collect();
-    let (destinations, persons): (Vec<i64>, Vec<Vec<u8>>) = places.into_iter().map(|(id, person)| (i64::from(id), person)).unzip();
-    let sql = "SELECT destination, person FROM delivery
-         WHERE state < 2 AND (destination, person) IN (SELECT * FROM unnest($1::BIGINT[], $2::BYTEA[]))
-         ORDER BY destination, person FOR UPDATE";
-    let rows = query(client, sql, &[&destinations, &persons]).await?;
-    rows.iter().map(|row| Ok((hold::number(row, 0)?, column(row, 1)?))).collect()
 }
 
 async fn make_pending(client: &impl GenericClient, ended: &[Ended], states: &[State], now: i64) -> Result<()> {
