@@ -19,8 +19,10 @@ impl Postgres {
         let shared = Arc::clone(&self.shared);
         let (found, next_due) =
             self.run_now(move |client| async move { lease_due(client, &shared, destination, limit, micros(now)).await }).await?;
+        let found_none = found.is_empty();
         // What is due and was not to be had is another's at this moment: no reason to ask again at once.
-        let soon = if found.is_empty() { now.checked_add(SignedDuration::from_secs(1)).unwrap_or(now) } else { Timestamp::MIN };
+        let is_anothers = |due: Timestamp| found_none && due <= now;
+        let soon = now.checked_add(SignedDuration::from_secs(1)).unwrap_or(now);
         let mut deliveries = Vec::with_capacity(found.len());
         for found in found {
             match read_body(&found) {
@@ -28,7 +30,7 @@ impl Postgres {
                 Err(remark) => self.bury(found, remark, now).await,
             }
         }
-        Ok(Claimed { deliveries, next_due: next_due.map(|due| moment(due).max(soon)) })
+        Ok(Claimed { deliveries, next_due: next_due.map(moment).map(|due| if is_anothers(due) { soon } else { due }) })
     }
 
     pub(in crate::store) async fn release(&self, leases: Vec<Lease>) -> Result<()> {
