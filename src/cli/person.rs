@@ -133,6 +133,14 @@ fn row(erasure: &Erasure) -> Vec<String> {
 }
 
 /// Writes a file that only its owner can read, also when it was there before.
+/// Nothing is written over: it may be an earlier certificate, with records that are still to be removed.
+fn must_be_new(path: &Path) -> Result<(), Failure> {
+    if path.exists() {
+        return Err(Failure::Failed(format!("{} exists already; name another file", path.display())));
+    }
+    Ok(())
+}
+
 fn write_private(path: &Path, text: &str) -> Result<(), Failure> {
     let write = || {
         let mut options = std::fs::OpenOptions::new();

@@ -57,13 +57,6 @@ impl Subject {
         is_email || phone.is_some_and(|phone| self.is_number(phone, None))
     }
 
-    /// Whether an event with these contacts is of somebody else, as far as they tell.
-    #[must_use]
-    pub fn is_another(&self, email: Option<&str>, phone: Option<&str>) -> bool {
-        let differs = self.email.is_some() && email.is_some() || !self.numbers.is_empty() && phone.is_some();
-        differs && !self.is(email, phone)
-    }
-
     /// Whether a number ends like one of this person's without being it, as far as is known.
     #[must_use]
     pub fn is_similar(&self, phone: &str) -> bool {
@@ -360,15 +353,6 @@ mod tests {
         for text in ["2026-11-22T10:41:55.552671Z", "order 99415555267199", "+44 415 555 2671"] {
             assert!(!caller().is_mentioned(text, Some("US")), "{text}");
         }
-    }
-
-    #[test]
-    fn another_contact_is_of_somebody_else_and_none_is_not() {
-        assert!(jane().is_another(Some("bert@example.com"), None));
-        assert!(!jane().is_another(None, Some("+14155552671")));
-        assert!(!jane().is_another(None, None));
-        assert!(!jane().is_another(Some("jane.doe@example.com"), None));
-        assert!(caller().is_another(Some("x@y.z"), Some("+14155550000")));
     }
 
     proptest! {

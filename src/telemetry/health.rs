@@ -45,9 +45,12 @@ impl Health {
         if let Some((_, result)) = last.as_ref().filter(|(at, _)| at.elapsed() < GOOD_FOR) {
             return result.clone();
         }
-        let result = match tokio::time::timeout(PATIENCE, keeper.probe()).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err("the store cannot commit".to_owned()),
+        // It goes on when it is no longer waited for: a store that hangs is found sick by it, and the spool stands in.
+        let keeper = keeper.clone();
+        let probe = tokio::spawn(async move { keeper.probe().await });
+        let result = match tokio::time::timeout(PATIENCE, probe).await {
+            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(_) => Err("the store cannot commit".to_owned()),
             Err(_) => Err("the store does not commit in time".to_owned()),
         };
         *last = Some((Instant::now(), result.clone()));

@@ -6,7 +6,6 @@ use crate::oracle::Trial;
 use crate::postgres::{Options, Server, database, execute};
 use jiff::{SignedDuration, Timestamp};
 use leadwire_connector::simulator::{FaultKind, FaultRule};
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Of what a bridge that is gone had leased, all must be attempted by another one within this time.
@@ -19,19 +18,12 @@ async fn answered(trial: &Trial, more: usize) {
     eventually("more answers", async || (trial.driver.answered() >= until).then_some(())).await;
 }
 
-/// Waits until each of these was attempted after that moment, and returns how long that took.
-async fn taken_over(trial: &Trial, ids: &[String], since: Timestamp) -> SignedDuration {
+/// Waits until each of these has ended, whoever attempted it, and returns how long after that moment the last one did.
+async fn taken_over(other: &Bridge, ids: &[String], since: Timestamp) -> SignedDuration {
     eventually("the takeover", async || {
-        let requests = trial.sink.requests();
-        let after = requests.iter().filter(|logged| logged.at > since);
-        let mut open: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
-        let mut last = since;
-        for logged in after {
-            if logged.request.header("idempotency-key").is_some_and(|id| open.remove(id)) {
-                last = logged.at;
-            }
-        }
-        open.is_empty().then(|| last.duration_since(since))
+        let ended = other.deliveries().into_iter().filter(|row| ids.iter().any(|id| row["id"] == id.as_str()));
+        let ended: Vec<Timestamp> = ended.filter_map(|row| row["ended_at"].as_str()?.parse().ok()).collect();
+        (ended.len() == ids.len()).then(|| ended.into_iter().max().unwrap_or(since).duration_since(since))
     })
     .await
 }
@@ -52,7 +44,7 @@ async fn what_a_killed_bridge_was_at_is_taken_over_within_fifteen_seconds() {
     assert!(!leased.is_empty(), "nothing was under way");
     trial.sink.set_latency(Duration::ZERO);
     trial.driver.aim(&[&second.url]);
-    let took = taken_over(&trial, &leased, killed_at).await;
+    let took = taken_over(&second, &leased, killed_at).await;
     eprintln!("{} deliveries were taken over within {took:#}", leased.len());
     assert!(took < TAKEOVER, "the takeover took {took:#}");
     trial.end(&second).await;
@@ -72,7 +64,7 @@ async fn a_bridge_that_is_paused_past_its_lease_does_no_harm_when_it_wakes() {
     paused.signal("STOP");
     let leased = trial.excuse(&other.setup);
     trial.driver.aim(&[&other.url]);
-    let took = taken_over(&trial, &leased, stopped_at).await;
+    let took = taken_over(&other, &leased, stopped_at).await;
     assert!(took < TAKEOVER, "the takeover took {took:#}");
     tokio::time::sleep(PAST_THE_LEASE).await;
     paused.signal("CONT");

@@ -40,10 +40,11 @@ async fn play(n: u64, error: u32, manner: &str, seed: u64) -> bool {
     let bridge = setup.start();
     trial.driver.aim(&[&bridge.url]);
     eventually("all answers", async || (trial.driver.answered() == 12).then_some(())).await;
+    assert!(calls(&folder) > 20, "the store's writes do not come through the library");
+    // The fault may come after the last answer, and the disk must be made well then, too.
+    let bridge = crash(&mut trial, bridge).await;
     let struck = calls(&folder) >= n;
     healer.abort();
-    assert!(calls(&folder) > 20, "the store's writes do not come through the library");
-    let bridge = crash(&mut trial, bridge).await;
     assert_eq!(trial.end(&bridge).await, 12, "write {n}, error {error}, {manner}");
     struck
 }

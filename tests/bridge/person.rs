@@ -189,6 +189,27 @@ async fn a_lead_that_is_under_way_is_erased_and_what_arrives_late_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_used_the_same_browser_is_somebody_else() {
+    let (_crm, setup) = setup().await;
+    let bridge = setup.start();
+    let of_one_session = |n: u64, email: &str, phone: &str| {
+        let mut lead = lead(n);
+        lead["SessionID"] = json!(777);
+        lead["Email"] = json!(email);
+        lead["PhoneNumber"] = json!(phone);
+        lead.to_string()
+    };
+    for body in [of_one_session(1, "", "+14155552671"), of_one_session(2, "carl@else.org", ""), of_one_session(3, "", "+14155550000")] {
+        bridge.post(body).await;
+    }
+    let certificate = erase(&bridge, &["--phone", "+14155552671"]);
+    assert_eq!(certificate["removed"]["events"], 1, "{certificate}");
+    let certificate = erase(&bridge, &["--email", "carl@else.org"]);
+    assert_eq!(certificate["removed"]["events"], 1, "{certificate}");
+    bridge.assert_audit();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_else_is_erased_whatever_is_written() {
     let (_crm, setup) = setup().await;
     let bridge = setup.start();

@@ -2,7 +2,7 @@
 
 use super::certificate::{Certificate, Progress, RowLeft};
 use super::find::{self, Found, Search};
-use super::{Context, Failure, Scene, to_json, write_private};
+use super::{Context, Failure, Scene, must_be_new, to_json, write_private};
 use crate::cli::show::{ask, line, note};
 use crate::deliver::erasure;
 use crate::normalize::Subject;
@@ -35,6 +35,7 @@ pub(super) struct Wish {
 }
 
 pub(super) async fn run(scene: &Scene, wish: Wish, context: &Context) -> Result<(), Failure> {
+    wish.certificate.as_deref().map_or(Ok(()), must_be_new)?;
     let mut search = Search::new(scene);
     let found = search.round().await?;
     found.tell(scene, wish.mentions);

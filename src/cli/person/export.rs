@@ -1,7 +1,7 @@
 //! `leadwire person export`: everything that is held of a person, as one document.
 
 use super::find::{Found, Search, Why};
-use super::{Context, Failure, Scene, to_json, write_private};
+use super::{Context, Failure, Scene, must_be_new, to_json, write_private};
 use crate::cli::show::{line, note};
 use crate::store::QuarantineRow;
 use base64::Engine as _;
@@ -19,6 +19,7 @@ const NOT_COVERED: [&str; 3] = [
 ];
 
 pub(super) async fn run(scene: &Scene, output: Option<PathBuf>, mentions: bool, context: &Context) -> Result<(), Failure> {
+    output.as_deref().map_or(Ok(()), must_be_new)?;
     let found = Search::new(scene).round().await?;
     found.tell(scene, mentions);
     let text = to_json(&document(scene, &found, mentions).await?, context)?;

@@ -41,13 +41,15 @@ pub(super) struct Found {
 pub(super) struct Search<'a> {
     scene: &'a Scene,
     sessions: BTreeSet<(String, String)>,
+    /// Addresses and numbers of events that are of this person, as they stand there.
+    contacts: BTreeSet<String>,
     after_event: i64,
     after_body: i64,
 }
 
 impl<'a> Search<'a> {
     pub(super) fn new(scene: &'a Scene) -> Self {
-        Self { scene, sessions: BTreeSet::new(), after_event: 0, after_body: 0 }
+        Self { scene, sessions: BTreeSet::new(), contacts: BTreeSet::new(), after_event: 0, after_body: 0 }
     }
 
     /// Everything that came since the last round, and all rows in files.
@@ -77,6 +79,7 @@ impl<'a> Search<'a> {
                 let (email, phone) = (event.email.as_deref(), event.phone.as_deref());
                 if scene.subject.is(email, phone) {
                     whys.insert(event.id, Why::Person);
+                    self.contacts.extend(email.into_iter().chain(phone).map(str::to_lowercase));
                     self.sessions.extend(event.session_id.clone().map(|session| (event.source.clone(), session)));
                 } else if scene.subject.is_mentioned(&event.body, scene.country(&event.source)) {
                     whys.insert(event.id, Why::Mention);
@@ -95,8 +98,10 @@ impl<'a> Search<'a> {
                 EventFilter { source: Some(source.clone()), session: Some(session.clone()), limit: u32::MAX, ..EventFilter::default() };
             for row in self.scene.store.events(filter).await? {
                 let person = &row.event.person;
-                let is_another = self.scene.subject.is_another(person.email.as_deref(), person.phone.as_deref());
-                let why = if is_another { Why::Mention } else { Why::Session };
+                // Several people may use one browser: a contact that is not known as this person's is somebody else's.
+                let is_known = |contact: &&String| self.contacts.contains(&contact.to_lowercase());
+                let is_ours = person.email.iter().chain(&person.phone).all(|contact| is_known(&contact));
+                let why = if is_ours { Why::Session } else { Why::Mention };
                 let known = whys.entry(row.event.id).or_insert(why);
                 *known = (*known).min(why);
             }
