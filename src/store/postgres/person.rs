@@ -5,8 +5,8 @@ use super::quarantine::{self, COLUMNS, read_row};
 use super::{Postgres, again, column, execute, hold, micros, moment, query, query_opt, settle, tell_all};
 use crate::store::person::tombstone;
 use crate::store::{
-    DestinationId, Erasing, Erasure, ErasureResult, Needle, Progress, QuarantineRow, Remain, Removed, RemovedDelivery, RemovedEvent,
-    Result, Scrubbed, State, StoredEvent, delivery_id,
+    DestinationId, Erasing, Erasure, ErasureResult, Needle, Progress, QuarantineRow, Removed, RemovedDelivery, RemovedEvent, Result,
+    Scrubbed, State, StoredEvent, delivery_id,
 };
 use deadpool_postgres::{GenericClient, Object, Transaction};
 use jiff::Timestamp;
@@ -17,8 +17,9 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 /// Why its files are not looked through.
-const NOTE: &str = "PostgreSQL keeps its files to itself. VACUUM has freed the space of what was deleted to be written over; its log \
-    (WAL), replicas and backups have it for as long as they are kept.";
+const NOTE: &str = "PostgreSQL keeps its files to itself. VACUUM has freed the space of what was deleted to be written over, and the \
+    planner's samples of values were drawn anew; what was there before is gone once the server vacuums pg_statistic. Its log (WAL), \
+    replicas and backups have it for as long as they are kept. The files were not looked through.";
 
 impl Postgres {
     pub(in crate::store) async fn stored_events(&self, after: i64, limit: u32) -> Result<Vec<StoredEvent>> {
@@ -77,7 +78,7 @@ impl Postgres {
     }
 
     /// The files are the server's. What can be done from here is to free the space of dead rows at once.
-    pub(in crate::store) async fn scrub(&self, needles: Vec<Needle>, progress: Progress) -> Result<Scrubbed> {
+    pub(in crate::store) async fn scrub(&self, _needles: Vec<Needle>, progress: Progress) -> Result<Scrubbed> {
         self.run(move |client| async move {
             // The settings of this connection are changed, so it does not go back to the others.
             let client = Object::take(client);
@@ -87,8 +88,8 @@ impl Postgres {
                 client.batch_execute(&format!("VACUUM (ANALYZE) {table}")).await?;
             }
             progress(0, 0);
-            let remains = needles.iter().map(|needle| Remain { label: needle.label, in_files: 0, in_rows: 0 }).collect();
-            Ok(Scrubbed { remains, note: Some(NOTE), ..Scrubbed::default() })
+            // Nothing is said of remains, since they cannot be looked for from here.
+            Ok(Scrubbed { note: Some(NOTE), ..Scrubbed::default() })
         })
         .await
     }
