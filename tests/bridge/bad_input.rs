@@ -252,7 +252,8 @@ async fn a_flood_of_forged_bodies_pushes_out_no_lead_and_stays_small() {
     }
     let floods: Vec<_> = (0..16).map(|_| bridge.post_to("acme", bomb.clone(), &[("Content-Encoding", "gzip")])).collect();
     for answer in futures_util::future::join_all(floods).await {
-        assert_eq!(answer.unwrap().status, 401);
+        // Those that waited for their turn for too long are told to come again. None is taken.
+        assert!(matches!(answer.unwrap().status, 401 | 503));
     }
     let mib = resident_mib(bridge.pid());
     assert!(mib < 700, "{mib} MiB resident at the peak");
