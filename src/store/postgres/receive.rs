@@ -286,10 +286,15 @@ pub(super) async fn lock_ahead(transaction: &Transaction<'_>, places: &HashSet<P
     }
     let (destinations, persons): (Vec<i64>, Vec<&[u8]>) =
         places.iter().map(|(destination, person)| (*destination, person.as_slice())).unzip();
-    let sql = "SELECT d.destination, d.person FROM delivery d
-         WHERE (d.destination, d.person) IN (SELECT * FROM unnest($1::BIGINT[], $2::BYTEA[])) AND (d.state < 2 OR d.state = 2 AND NOT EXISTS
-             (SELECT 1 FROM delivery b WHERE b.destination = d.destination AND b.person = d.person AND b.state = 2 AND b.event < d.event))
-         ORDER BY d.destination, d.person, d.state, d.event FOR UPDATE OF d";
+    // Each is looked up by its index: a plan over the whole table would cost more with every delivery that ever was.
+    let sql = "SELECT d.destination, d.person FROM unnest($1::BIGINT[], $2::BYTEA[]) AS t(destination, person)
+         CROSS JOIN LATERAL (
+             (SELECT a.event FROM delivery a WHERE a.destination = t.destination AND a.person = t.person AND a.state < 2 LIMIT 1)
+             UNION ALL
+             (SELECT b.event FROM delivery b WHERE b.destination = t.destination AND b.person = t.person AND b.state = 2
+              ORDER BY b.event LIMIT 1)) c
+         JOIN delivery d ON d.event = c.event AND d.destination = t.destination
+         WHERE d.state < 3 ORDER BY d.destination, d.person, d.state, d.event FOR UPDATE OF d";
     let rows = query(transaction, sql, &[&destinations, &persons]).await?;
     rows.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?))).collect()
 }

@@ -199,8 +199,8 @@ async fn find_stuck(transaction: &Transaction<'_>, places: &Places<'_>) -> Resul
     }
     let (destinations, persons) = split(places);
     let sql = "SELECT t.destination, t.person FROM unnest($1::BIGINT[], $2::BYTEA[]) AS t(destination, person)
-         WHERE EXISTS (SELECT 1 FROM delivery b WHERE b.destination = t.destination AND b.person = t.person AND b.state = 2)
-             AND NOT EXISTS (SELECT 1 FROM delivery a WHERE a.destination = t.destination AND a.person = t.person AND a.state < 2)";
+         WHERE (SELECT 1 FROM delivery b WHERE b.destination = t.destination AND b.person = t.person AND b.state = 2 LIMIT 1) IS NOT NULL
+             AND (SELECT 1 FROM delivery a WHERE a.destination = t.destination AND a.person = t.person AND a.state < 2 LIMIT 1) IS NULL";
     let rows = query(transaction, sql, &[&destinations, &persons]).await?;
     rows.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?))).collect()
 }
