@@ -13,10 +13,12 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 const MOST_CONNECTIONS: usize = 12;
 
 /// What each session is told. A process that is stopped in the middle of a transaction must not keep its locks for long, and an
-/// answer of success is worth nothing if the server does not write before it says so.
+/// answer of success is worth nothing if the server does not write before it says so. A plan that was made while
+/// a table was small must not read all of it once it is large: what is asked often has its index.
 const SESSION: &str = "SET idle_in_transaction_session_timeout = '10s';
     SET lock_timeout = '10s';
     SET statement_timeout = '60s';
+    SET enable_seqscan = off;
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';";
 
 async fn prepare_session(client: &tokio_postgres::Client) -> std::result::Result<(), tokio_postgres::Error> {
