@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Bodies up to this size are not counted: leads must not wait behind a flood of large bodies. Connections bound these.
 const SMALL_BYTES: usize = 64 * 1_024;
 /// All larger bodies together.
-const TOTAL_KIB: u32 = 256 * 1_024;
+const TOTAL_KIB: u32 = 192 * 1_024;
 /// How long a request waits for room.
 const PATIENCE: Duration = if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(5) };
 /// Large bodies that are examined at the same time: parsing takes several times their size.
