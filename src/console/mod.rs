@@ -3,7 +3,7 @@
 mod metrics;
 
 use crate::deliver::{LaneStatus, Statuses};
-use crate::store::{Condition, DestinationRow, Keeper, SpoolStatus, Store};
+use crate::store::{Condition, DestinationRow, Hold, Keeper, SpoolStatus, Store};
 use crate::telemetry::{Health, Refusals};
 use actix_web::dev::Server;
 use actix_web::http::header::{
@@ -52,7 +52,7 @@ struct Status {
     spool: Option<SpoolStatus>,
     sources: Vec<SourceStatus>,
     destinations: Vec<DestinationStatus>,
-    /// This and what follows is unknown while the store cannot be read.
+    /// This and what follows is unknown while the store cannot be read, as are the counts of sources and destinations.
     quarantined: Option<i64>,
     unrouted: Option<i64>,
 }
@@ -76,9 +76,19 @@ struct SourceStatus {
 #[derive(Debug, Serialize)]
 struct DestinationStatus {
     #[serde(flatten)]
-    row: DestinationRow,
+    known: Known,
     state: LaneState,
     in_flight: u32,
+}
+
+/// What is known of a destination.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Known {
+    /// All that the store says.
+    Row(DestinationRow),
+    /// While the store cannot be read, there are no counts: "unknown" must not look like "nothing pending".
+    Lane { name: String, hold: Option<Hold> },
 }
 
 /// How the running bridge treats a destination.
@@ -198,7 +208,7 @@ async fn collect(console: &Console) -> Status {
         store: StoreStatus { up: sick_for.is_none(), sick_for_s: sick_for.unwrap_or_default().as_secs(), failures, unreadable_because },
         spool,
         sources: console.sources.iter().map(|(name, has_key)| source_status(name, *has_key, received.as_ref())).collect(),
-        destinations: rows.unwrap_or_default().into_iter().map(|row| destination_status(row, &lanes)).collect(),
+        destinations: know(rows, &lanes).into_iter().map(|known| destination_status(known, &lanes)).collect(),
         quarantined,
         unrouted,
     }
@@ -226,13 +236,24 @@ fn source_status(name: &str, has_key: bool, received: Option<&BTreeMap<String, i
     SourceStatus { name: name.to_owned(), received, awaiting_key: !has_key }
 }
 
-fn destination_status(row: DestinationRow, lanes: &BTreeMap<String, LaneStatus>) -> DestinationStatus {
-    let lane = lanes.get(&row.name);
+fn know(rows: Option<Vec<DestinationRow>>, lanes: &BTreeMap<String, LaneStatus>) -> Vec<Known> {
+    let of_lane = |(name, lane): (&String, &LaneStatus)| Known::Lane { name: name.clone(), hold: lane.hold.clone() };
+    match rows {
+        Some(rows) => rows.into_iter().map(Known::Row).collect(),
+        None => lanes.iter().map(of_lane).collect(),
+    }
+}
+
+fn destination_status(known: Known, lanes: &BTreeMap<String, LaneStatus>) -> DestinationStatus {
+    let lane = lanes.get(match &known {
+        Known::Row(row) => &row.name,
+        Known::Lane { name, .. } => name,
+    });
     let state = match lane {
         None => LaneState::NotConfigured,
         Some(lane) if lane.hold.is_some() => LaneState::Held,
         Some(lane) if lane.flowing => LaneState::Fine,
         Some(_) => LaneState::Down,
     };
-    DestinationStatus { state, in_flight: lane.map_or(0, |lane| lane.in_flight), row }
+    DestinationStatus { state, in_flight: lane.map_or(0, |lane| lane.in_flight), known }
 }

@@ -5,6 +5,7 @@ use crate::harness::{Bridge, Setup, endpoint, eventually, lead};
 use crate::oracle::Trial;
 use crate::postgres::{Options, Server, database, execute};
 use jiff::{SignedDuration, Timestamp};
+use leadwire_connector::http::{Method, Request};
 use leadwire_connector::simulator::{FaultKind, FaultRule};
 use std::time::Duration;
 
@@ -122,6 +123,27 @@ async fn a_database_that_is_restarted_or_hangs_under_load_costs_nothing() {
     for bridge in bridges {
         bridge.terminate();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_database_does_not_answer_nothing_says_that_nothing_is_pending() {
+    let (server, sink) = (Server::private(Options::default()), endpoint().await);
+    sink.order(FaultRule::always(FaultKind::Status(503)));
+    let bridge = Setup::new().on(&server.database()).endpoint("backend", sink.url().as_str()).start();
+    assert_eq!(bridge.post(lead(1).to_string()).await.status, 200);
+    server.pause();
+    let page = Request::new(Method::Get, format!("{}/", bridge.console).parse().unwrap());
+    let (status, is_quiet, page) = tokio::join!(bridge.status(), bridge.is_quiet(), bridge.client.send(&page));
+    server.resume();
+    assert!(status["store"]["unreadable_because"].is_string(), "{status}");
+    let row = &status["destinations"][0];
+    assert_eq!((row["name"].as_str(), row.get("pending"), row["state"].is_string()), (Some("backend"), None, true), "{status}");
+    assert!(!is_quiet, "a lead is pending, and the store could not be asked");
+    let page = String::from_utf8(page.unwrap().body.to_vec()).unwrap();
+    assert!(page.contains("<td>backend</td>") && page.contains("<td class=\"n\">?</td>"), "{page}");
+    sink.clear_faults();
+    bridge.until("delivered", 1).await;
+    eventually("nothing to be pending", async || bridge.is_quiet().await.then_some(())).await;
 }
 
 /// A server that keeps commits in memory for long when a session lets it, and a bridge on it that has answered.

@@ -135,9 +135,12 @@ async fn an_attempt_whose_answer_never_came_is_recognised_by_its_id() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_bridge_on_the_same_store_is_refused() {
+async fn a_second_bridge_on_the_same_store_is_refused_however_long_the_first_is_suspended() {
     let bridge = Setup::new().start();
-    let output = bridge.command(&["run"]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("another bridge runs on"));
+    for signal in ["STOP", "CONT"] {
+        bridge.signal(signal);
+        let output = bridge.command(&["run"]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("another bridge runs on"));
+    }
 }

@@ -6,7 +6,7 @@ use leadwire_connector::http::{Answer, Client, HttpSettings, Method, Request};
 use leadwire_connector::simulator::{Faults, Server, Service};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -103,6 +103,11 @@ impl Setup {
         self.folder.path().join("leadwire.toml")
     }
 
+    /// What bridges on it said that are gone.
+    fn said_path(&self) -> PathBuf {
+        self.folder.path().join("said.log")
+    }
+
     pub(crate) fn write(&self) {
         std::fs::write(self.config_path(), &self.toml).unwrap();
     }
@@ -194,7 +199,8 @@ impl Drop for Bridge {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("---- the bridge said ----\n{}", self.log.lock().unwrap());
+            let before = std::fs::read_to_string(self.setup.said_path()).unwrap_or_default();
+            eprintln!("{before}---- the bridge said ----\n{}", self.log.lock().unwrap());
         }
     }
 }
@@ -277,11 +283,12 @@ impl Bridge {
         .await
     }
 
-    /// Whether nothing is pending, as the console tells, which is quicker than a command.
+    /// Whether nothing is pending, as the console tells, which is quicker than a command. While the store cannot be read there are no
+    /// counts, and it is not known to be quiet.
     pub(crate) async fn is_quiet(&self) -> bool {
         let request = Request::new(Method::Get, format!("{}/api/v1/status", self.console).parse().unwrap());
         let Some(status) = self.client.send(&request).await.ok().and_then(|answer| answer.json()) else { return false };
-        status["destinations"].as_array().is_some_and(|rows| rows.iter().all(|row| row["pending"] == 0))
+        status["destinations"].as_array().is_some_and(|rows| !rows.is_empty() && rows.iter().all(|row| row["pending"] == 0))
     }
 
     /// `leadwire audit` must hold.
@@ -322,8 +329,10 @@ impl Bridge {
     }
 
     fn take_setup(&mut self) -> Setup {
-        let empty = Setup { folder: tempfile::tempdir().unwrap(), toml: String::new(), environment: BTreeMap::new(), wrapper: Vec::new() };
-        std::mem::replace(&mut self.setup, empty)
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(self.setup.said_path());
+        // No story depends on it.
+        let _ = file.and_then(|mut file| write!(file, "---- a bridge that is gone said ----\n{}", self.log()));
+        std::mem::replace(&mut self.setup, Setup::bare(""))
     }
 }
 
