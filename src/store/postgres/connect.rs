@@ -13,12 +13,10 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 const MOST_CONNECTIONS: usize = 12;
 
 /// What each session is told. A process that is stopped in the middle of a transaction must not keep its locks for long, and an
-/// answer of success is worth nothing if the server does not write before it says so. A plan that was made while
-/// a table was small must not read all of it once it is large: what is asked often has its index.
+/// answer of success is worth nothing if the server does not write before it says so.
 const SESSION: &str = "SET idle_in_transaction_session_timeout = '10s';
     SET lock_timeout = '10s';
     SET statement_timeout = '60s';
-    SET enable_seqscan = off;
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';";
 
 async fn prepare_session(client: &tokio_postgres::Client) -> std::result::Result<(), tokio_postgres::Error> {
@@ -27,6 +25,13 @@ async fn prepare_session(client: &tokio_postgres::Client) -> std::result::Result
         client.batch_execute("SET synchronous_commit = off").await?;
     }
     Ok(())
+}
+
+/// The server keeps a plan for as long as its statistics stand, and those of a table that grows fast are always old: a plan that walks
+/// through all of a small table would still do so when it is large. Forgotten at each doubling of the uses of a connection, plans are
+/// never made for a table of much less than half its size.
+async fn forget_plans(client: &tokio_postgres::Client, uses: usize) -> std::result::Result<(), tokio_postgres::Error> {
+    if uses.is_power_of_two() { client.batch_execute("DISCARD PLANS").await } else { Ok(()) }
 }
 
 /// A server and how to reach it.
@@ -62,6 +67,10 @@ impl Target {
             .create_timeout(Some(self.create_timeout()))
             .recycle_timeout(Some(Duration::from_secs(5)))
             .post_create(prepare)
+            .post_recycle(Hook::async_fn(|client, metrics| {
+                let uses = metrics.recycle_count;
+                Box::pin(async move { forget_plans(client, uses).await.map_err(HookError::Backend) })
+            }))
             .build();
         pool.map_err(|error| Error::Refused(format!("the pool of connections cannot be built: {error}")))
     }

@@ -284,17 +284,20 @@ pub(super) async fn lock_ahead(transaction: &Transaction<'_>, places: &HashSet<P
     if places.is_empty() {
         return Ok(HashSet::new());
     }
-    let (destinations, persons): (Vec<i64>, Vec<&[u8]>) =
-        places.iter().map(|(destination, person)| (*destination, person.as_slice())).unzip();
-    // Each is looked up by its index: a plan over the whole table would cost more with every delivery that ever was.
+    let mut places: Vec<(i64, &[u8])> = places.iter().map(|(destination, person)| (*destination, person.as_slice())).collect();
+    places.sort_unstable();
+    let (destinations, persons): (Vec<i64>, Vec<&[u8]>) = places.into_iter().unzip();
+    // Each is looked up and locked by itself, in the order of the arrays: a join could be planned as a walk over the whole table. The
+    // lock is taken by the key alone, because the row may be of another state by the time that it is ours.
     let sql = "SELECT d.destination, d.person FROM unnest($1::BIGINT[], $2::BYTEA[]) AS t(destination, person)
          CROSS JOIN LATERAL (
              (SELECT a.event FROM delivery a WHERE a.destination = t.destination AND a.person = t.person AND a.state < 2 LIMIT 1)
              UNION ALL
              (SELECT b.event FROM delivery b WHERE b.destination = t.destination AND b.person = t.person AND b.state = 2
               ORDER BY b.event LIMIT 1)) c
-         JOIN delivery d ON d.event = c.event AND d.destination = t.destination
-         WHERE d.state < 3 ORDER BY d.destination, d.person, d.state, d.event FOR UPDATE OF d";
+         CROSS JOIN LATERAL (
+             SELECT x.destination, x.person FROM delivery x
+             WHERE x.event = c.event AND x.destination = t.destination AND x.state < 3 FOR UPDATE) d";
     let rows = query(transaction, sql, &[&destinations, &persons]).await?;
     rows.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?))).collect()
 }
