@@ -38,6 +38,8 @@ impl Sqlite {
         Ok(Claimed { deliveries, next_due: next_due.map(moment) })
     }
 
+    /// The lease needs no number here. While its process lives, also suspended, it has the lock of the file, so that nobody else leases;
+    /// and what was reported as failed is not there, so that a settlement is repeated only while its lease is on.
     pub(in crate::store) async fn settle(&self, settlement: Settlement) -> Result<()> {
         let ended = matches!(settlement.outcome, Outcome::Ended(_)).then_some(settlement.key.event);
         self.writer.write_as(Commit::Settle, move |unit| settle(unit, &settlement)).await?;
