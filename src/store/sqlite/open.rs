@@ -57,7 +57,7 @@ impl Sqlite {
         }
     }
 
-    fn open_read_only<'a>(
+    pub(super) fn open_read_only<'a>(
         path: &Path,
         sources: impl IntoIterator<Item = &'a String>,
         destinations: impl IntoIterator<Item = &'a String>,
