@@ -60,7 +60,8 @@ pub(super) async fn empty(keeper: &Keeper, spool: &Spool, trouble: &mut Telling)
             move_oldest(keeper, spool).await.map(drop)
         };
         if let Err(error) = moved {
-            if trouble.trouble(Instant::now()).is_some() {
+            let now = Instant::now();
+            if trouble.trouble(now, now).is_some() {
                 tracing::warn!(records = spool.pending(), "the rest of the spool stays where it is for now: {error}");
             }
             return;

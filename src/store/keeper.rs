@@ -154,9 +154,12 @@ impl Keeper {
 
     /// Tells the log that the store takes nothing, and why, unless it was told within the last minute.
     pub(super) fn tell_sick(&self, why: &Error) {
+        let now = Instant::now();
+        let since = self.patience().sick().map_or(now, |(since, _)| since);
         let mut log = self.log();
-        let Some(lasts) = log.sickness.trouble(Instant::now()) else { return };
-        if lasts < PATIENCE {
+        let is_new = log.sickness.is_over();
+        let Some(lasts) = log.sickness.trouble(since, now) else { return };
+        if is_new {
             let then = if self.shared.spool.is_some() { "kept in the spool" } else { "refused with 503" };
             tracing::error!("the store is sick: what is received waits for it a moment, and is then {then}: {why}");
         } else {

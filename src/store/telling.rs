@@ -20,22 +20,27 @@ pub(super) struct Telling {
 }
 
 impl Telling {
-    /// There is trouble. When it is to be told: for how long there has been.
-    pub(super) fn trouble(&mut self, now: Instant) -> Option<Duration> {
-        let since = *self.since.get_or_insert(now);
+    /// There is trouble, and has been since `since`, if that was not known before. When it is to be told: for how long.
+    pub(super) fn trouble(&mut self, since: Instant, now: Instant) -> Option<Duration> {
+        let since = *self.since.get_or_insert(since);
         let pause = if self.is_told { EVERY } else { AT_MOST_EVERY };
         if self.told_at.is_some_and(|told_at| now < told_at + pause) {
             return None;
         }
         self.told_at = Some(now);
         self.is_told = true;
-        Some(now - since)
+        Some(now.saturating_duration_since(since))
+    }
+
+    /// Whether there was none until now.
+    pub(super) fn is_over(&self) -> bool {
+        self.since.is_none()
     }
 
     /// There is none. When the end of it is to be told, because the trouble was: for how long it lasted.
     pub(super) fn over(&mut self, now: Instant) -> Option<Duration> {
         let since = self.since.take()?;
-        std::mem::take(&mut self.is_told).then(|| now - since)
+        std::mem::take(&mut self.is_told).then(|| now.saturating_duration_since(since))
     }
 }
 
@@ -50,7 +55,7 @@ mod tests {
     fn trouble_is_told_when_it_comes_once_a_minute_and_when_it_is_over() {
         let (start, mut telling) = (Instant::now(), Telling::default());
         assert_eq!(telling.over(start), None);
-        let told: Vec<u64> = (0..200).filter(|second| telling.trouble(start + SECOND * *second).is_some()).map(u64::from).collect();
+        let told: Vec<u64> = (0..200).filter(|second| telling.trouble(start, start + SECOND * *second).is_some()).map(u64::from).collect();
         assert_eq!(told, [0, 60, 120, 180]);
         assert_eq!(telling.over(start + 200 * SECOND), Some(200 * SECOND));
         assert_eq!(telling.over(start + 201 * SECOND), None);
@@ -62,7 +67,7 @@ mod tests {
         let (mut told, mut ended) = (0, 0);
         for tenth in 0..600 {
             let now = start + SECOND / 10 * tenth;
-            told += u32::from(telling.trouble(now).is_some());
+            told += u32::from(telling.trouble(now, now).is_some());
             ended += u32::from(telling.over(now).is_some());
         }
         assert_eq!((told, ended), (12, 12));
@@ -71,9 +76,9 @@ mod tests {
     #[test]
     fn trouble_that_comes_back_and_stays_is_told() {
         let (start, mut telling) = (Instant::now(), Telling::default());
-        telling.trouble(start);
+        telling.trouble(start, start);
         telling.over(start + SECOND);
-        assert_eq!(telling.trouble(start + 2 * SECOND), None);
-        assert_eq!(telling.trouble(start + 6 * SECOND), Some(4 * SECOND));
+        assert_eq!(telling.trouble(start + 2 * SECOND, start + 2 * SECOND), None);
+        assert_eq!(telling.trouble(start + 6 * SECOND, start + 6 * SECOND), Some(4 * SECOND));
     }
 }

@@ -572,3 +572,18 @@ fn an_old_file_that_cannot_be_written_is_refused_with_what_is_needed() {
     let told = Sqlite::open_read_only(&file, [], []).unwrap_err().to_string();
     assert!(told.contains("has schema 1, this program needs") && told.contains("cannot be written here"), "{told}");
 }
+
+#[tokio::test]
+async fn a_log_that_cannot_be_read_without_writing_is_told() {
+    let stage = Stage::open();
+    stage.fill().await;
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("l.db");
+    std::fs::copy(stage.file(), &copy).unwrap();
+    let log = super::open::beside(&copy, "-wal");
+    std::fs::copy(super::open::beside(&stage.file(), "-wal"), &log).unwrap();
+    // SQLite follows no link there, so that it is in the way as a disk that cannot be written would be.
+    std::os::unix::fs::symlink("nowhere", super::open::beside(&copy, "-shm")).unwrap();
+    let told = Sqlite::open_read_only(&copy, [], []).unwrap_err().to_string();
+    assert!(told.contains(&format!("still in its log, {}", log.display())) && told.contains("copy the two together"), "{told}");
+}

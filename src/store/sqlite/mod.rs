@@ -53,6 +53,10 @@ impl From<rusqlite::Error> for Error {
             None | Some(Code::ConstraintViolation | Code::TypeMismatch | Code::TooBig | Code::ApiMisuse | Code::ParameterOutOfRange) => {
                 Self::Refused(format!("the store failed: {error}"))
             }
+            Some(Code::DatabaseCorrupt) => Self::Unavailable(format!(
+                "the file is damaged: {error}; restore a backup (`leadwire store verify FILE` says whether one is good), or save what is left \
+                 with SQLite's `.recover`"
+            )),
             Some(code) => Self::Unavailable(format!("the store is unavailable: {error}{}", open::remedy(code))),
         }
     }

@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// How long a connection waits for a lock of another.
-const BUSY: Duration = Duration::from_secs(5);
+/// How long a connection waits for a lock of another. Less than a request waits for a sick store, so that the log can say that it is a
+/// lock.
+const BUSY: Duration = Duration::from_secs(4);
 
 impl Sqlite {
     /// Opens the file, makes or migrates the schema, and registers the names of the configuration.
@@ -92,7 +93,6 @@ pub(super) fn remedy(code: ErrorCode) -> &'static str {
         ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied => {
             "; this user must be able to write the file, the files beside it that begin with its name, and their folder"
         }
-        ErrorCode::DatabaseCorrupt => "; stop the bridge, and restore a backup or save what is left with SQLite's `.recover`",
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => "; another program holds it",
         _ => "",
     }
@@ -206,18 +206,15 @@ pub(super) fn read_still(path: &Path, is_in_use: bool) -> Result<Connection> {
     if find_log(path).is_none() && !is_in_use {
         return prepare_reader(open_immutable(path)?);
     }
-    let connection = open_reader(path)?;
-    match connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())) {
-        Err(error) if matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)) => {
-            let log = beside(path, "-wal");
-            Err(Error::Refused(format!(
-                "a part of it is still in its log, {}, which SQLite cannot read without writing beside it: let this user write both files and \
-                 their folder, or copy the two together to a folder that can be written",
-                log.display()
-            )))
-        }
-        read => Ok(read.map(|()| connection)?),
-    }
+    let log = beside(path, "-wal");
+    open_reader(path).map_err(|error| match error {
+        Error::Unavailable(_) if !beside(path, "-shm").is_file() => Error::Refused(format!(
+            "a part of it is still in its log, {}, which SQLite cannot read without writing beside it: let this user write both files and \
+             their folder, or copy the two together to a folder that can be written",
+            log.display()
+        )),
+        error => error,
+    })
 }
 
 /// Whether a bridge or a transfer runs on the file, as far as this process can see.

@@ -33,7 +33,7 @@ fn look(file: &Path, verification: &mut Verification) -> Result<()> {
             log.display()
         )));
     }
-    let connection = open_immutable(file)?;
+    let connection = open_immutable(file).map_err(damaged)?;
     let version = schema::read_version(&connection).map_err(damaged)?;
     verification.schema = Some(version);
     if version == 0 {
@@ -71,7 +71,7 @@ fn damaged(error: Error) -> Error {
 fn check_start(file: &Path) -> Result<()> {
     let unreadable = |error: std::io::Error| Error::Unavailable(format!("it cannot be read: {error}{}", remedy(&error)));
     if !file.metadata().map_err(unreadable)?.is_file() {
-        return Err(Error::Refused("it is no file".to_owned()));
+        return Err(Error::Refused("it is no file; name a backup".to_owned()));
     }
     let mut start = Vec::new();
     std::fs::File::open(file).and_then(|file| file.take(16).read_to_end(&mut start)).map_err(unreadable)?;
