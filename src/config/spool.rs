@@ -17,7 +17,7 @@ pub(super) fn check(reader: &mut Reader<'_>, store: &Store) {
         return;
     };
     if let Some(file) = find_file(spool) {
-        return reader.fault(&PLACE, &format!("the spool is a folder, and {} is a file", file.display()), HELP);
+        return reader.fault(&PLACE, format!("the spool is a folder, and {} is a file", file.display()), HELP);
     }
     let Some(folder) = folder_of(&store.url) else { return };
     if absolute(spool) == absolute(folder) {

@@ -87,6 +87,7 @@ impl Sqlite {
             Error::Refused(format!("another bridge runs on {}; stop it, or set [store] url to another file", self.readers.path.display()))
         })?;
         self.refuse_half_moved().await?;
+        self.become_impatient().await?;
         self.free_leases().await?;
         self.credit_absence(Timestamp::now()).await?;
         Ok(Ownership { _right: Right::File(lock) })

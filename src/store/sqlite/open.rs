@@ -15,9 +15,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// How long a connection waits for a lock of another. Less than a request waits for a sick store, so that the log can say that it is a
-/// lock.
-const BUSY: Duration = Duration::from_secs(4);
+/// How long a connection waits for a lock of another.
+const BUSY: Duration = Duration::from_secs(5);
+/// The same for the writer of a bridge. It repeats what fails, and two waits one after the other end before the patience with a sick
+/// store does, so that the log can say that it is a lock.
+const BUSY_IN_A_BRIDGE: Duration = Duration::from_secs(2);
 
 impl Sqlite {
     /// Opens the file, makes or migrates the schema, and registers the names of the configuration.
@@ -70,6 +72,11 @@ impl Sqlite {
             destinations: register(&connection, "destination", destinations, false)?,
         };
         Self::on(path, connection, read_as_it_is, names)
+    }
+
+    /// From now on the writer waits for a lock as a bridge does.
+    pub(super) async fn become_impatient(&self) -> Result<()> {
+        self.writer.write(|unit| Ok(unit.connection.busy_timeout(BUSY_IN_A_BRIDGE)?)).await
     }
 
     fn on(path: &Path, writer: Connection, open: fn(&Path) -> Result<Connection>, names: Names) -> Result<Self> {
