@@ -82,6 +82,17 @@ pub async fn open_store(settings: &Settings) -> store::Result<Store> {
     }
 }
 
+/// The same for commands that only read: also where nothing can be written.
+///
+/// # Errors
+/// When it cannot be opened.
+pub async fn open_store_to_read(settings: &Settings) -> store::Result<Store> {
+    match &settings.store.url {
+        StoreUrl::Sqlite(path) => Store::sqlite_to_read(path, settings.sources.keys(), settings.destinations.keys()),
+        StoreUrl::Postgres(_) => open_store(settings).await,
+    }
+}
+
 /// Opens the store at `url` to read all of it for another one.
 ///
 /// # Errors

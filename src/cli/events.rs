@@ -75,7 +75,7 @@ async fn list(args: ListArgs, context: &Context) -> Result<(), Failure> {
         unrouted: args.unrouted,
         limit: args.limit,
     };
-    let events = context.store().await?.events(filter).await?;
+    let events = context.store_to_read().await?.events(filter).await?;
     if context.json {
         return context.print_json(&events);
     }
@@ -124,7 +124,7 @@ fn who(row: &EventRow) -> String {
 }
 
 async fn show_one(id: &Id, context: &Context) -> Result<(), Failure> {
-    let store = context.store().await?;
+    let store = context.store_to_read().await?;
     let id = id.find(&store).await?.event.id;
     let detail = store.event(id).await?.ok_or_else(|| Failure::Failed(format!("the event {id} was just removed")))?;
     if context.json { context.print_json(&detail) } else { line(&describe(&detail)) }

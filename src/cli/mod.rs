@@ -126,12 +126,23 @@ impl Context {
     /// # Errors
     /// Of the configuration or of the store; `Failed` when there is none.
     pub async fn store(&self) -> Result<Store, Failure> {
+        Ok(app::open_store(&self.settings_of_a_store()?).await?)
+    }
+
+    /// The same for a command that only reads: also where nothing can be written.
+    ///
+    /// # Errors
+    /// Of the configuration or of the store; `Failed` when there is none.
+    pub async fn store_to_read(&self) -> Result<Store, Failure> {
+        Ok(app::open_store_to_read(&self.settings_of_a_store()?).await?)
+    }
+
+    fn settings_of_a_store(&self) -> Result<Settings, Failure> {
         let settings = self.settings()?;
         match &settings.store.url {
-            StoreUrl::Sqlite(path) if path.try_exists().is_ok_and(|exists| !exists) => return Err(Failure::Failed(no_store(path))),
-            StoreUrl::Sqlite(_) | StoreUrl::Postgres(_) => {}
+            StoreUrl::Sqlite(path) if path.try_exists().is_ok_and(|exists| !exists) => Err(Failure::Failed(no_store(path))),
+            StoreUrl::Sqlite(_) | StoreUrl::Postgres(_) => Ok(settings),
         }
-        Ok(app::open_store(&settings).await?)
     }
 
     /// The same, but makes the store when there is none; for what is right before the bridge has ever run.

@@ -58,7 +58,7 @@ pub(super) async fn run(args: QuarantineArgs, context: &Context) -> Result<(), F
 }
 
 async fn list(source: Option<String>, limit: u32, context: &Context) -> Result<(), Failure> {
-    let rows = context.store().await?.quarantined(source, limit).await?;
+    let rows = context.store_to_read().await?.quarantined(source, limit).await?;
     if context.json {
         return context.print_json(&rows);
     }

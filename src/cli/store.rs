@@ -6,8 +6,9 @@ mod status;
 mod verify;
 
 use super::{Context, Failure};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use std::path::PathBuf;
+use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct StoreArgs {
@@ -47,8 +48,24 @@ pub(super) async fn run(args: StoreArgs, context: &Context) -> Result<(), Failur
 /// A bar on standard error, which shows itself on a terminal only.
 fn bar(template: &str) -> ProgressBar {
     let bar = ProgressBar::new(0);
-    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.set_style(style.with_key("whole_per_sec", whole_per_sec));
     bar
+}
+
+/// There are no fractions of an event.
+fn whole_per_sec(state: &ProgressState, out: &mut dyn std::fmt::Write) {
+    // A bar that cannot be drawn is no reason to stop.
+    let _ = write!(out, "{:.0}/s", state.per_sec());
+}
+
+/// The same for work of which nobody knows how much is left.
+fn spinner(doing: &str) -> ProgressBar {
+    let spinner = ProgressBar::new_spinner();
+    let style = ProgressStyle::with_template(&format!("{{spinner}} {doing}, {{elapsed}}"));
+    spinner.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    spinner.enable_steady_tick(Duration::from_millis(200));
+    spinner
 }
 
 /// A size for people.

@@ -16,6 +16,9 @@ pub(super) fn check(reader: &mut Reader<'_>, store: &Store) {
         }
         return;
     };
+    if let Some(file) = find_file(spool) {
+        return reader.fault(&PLACE, format!("the spool is a folder, and {} is a file", file.display()), HELP);
+    }
     let Some(folder) = folder_of(&store.url) else { return };
     if absolute(spool) == absolute(folder) {
         reader.fault(&PLACE, "the spool is the folder of the store itself", HELP);
@@ -30,6 +33,16 @@ fn folder_of(url: &StoreUrl) -> Option<&Path> {
         StoreUrl::Sqlite(file) => Some(file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))),
         StoreUrl::Postgres(_) => None,
     }
+}
+
+/// The part of the path that is there and is no folder, so that no folder can be made of it.
+fn find_file(spool: &Path) -> Option<PathBuf> {
+    let whole = std::path::absolute(spool).ok()?;
+    whole
+        .ancestors()
+        .find_map(|path| Some((path, std::fs::metadata(path).ok()?)))
+        .filter(|(_, found)| !found.is_dir())
+        .map(|(path, _)| path.to_owned())
 }
 
 /// Of the folder, or of the one that it would be made in.

@@ -624,4 +624,9 @@ fn a_spool_is_somewhere_else_than_the_store() {
             .any(|warning| warning.contains("nothing without"))
     );
     assert!(told("[store]\nspool = \"\"", &[]).contains("path of a folder"));
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    for spool in ["file", "file/below"] {
+        let told = told(&text(spool), &[]);
+        assert!(told.contains("the spool is a folder, and") && told.contains("/file is a file"), "{told}");
+    }
 }

@@ -146,12 +146,14 @@ async fn settle(
 
 /// Repeats a write until the store takes it.
 pub(super) async fn until_stored<T, F: Future<Output = crate::store::Result<T>>>(write: impl Fn() -> F) -> T {
-    let mut wait = Duration::from_millis(100);
+    let (mut wait, mut is_told) = (Duration::from_millis(100), false);
     loop {
         match write().await {
             Ok(value) => return value,
-            Err(error) => tracing::error!(error = %error, "the store does not take what an attempt led to; trying again"),
+            Err(error) if is_told => tracing::debug!(error = %error, "the store still does not take what an attempt led to"),
+            Err(error) => tracing::error!(error = %error, "the store does not take what an attempt led to; trying again until it does"),
         }
+        is_told = true;
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(Duration::from_secs(5));
     }

@@ -5,7 +5,7 @@ use super::budget::Reservation;
 use super::intake::{SourceGate, UNEXAMINED};
 use super::{Receiver, body, client};
 use crate::failpoint;
-use crate::store::{Kept, NewEvent, QuarantineClass, Quarantined, Received, Refused};
+use crate::store::{Error, Kept, NewEvent, QuarantineClass, Quarantined, Received, Refused};
 use crate::verify::Refusal;
 use actix_web::{HttpRequest, web};
 use bytes::Bytes;
@@ -129,7 +129,7 @@ async fn store(receiver: &Receiver, source: &SourceGate, name: &str, events: Vec
             success
         }
         Err(error) => {
-            tracing::error!(source = name, "an event was not stored, and its sender was told so: {error}");
+            report_unkept(name, &error);
             Answer::Unavailable
         }
     }
@@ -173,7 +173,7 @@ fn class_of(refusal: &Refusal, is_signed: bool) -> QuarantineClass {
     }
 }
 
-fn report(name: &str, client: IpAddr, refusal: &Refusal, outcome: Result<&Kept<Quarantined>, &crate::store::Error>) {
+fn report(name: &str, client: IpAddr, refusal: &Refusal, outcome: Result<&Kept<Quarantined>, &Error>) {
     let code = refusal.code();
     match outcome {
         Ok(Kept::Spooled) => tracing::warn!(source = name, %client, code, "to the spool, and from there to quarantine: {refusal}"),
@@ -184,7 +184,15 @@ fn report(name: &str, client: IpAddr, refusal: &Refusal, outcome: Result<&Kept<Q
         Ok(Kept::Stored(Quarantined::Full)) => {
             tracing::error!(source = name, %client, code, "not kept, because the quarantine is full: {refusal}");
         }
-        Err(error) => tracing::error!(source = name, %client, code, "a body was not quarantined: {error}"),
+        Err(error) => report_unkept(name, error),
+    }
+}
+
+/// The keeper tells the log of a sick store; a line for each request would bury it.
+fn report_unkept(name: &str, error: &Error) {
+    match error {
+        Error::Unavailable(_) => tracing::debug!(source = name, "a request was not kept, and its sender was told so: {error}"),
+        Error::Refused(_) => tracing::error!(source = name, "a request was not kept, and its sender was told so: {error}"),
     }
 }
 

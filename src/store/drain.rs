@@ -1,14 +1,16 @@
 //! The one task that looks after a sick store: proves that it is back, and brings the spool into it, in order.
 
 use super::keeper::{Keeper, size_of};
-use super::patience::End;
 use super::spool::entry::{Content, Entry};
 use super::spool::{Aside, Reading, Spool};
+use super::telling::Telling;
 use super::{Error, NewEvent, QuarantineLimits, Refused, Result};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often a sick store is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How many looks pass until the files that need a person are counted anew.
+const COUNT_EVERY: u32 = 20;
 /// Events written together, and their bytes.
 const MOST_EVENTS: usize = 256;
 const MOST_BYTES: usize = 4 << 20;
@@ -19,14 +21,18 @@ const HELD_BACK: Duration = Duration::from_secs(2);
 
 /// Runs for ever.
 pub(super) async fn run(keeper: Keeper) {
-    loop {
+    let mut trouble = Telling::default();
+    for look in 0_u32.. {
         if let Some(bytes) = keeper.sign_wanted() {
             prove(&keeper, bytes).await;
         }
         if let Some(spool) = &keeper.shared.spool {
             spool.look_again().await;
             if spool.pending() > 0 && keeper.sign_wanted().is_none() {
-                empty(&keeper, spool).await;
+                empty(&keeper, spool, &mut trouble).await;
+            }
+            if look % COUNT_EVERY == 0 {
+                spool.count_aside();
             }
         }
         tokio::time::sleep(LOOK_EVERY).await;
@@ -37,14 +43,14 @@ pub(super) async fn run(keeper: Keeper) {
 /// failed. A store that hangs is waited for, since a second question would only queue behind the first.
 async fn prove(keeper: &Keeper, bytes: usize) {
     match keeper.shared.store.prove(bytes).await {
-        Ok(()) => keeper.note(bytes, End::Committed),
-        Err(error) => tracing::debug!("the store is still sick: {error}"),
+        Ok(()) => keeper.note(bytes, Some(&Ok(()))),
+        Err(error) => keeper.tell_sick(&error),
     }
 }
 
 /// Brings over what there is. What fails is tried again at the next look.
-pub(super) async fn empty(keeper: &Keeper, spool: &Spool) {
-    tracing::info!(records = spool.pending(), "the records of the spool are brought into the store");
+pub(super) async fn empty(keeper: &Keeper, spool: &Spool, trouble: &mut Telling) {
+    let records = spool.pending();
     while spool.pending() > 0 {
         let moved = if spool.pending() <= LAST_RECORDS {
             // Requests that are held back go straight to the store afterwards, and overtake nothing.
@@ -54,13 +60,17 @@ pub(super) async fn empty(keeper: &Keeper, spool: &Spool) {
             move_oldest(keeper, spool).await.map(drop)
         };
         if let Err(error) = moved {
-            tracing::warn!("the rest of the spool stays where it is for now: {error}");
+            let now = Instant::now();
+            if trouble.trouble(now, now).is_some() {
+                tracing::warn!(records = spool.pending(), "the rest of the spool stays where it is for now: {error}");
+            }
             return;
         }
         // A record that is counted may not be written yet.
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    tracing::info!("the spool is empty; events go straight into the store again");
+    trouble.over(Instant::now());
+    tracing::info!(records, "the records of the spool are in the store; what is received goes straight into it again");
 }
 
 async fn move_all(keeper: &Keeper, spool: &Spool) -> Result<()> {

@@ -8,6 +8,7 @@ use super::drain;
 use super::patience::{End, FIRST_PAUSE, LONGEST_PAUSE, PATIENCE, Patience};
 use super::spool::entry::Entry;
 use super::spool::{Spool, SpoolStatus};
+use super::telling::Telling;
 use super::{DestinationId, Error, NewEvent, QuarantineClass, QuarantineLimits, Quarantined, Received, Refused, Result, Store};
 use std::collections::HashMap;
 use std::pin::pin;
@@ -52,8 +53,17 @@ pub(super) struct Shared {
     pub(super) limits: QuarantineLimits,
     names: HashMap<DestinationId, String>,
     patience: Mutex<Patience>,
+    log: Mutex<Log>,
     /// Held by many while they append to the spool, and by one that brings its last records into the store.
     pub(super) appending: RwLock<()>,
+}
+
+/// What the log is told of the store.
+#[derive(Debug, Default)]
+struct Log {
+    sickness: Telling,
+    /// Requests refused since it went sick.
+    refused: u64,
 }
 
 impl Keeper {
@@ -65,7 +75,8 @@ impl Keeper {
         destinations: impl IntoIterator<Item = &'a String>,
     ) -> Self {
         let names = destinations.into_iter().filter_map(|name| Some((store.destination_id(name)?, name.clone()))).collect();
-        let shared = Shared { store, spool, limits, names, patience: Mutex::default(), appending: RwLock::default() };
+        let shared =
+            Shared { store, spool, limits, names, patience: Mutex::default(), log: Mutex::default(), appending: RwLock::default() };
         Self { shared: Arc::new(shared) }
     }
 
@@ -82,7 +93,8 @@ impl Keeper {
         // Shared, since it may be written several times, and is not copied for the first.
         let events: Arc<[NewEvent]> = events.into();
         let entry = || Entry::of_events(&events, &self.shared.names);
-        self.keep(size_of(&events), entry, || self.shared.store.receive(Arc::clone(&events))).await
+        let kept = self.keep(size_of(&events), entry, || self.shared.store.receive(Arc::clone(&events))).await;
+        kept.inspect_err(|error| self.count_refused(error))
     }
 
     /// Keeps a body that could not be verified. One that is promised has the same patience as an event, and the spool; for others
@@ -93,10 +105,12 @@ impl Keeper {
     pub async fn quarantine(&self, refused: Refused) -> Result<Kept<Quarantined>> {
         let size = refused.body.len() + ROW_BYTES;
         let write = || self.shared.store.quarantine(refused.clone(), self.shared.limits);
-        if refused.class != QuarantineClass::Promised {
-            return self.once(size, write()).await.map(Kept::Stored);
-        }
-        self.keep(size, || Ok(Entry::of_promised(&refused)), write).await
+        let kept = if refused.class == QuarantineClass::Promised {
+            self.keep(size, || Ok(Entry::of_promised(&refused)), write).await
+        } else {
+            self.once(size, write()).await.map(Kept::Stored)
+        };
+        kept.inspect_err(|error| self.count_refused(error))
     }
 
     /// Proves that the store can commit, by committing.
@@ -122,13 +136,48 @@ impl Keeper {
         self.patience().sick().map(|(_, bytes)| bytes)
     }
 
-    pub(super) fn note(&self, bytes: usize, end: End) {
-        let was_sick = self.sign_wanted().is_some();
+    /// Notes how a write ended.
+    pub(super) fn note<T>(&self, bytes: usize, result: Option<&Result<T>>) {
+        let (end, error) = match result {
+            Some(Ok(_)) => (End::Committed, None),
+            Some(Err(Error::Refused(_))) => (End::Unknown, None),
+            Some(Err(error @ Error::Unavailable(_))) => (End::Failed, Some(error.clone())),
+            None => (End::Hung, Some(hung())),
+        };
         self.patience().note(bytes, end, Instant::now());
-        match (was_sick, self.sign_wanted().is_some()) {
-            (false, true) => tracing::error!("the store is sick: what is received waits for it a moment"),
-            (true, false) => tracing::info!("the store is well again"),
-            _ => {}
+        match error {
+            Some(error) => self.tell_sick(&error),
+            None if end == End::Committed && self.sign_wanted().is_none() => self.tell_well(),
+            None => {}
+        }
+    }
+
+    /// Tells the log that the store takes nothing, and why, unless it was told within the last minute.
+    pub(super) fn tell_sick(&self, why: &Error) {
+        let now = Instant::now();
+        let since = self.patience().sick().map_or(now, |(since, _)| since);
+        let mut log = self.log();
+        let is_new = log.sickness.is_over();
+        let Some(lasts) = log.sickness.trouble(since, now) else { return };
+        if is_new {
+            let then = if self.shared.spool.is_some() { "kept in the spool" } else { "refused with 503" };
+            tracing::error!("the store is sick: what is received waits for it a moment, and is then {then}: {why}");
+        } else {
+            tracing::error!(refused = log.refused, "the store has been sick for {} s: {why}", lasts.as_secs());
+        }
+    }
+
+    fn tell_well(&self) {
+        let mut log = self.log();
+        if let Some(lasted) = log.sickness.over(Instant::now()) {
+            tracing::info!(refused = log.refused, "the store is well again, after {:.1} s", lasted.as_secs_f64());
+            log.refused = 0;
+        }
+    }
+
+    fn count_refused(&self, error: &Error) {
+        if matches!(error, Error::Unavailable(_)) {
+            self.log().refused += 1;
         }
     }
 
@@ -162,17 +211,15 @@ impl Keeper {
         let turn = Turn::begin(self, size)?;
         let mut pause = FIRST_PAUSE;
         loop {
-            let (error, end) = match turn.within(write()).await {
-                Some(Err(error @ Error::Unavailable(_))) => (error, End::Failed),
-                Some(result) => {
-                    self.note(size, if result.is_ok() { End::Committed } else { End::Unknown });
-                    return result;
-                }
-                None => (hung(), End::Hung),
+            let result = turn.within(write()).await;
+            self.note(size, result.as_ref());
+            let error = match result {
+                Some(Err(error @ Error::Unavailable(_))) => error,
+                Some(result) => return result,
+                None => return Err(hung()),
             };
-            self.note(size, end);
             // Not longer than from its own beginning either: others may be committed while this one, larger, never is.
-            if end == End::Hung || Instant::now() + pause >= turn.deadline().min(turn.begun + PATIENCE) {
+            if Instant::now() + pause >= turn.deadline().min(turn.begun + PATIENCE) {
                 return Err(error);
             }
             tokio::time::sleep(pause).await;
@@ -184,20 +231,16 @@ impl Keeper {
     pub(super) async fn once<T>(&self, size: usize, write: impl Future<Output = Result<T>>) -> Result<T> {
         let turn = Turn::begin(self, size)?;
         let result = turn.within(write).await;
-        self.note(
-            size,
-            match &result {
-                Some(Ok(_)) => End::Committed,
-                Some(Err(Error::Unavailable(_))) => End::Failed,
-                Some(Err(Error::Refused(_))) => End::Unknown,
-                None => End::Hung,
-            },
-        );
+        self.note(size, result.as_ref());
         result.unwrap_or_else(|| Err(hung()))
     }
 
     fn patience(&self) -> MutexGuard<'_, Patience> {
         self.shared.patience.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.shared.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -207,7 +250,7 @@ pub(super) fn size_of(events: &[NewEvent]) -> usize {
 }
 
 fn hung() -> Error {
-    Error::Unavailable("it does not answer".to_owned())
+    Error::Unavailable("the store is unavailable: it does not answer".to_owned())
 }
 
 /// One write that is wanted. Not wanted any more when dropped, also when the sender hung up.
@@ -221,8 +264,13 @@ impl<'a> Turn<'a> {
     fn begin(keeper: &'a Keeper, size: usize) -> Result<Self> {
         let begun = Instant::now();
         let is_worth_it = keeper.patience().begin(size, begun);
-        let refusal = || Error::Unavailable("it has taken nothing for a while, or too many requests wait for it".to_owned());
-        is_worth_it.then(|| Self { keeper, size, begun }).ok_or_else(refusal)
+        if !is_worth_it {
+            let why = "the store is unavailable: it has taken nothing for a while, or too many requests wait for it";
+            let refusal = Error::Unavailable(why.to_owned());
+            keeper.tell_sick(&refusal);
+            return Err(refusal);
+        }
+        Ok(Self { keeper, size, begun })
     }
 
     fn deadline(&self) -> Instant {

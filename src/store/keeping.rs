@@ -31,7 +31,7 @@ pub struct Status {
     /// Events.
     pub events: i64,
     /// By name.
-    pub destinations: Vec<DestinationLedger>,
+    pub destinations: Vec<DestinationStatus>,
     /// The pending delivery whose event was received first.
     pub oldest_pending: Option<OldestPending>,
     /// Bodies that could not be verified.
@@ -41,6 +41,38 @@ pub struct Status {
     /// When a bridge last gave a sign of life.
     #[serde(with = "leadwire_connector::timestamp::option")]
     pub alive_at: Option<Timestamp>,
+}
+
+/// What the ledger says of a destination, and what keeps its pending deliveries.
+#[derive(Debug, Clone, Serialize)]
+pub struct DestinationStatus {
+    /// By the ledger.
+    #[serde(flatten)]
+    pub ledger: DestinationLedger,
+    /// By the rows.
+    #[serde(flatten)]
+    pub pending: Pending,
+}
+
+/// The pending deliveries of a destination, by what keeps them. Together they are all that are pending.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Pending {
+    /// For their turn, or the time of their next attempt.
+    pub waiting: i64,
+    /// With a bridge that attempts them.
+    pub leased: i64,
+    /// Behind an earlier one of the same person.
+    pub blocked: i64,
+    /// For the end of their destination's hold.
+    pub held: i64,
+}
+
+impl Pending {
+    /// From the rows by state.
+    pub(super) fn new(waiting: i64, leased: i64, blocked: i64, is_on_hold: bool) -> Self {
+        let (waiting, held) = if is_on_hold { (0, waiting) } else { (waiting, 0) };
+        Self { waiting, leased, blocked, held }
+    }
 }
 
 /// The pending delivery whose event was received first.

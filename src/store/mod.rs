@@ -20,9 +20,10 @@ mod refused;
 mod room;
 mod spool;
 mod sqlite;
+mod telling;
 
 pub use keeper::{Condition, Keeper, Kept};
-pub use keeping::{OldestPending, Retention, Status, Verification};
+pub use keeping::{DestinationStatus, OldestPending, Pending, Retention, Status, Verification};
 pub use model::{
     Again, AttemptRow, AuditFinding, AuditReport, Claimed, Counts, DeliveryFilter, DeliveryKey, DeliveryRow, DestinationId,
     DestinationLedger, DestinationRow, Ended, EventDetail, EventFilter, EventRow, Granted, Handoff, Hold, LaneEnd, Lease, Leased, NewEvent,
@@ -96,8 +97,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Why the store did not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// It cannot write or read now: full disk, I/O error, lock. Nothing was committed; trying again later is right.
-    #[error("the store is unavailable: {0}")]
+    /// It cannot write or read now: full disk, I/O error, lock. Nothing was committed; trying again later is right. The text says what
+    /// is at fault, which may be another file than the store's: a backup, the spool.
+    #[error("{0}")]
     Unavailable(String),
     /// It refuses what it was asked, and would again.
     #[error("{0}")]
@@ -106,7 +108,7 @@ pub enum Error {
 
 impl From<Struck> for Error {
     fn from(_: Struck) -> Self {
-        Self::Unavailable("a failpoint struck".to_owned())
+        Self::Unavailable("the store is unavailable: a failpoint struck".to_owned())
     }
 }
 

@@ -49,6 +49,17 @@ impl Origin {
         Ok(Self { dump: Dump::Postgres(postgres::Dump::open(url).await?) })
     }
 
+    /// Reads every page of a file, which takes as long as reading it; a server looks after its own.
+    ///
+    /// # Errors
+    /// `Refused` when something is damaged.
+    async fn check(&self) -> Result<()> {
+        match &self.dump {
+            Dump::Sqlite(dump) => dump.check().await,
+            Dump::Postgres(_) => Ok(()),
+        }
+    }
+
     async fn head(&self) -> Result<Head> {
         each_dump!(&self.dump, dump => dump.head().await)
     }
@@ -91,13 +102,14 @@ pub struct Transfer {
 }
 
 impl Transfer {
-    /// Begins, or goes on where the same transfer was interrupted. `name` says where the origin is, without a password; the target
+    /// Begins, or goes on where the same transfer was interrupted. A file is first read whole, to see that it is not damaged. `name` says where the origin is, without a password; the target
     /// keeps it, to know the same transfer again.
     ///
     /// # Errors
-    /// `Refused` when the target holds something else or is in use, or the origin changed since.
+    /// `Refused` when the target holds something else or is in use, or the origin is damaged or changed since.
     pub async fn begin(origin: Origin, target: Store, name: &str) -> Result<Beginning> {
         let ownership = each!(&target.engine, engine => engine.take_target().await)?;
+        origin.check().await?;
         let head = origin.head().await?;
         let of = head.count_events();
         Ok(match each!(&target.engine, engine => engine.begin_transfer(name.to_owned(), head).await)? {
@@ -139,9 +151,12 @@ impl Transfer {
             return Err(Error::Refused("the transfer is not complete yet".to_owned()));
         }
         let target = each!(&self.target.engine, engine => engine.counts().await)?;
-        let comparison = Comparison { lines: compare(self.origin.counts().await?, target), audit: self.target.audit().await? };
+        let lines = compare(self.origin.counts().await?, target);
+        let mut comparison = Comparison { lines, audit: self.target.audit().await?, finished_at: None };
         if comparison.is_same() {
-            each!(&self.target.engine, engine => engine.finish_transfer(Timestamp::now()).await)?;
+            let now = Timestamp::now();
+            each!(&self.target.engine, engine => engine.finish_transfer(now).await)?;
+            comparison.finished_at = Some(now);
         }
         Ok(comparison)
     }
@@ -150,7 +165,12 @@ impl Transfer {
 /// Writes a snapshot of a database to a new SQLite file, while bridges run on it.
 pub(super) async fn copy_to_file(engine: &postgres::Postgres, file: &Path, mut progress: impl FnMut(u64, u64)) -> Result<()> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let unavailable = |error: std::io::Error| Error::Unavailable(format!("{}: {error}", folder.display()));
+    let unavailable = |error: std::io::Error| {
+        Error::Unavailable(format!(
+            "the backup cannot be written to {}: {error}; name a folder that this user can write to",
+            folder.display()
+        ))
+    };
     let folder = tempfile::Builder::new().prefix(".leadwire-backup-").tempdir_in(folder).map_err(unavailable)?;
     let copy = sqlite::Sqlite::open(&folder.path().join("copy.db"), [], [])?;
     let target = Store { engine: Engine::Sqlite(copy.clone()) };
@@ -186,6 +206,9 @@ pub struct Comparison {
     pub lines: Vec<Compared>,
     /// Of the target.
     pub audit: AuditReport,
+    /// When the transfer was finished; `None` when the two sides differ.
+    #[serde(skip)]
+    pub finished_at: Option<Timestamp>,
 }
 
 impl Comparison {

@@ -45,6 +45,19 @@ impl Store {
         Ok(Self { engine: Engine::Sqlite(Sqlite::open(path, sources, destinations)?) })
     }
 
+    /// The same for what only reads: it also opens a file that cannot be written, as it is.
+    ///
+    /// # Errors
+    /// Of [`Store::sqlite`]; of a file that cannot be written also when its schema is older than this program, or it cannot be read
+    /// without writing beside it.
+    pub fn sqlite_to_read<'a>(
+        path: &Path,
+        sources: impl IntoIterator<Item = &'a String> + Clone,
+        destinations: impl IntoIterator<Item = &'a String> + Clone,
+    ) -> Result<Self> {
+        Ok(Self { engine: Engine::Sqlite(Sqlite::open_to_read(path, sources, destinations)?) })
+    }
+
     /// Connects to a PostgreSQL database, makes or migrates the schema, and registers the names of the configuration.
     /// `url` is `postgres://user:password@host:port/database`, with libpq's parameters. Call it on the runtime that lives as long as
     /// the store is used: its connections belong to it.

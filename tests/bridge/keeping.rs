@@ -117,8 +117,12 @@ async fn a_transfer_that_is_killed_goes_on_and_ends_with_equal_ledgers() {
     let output = migrate(&setup, &from, &to);
     assert!(output.status.success(), "{}", text(&output));
     assert!(kills > 0, "it was never interrupted");
-    let repeated = migrate(&setup, &from, &to);
-    assert!(repeated.status.success() && json(&repeated)["finished_at"].is_string(), "{}", text(&repeated));
+    let (first, repeated) = (json(&output), migrate(&setup, &from, &to));
+    assert!(repeated.status.success(), "{}", text(&repeated));
+    let keys = |report: &Value| report.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let again = json(&repeated);
+    assert_eq!(keys(&first), keys(&again));
+    assert!(first["finished_at"].is_string() && first["finished_at"] == again["finished_at"] && again["same"] == true, "{again}");
     let drill = setup.command(&["store", "verify", to.to_str().unwrap(), "--json"]);
     assert!(drill.status.success() && json(&drill)["events"] == events, "{}", text(&drill));
     let old = url(&from);
@@ -138,6 +142,10 @@ async fn a_store_in_use_is_not_moved_and_a_part_of_one_is_not_run() {
     assert!(output.status.code() == Some(1) && text(&output).contains("a bridge runs on"), "{}", text(&output));
     let same = bridge.command(&["store", "migrate", "--from", &url(&from), "--to", &url(&from)]);
     assert_eq!(same.status.code(), Some(64), "{}", text(&same));
+    let link = bridge.setup.folder.path().join("link.db");
+    std::fs::hard_link(&from, &link).unwrap();
+    let same = bridge.command(&["store", "migrate", "--from", &url(&from), "--to", &url(&link)]);
+    assert!(same.status.code() == Some(64) && text(&same).contains("are the same file"), "{}", text(&same));
     let secret = bridge.command(&["store", "migrate", "--from", "postgres://me:hush@@host/x", "--to", &url(&to)]);
     assert!(secret.status.code() == Some(64) && !text(&secret).contains("hush"), "{}", text(&secret));
     let unknown = bridge.command(&["store", "migrate", "--from", "mysql:x", "--to", &url(&to)]);
@@ -189,6 +197,10 @@ async fn the_status_tells_what_is_there() {
     assert_eq!((&status["engine"], &status["events"], &status["quarantine_bodies"]), (&"sqlite".into(), &2.into(), &1.into()));
     let backend = &status["destinations"][0];
     assert_eq!((&backend["pending"], &backend["delivered"], &backend["dead"]), (&1.into(), &1.into(), &0.into()));
+    assert_eq!(
+        (&backend["waiting"], &backend["leased"], &backend["blocked"], &backend["held"]),
+        (&0.into(), &0.into(), &0.into(), &1.into())
+    );
     assert_eq!(status["oldest_pending"]["destination"], "backend");
     assert!(
         status["alive_at"].is_string() && status["wal_bytes"].as_u64() > Some(0) && status["file_bytes"].as_u64() > Some(0),
@@ -196,6 +208,7 @@ async fn the_status_tells_what_is_there() {
     );
     let shown = text(&bridge.command(&["store", "status"]));
     assert!(shown.contains("oldest pending") && shown.contains("to backend") && shown.contains("log (WAL)"), "{shown}");
+    assert!(shown.contains("BEHIND ANOTHER"), "{shown}");
     assert!(shown.lines().all(|line| line.chars().count() <= 120), "{shown}");
 }
 
@@ -213,4 +226,28 @@ async fn a_drill_on_a_damaged_copy_says_what_is_wrong() {
         let output = setup.command(&["store", "verify", name]);
         assert!(output.status.code() == Some(1) && text(&output).contains("is NOT good"), "{}", text(&output));
     }
+}
+
+/// Makes files and folders immutable, as a disk that is mounted to be read only; where that is not permitted, false.
+fn freeze(paths: &[&Path], sign: &str) -> bool {
+    paths.iter().all(|path| Command::new("chattr").arg(format!("{sign}i")).arg(path).output().is_ok_and(|output| output.status.success()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_cannot_be_written_is_looked_at_and_moved() {
+    let (setup, events) = fill("50");
+    let from = database(&setup);
+    let folder = from.parent().unwrap();
+    let files = || std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect::<BTreeSet<_>>();
+    let (before, is_frozen) = (files(), freeze(&[&from, folder], "+"));
+    let status = setup.command(&["store", "status", "--json"]);
+    let audit = setup.command(&["audit"]);
+    let moved = migrate(&setup, &from, &setup.folder.path().join("moved.db"));
+    if is_frozen {
+        assert!(freeze(&[folder, &from], "-"));
+        assert_eq!(files(), before);
+    }
+    assert!(status.status.success() && json(&status)["events"] == events, "{}", text(&status));
+    assert!(audit.status.success(), "{}", text(&audit));
+    assert!(moved.status.success() && json(&moved)["same"] == true, "{}", text(&moved));
 }

@@ -113,6 +113,15 @@ async fn figure(bridge: &Bridge, name: &str) -> f64 {
     value.unwrap_or_else(|| panic!("no {name} in\n{text}")).parse().unwrap()
 }
 
+/// The log says why the store was sick and for how long, and not with every request.
+async fn assert_told_once(bridge: &Bridge, why: &str) {
+    eventually("the end to be told", async || bridge.log().contains("the store is well again, after ").then_some(())).await;
+    let log = bridge.log();
+    let sick: Vec<&str> = log.lines().filter(|line| line.contains("the store is sick")).collect();
+    assert!(sick.iter().all(|line| line.contains(why)), "{sick:?}");
+    assert!((1..=2).contains(&sick.len()) && log.lines().filter(|line| line.contains("was not kept")).count() == 0, "{log}");
+}
+
 /// All arrived, each once, and those of each person in the order of receipt.
 fn assert_delivered_in_order(sink: &Server, wanted: usize) {
     let state = sink.state();
@@ -230,6 +239,7 @@ async fn a_lock_of_a_second_costs_no_answer_and_a_long_one_is_refused_at_once() 
     assert_eq!(bridge.get("/readyz").await.status, 503);
     drop(lock);
     until_ready(&bridge).await;
+    assert_told_once(&bridge, "locked").await;
     for n in 20..30 {
         assert_eq!(bridge.post(lead(n).to_string()).await.body.as_ref(), SUCCESS);
     }
@@ -368,6 +378,26 @@ async fn killed_with_records(sink: &Server, count: u64) -> (Setup, PathBuf) {
     let setup = bridge.kill();
     drop(lock);
     (setup, folder)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage_in_the_folder_of_the_spool_is_counted_until_somebody_removes_it() {
+    let (setup, folder) = with_spool(Setup::new().archive());
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("spool-garbage.log"), "no record at all").unwrap();
+    std::fs::write(folder.join("notes.txt"), "somebody else's").unwrap();
+    let bridge = setup.start();
+    eventually("both to be counted", async || (figure(&bridge, "leadwire_spool_set_aside").await == 2.0).then_some(())).await;
+    let told = bridge.command(&["audit"]);
+    let text = String::from_utf8_lossy(&told.stdout);
+    assert!(told.status.code() == Some(1) && text.contains("notes.txt: no file of a spool") && text.contains(".broken"), "{text}");
+    for entry in std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if !entry.ends_with("spool.lock") {
+            std::fs::remove_file(entry).unwrap();
+        }
+    }
+    eventually("none to be counted", async || (figure(&bridge, "leadwire_spool_set_aside").await == 0.0).then_some(())).await;
+    bridge.assert_audit();
 }
 
 #[tokio::test(flavor = "multi_thread")]

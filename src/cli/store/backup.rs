@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Instant;
 
 pub(super) async fn run(file: &Path, context: &Context) -> Result<(), Failure> {
-    let store = context.store().await?;
+    let store = context.store_to_read().await?;
     let (bar, started_at) = (bar("{bar:30} {percent} % {eta} left"), Instant::now());
     let written = store
         .backup(file, |done, of| {

@@ -1,13 +1,16 @@
 //! `leadwire store migrate`.
 
-use super::bar;
+use super::{bar, spinner};
 use crate::app;
 use crate::cli::show::{line, note, table};
 use crate::cli::{Context, Failure, time};
 use crate::config::StoreUrl;
 use crate::store::{Beginning, Comparison, Transfer};
 use indicatif::ProgressBar;
-use serde_json::json;
+use jiff::Timestamp;
+use serde::Serialize;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 #[derive(Debug, clap::Args)]
@@ -22,15 +25,16 @@ pub(super) struct MigrateArgs {
 
 pub(super) async fn run(args: MigrateArgs, context: &Context) -> Result<(), Failure> {
     let (from, to) = (read("--from", &args.from)?, read("--to", &args.to)?);
-    if app::place(&from) == app::place(&to) {
-        return Err(Failure::Usage("--from and --to are the same store".to_owned()));
-    }
+    refuse_same(&from, &to)?;
     let origin = app::open_origin(&from).await?;
     let target = app::open_target(&to).await?;
     let started_at = Instant::now();
-    let transfer = match Transfer::begin(origin, target, &app::place(&from)).await? {
+    let spinner = spinner("reading every page of the origin");
+    let begun = Transfer::begin(origin, target, &app::place(&from)).await;
+    spinner.finish_and_clear();
+    let transfer = match begun? {
         Beginning::Open(transfer) => transfer,
-        Beginning::Finished(at) => return tell_finished(context, &time::long(at)),
+        Beginning::Finished(at) => return tell_finished(context, at, started_at.elapsed()),
     };
     let events = transfer.progress().events;
     if events > 0 {
@@ -38,8 +42,8 @@ pub(super) async fn run(args: MigrateArgs, context: &Context) -> Result<(), Fail
     }
     let comparison = copy(*transfer).await?;
     if context.json {
-        let same = comparison.is_same();
-        context.print_json(&json!({"same": same, "seconds": started_at.elapsed().as_secs_f64(), "comparison": comparison}))?;
+        let (same, seconds) = (comparison.is_same(), started_at.elapsed().as_secs_f64());
+        context.print_json(&Report { same, seconds, finished_at: comparison.finished_at, comparison: Some(&comparison) })?;
     } else {
         show(&comparison, started_at.elapsed())?;
     }
@@ -51,15 +55,47 @@ fn read(option: &str, url: &str) -> Result<StoreUrl, Failure> {
     url.parse().map_err(|why| Failure::Usage(format!("{option}: {why}")))
 }
 
-fn tell_finished(context: &Context, at: &str) -> Result<(), Failure> {
-    if context.json {
-        return context.print_json(&json!({"finished_at": at}));
+/// One store read into itself, by another name or link, would look for room in what it reads.
+fn refuse_same(from: &StoreUrl, to: &StoreUrl) -> Result<(), Failure> {
+    if app::place(from) == app::place(to) {
+        return Err(Failure::Usage("--from and --to are the same store".to_owned()));
     }
-    line(&format!("this transfer was finished at {at}; nothing was done"))
+    match (from, to) {
+        (StoreUrl::Sqlite(from), StoreUrl::Sqlite(to)) if is_same_file(from, to) => Err(Failure::Usage(format!(
+            "--from and --to are the same file: {} and {} are two names (hard links) of it; name a new file in --to",
+            from.display(),
+            to.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| path.metadata().ok().map(|found| (found.dev(), found.ino()));
+    identity(one).is_some_and(|one| Some(one) == identity(other))
+}
+
+/// What a transfer came to; the same for one that was finished before.
+#[derive(Serialize)]
+struct Report<'a> {
+    same: bool,
+    seconds: f64,
+    #[serde(with = "leadwire_connector::timestamp::option")]
+    finished_at: Option<Timestamp>,
+    /// `None` when nothing was done.
+    comparison: Option<&'a Comparison>,
+}
+
+/// It was only finished because both sides were the same.
+fn tell_finished(context: &Context, at: Timestamp, took: Duration) -> Result<(), Failure> {
+    if context.json {
+        return context.print_json(&Report { same: true, seconds: took.as_secs_f64(), finished_at: Some(at), comparison: None });
+    }
+    line(&format!("this transfer was finished at {}; nothing was done", time::long(at)))
 }
 
 async fn copy(mut transfer: Transfer) -> Result<Comparison, Failure> {
-    let bar = bar("{bar:30} {human_pos} of {human_len} events, {per_sec}, {eta} left");
+    let bar = bar("{bar:30} {human_pos} of {human_len} events, {whole_per_sec}, {eta} left");
     let start = transfer.progress();
     bar.set_length(start.of);
     bar.set_position(start.events);

@@ -3,7 +3,7 @@
 use super::bytes;
 use crate::cli::show::{line, table};
 use crate::cli::{Context, Failure, audit, time};
-use crate::store::{SpoolReport, Status, inspect_spool};
+use crate::store::{DestinationStatus, Pending, SpoolReport, Status, inspect_spool};
 use serde::Serialize;
 
 /// The store, and what is on its way into it.
@@ -16,7 +16,7 @@ struct Report {
 
 pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     let spool = context.settings()?.store.spool.as_deref().map(inspect_spool).transpose()?;
-    let report = Report { store: context.store().await?.status().await?, spool };
+    let report = Report { store: context.store_to_read().await?.status().await?, spool };
     if context.json { context.print_json(&report) } else { show(&report) }
 }
 
@@ -27,7 +27,21 @@ fn show(Report { store: status, spool }: &Report) -> Result<(), Failure> {
         line(&format!("{name:<16}{value}"))?;
     }
     line("")?;
-    table(&audit::DESTINATIONS, status.destinations.iter().map(audit::destination).collect(), "there is no destination")
+    let ledgers = status.destinations.iter().map(|destination| audit::destination(&destination.ledger));
+    table(&audit::DESTINATIONS, ledgers.collect(), "there is no destination")?;
+    let pending: Vec<_> = status.destinations.iter().filter(|destination| destination.ledger.counts.pending > 0).map(pending).collect();
+    if pending.is_empty() {
+        return Ok(());
+    }
+    line("")?;
+    table(&["destination", "pending", "waiting", "under way", "behind another", "on hold"], pending, "")
+}
+
+/// What keeps the pending deliveries.
+fn pending(destination: &DestinationStatus) -> Vec<String> {
+    let Pending { waiting, leased, blocked, held } = destination.pending;
+    let numbers = [destination.ledger.counts.pending, waiting, leased, blocked, held];
+    std::iter::once(destination.ledger.name.clone()).chain(numbers.map(|number| number.to_string())).collect()
 }
 
 fn facts(status: &Status) -> Vec<(&'static str, String)> {

@@ -1,19 +1,14 @@
 //! `leadwire store verify`.
 
-use super::bytes;
+use super::{bytes, spinner};
 use crate::cli::show::{line, table};
 use crate::cli::{Context, Failure, audit, time};
 use crate::store::{Store, Verification};
-use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use std::path::Path;
-use std::time::Duration;
 
 pub(super) async fn run(file: &Path, context: &Context) -> Result<(), Failure> {
-    let spinner = ProgressBar::new_spinner();
-    let style = ProgressStyle::with_template("{spinner} reading every page, {elapsed}");
-    spinner.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-    spinner.enable_steady_tick(Duration::from_millis(200));
+    let spinner = spinner("reading every page");
     let verification = Store::verify(file).await;
     spinner.finish_and_clear();
     let verification = verification?;

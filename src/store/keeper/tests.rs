@@ -68,7 +68,7 @@ async fn what_comes_later_joins_the_spool_until_it_is_empty() {
     stage.spool((0..3).map(|n| stage.event(n, 1))).await;
     assert_eq!(stage.keeper.receive(vec![stage.event(3, 1)]).await.unwrap(), Kept::Spooled, "although the store is well");
     assert_eq!(stage.keeper.condition().spool.unwrap().records, 4);
-    drain::empty(&stage.keeper, stage.keeper.shared.spool.as_ref().unwrap()).await;
+    drain::empty(&stage.keeper, stage.keeper.shared.spool.as_ref().unwrap(), &mut Telling::default()).await;
     assert_eq!(stage.keeper.receive(vec![stage.event(4, 1)]).await.unwrap(), Kept::Stored(vec![Received::New]));
     assert_eq!(stage.stored().await["p1@example.com"], [0, 1, 2, 3, 4]);
     assert_eq!(inspect_spool(&stage.folder.path().join("spool")).unwrap().records, 0);

@@ -96,18 +96,23 @@ impl Target {
     pub(super) fn explain(&self, error: &PoolError) -> Error {
         match error {
             PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => match read(error) {
-                Error::Unavailable(why) => Error::Unavailable(format!("{}: {why}", self.address.place())),
+                Error::Unavailable(why) => Error::Unavailable(format!("the store {} is unavailable: {why}", self.address.place())),
                 Error::Refused(why) => Error::Refused(format!("{}: {why}", self.address.place())),
             },
-            PoolError::Timeout(_) => Error::Unavailable(format!("{}: it does not answer in time", self.address.place())),
-            other => Error::Unavailable(format!("{}: {other}", self.address.place())),
+            PoolError::Timeout(_) => {
+                Error::Unavailable(format!("the store {} is unavailable: it does not answer in time", self.address.place()))
+            }
+            other => Error::Unavailable(format!("the store {} is unavailable: {other}", self.address.place())),
         }
     }
 }
 
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
-        read(&error)
+        match read(&error) {
+            Self::Unavailable(why) => Self::Unavailable(format!("the store is unavailable: {why}")),
+            refused => refused,
+        }
     }
 }
 

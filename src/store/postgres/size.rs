@@ -3,10 +3,10 @@
 use super::hold::{COUNT_COLUMNS, SUMS, read_counts};
 use super::retention::remove_batch;
 use super::{Postgres, again, column, micros, moment, query, query_opt, schema};
-use crate::store::{DestinationLedger, OldestPending, Result, State, Status};
+use crate::store::{DestinationLedger, DestinationStatus, OldestPending, Pending, Result, State, Status};
 use deadpool_postgres::{GenericClient, Object};
 use jiff::Timestamp;
-use tokio_postgres::IsolationLevel;
+use tokio_postgres::{IsolationLevel, Row};
 
 /// What an event takes beyond its body, about: its row and those of its deliveries and attempts, with their places in the indexes.
 const BESIDE_BODY: i64 = 1_024;
@@ -75,10 +75,23 @@ async fn read_status(mut client: Object, place: String) -> Result<Status> {
     })
 }
 
-async fn read_destinations(client: &impl GenericClient) -> Result<Vec<DestinationLedger>> {
-    let sql = format!("SELECT n.name, coalesce(c.created, 0), {COUNT_COLUMNS} FROM destination n {SUMS} ORDER BY n.name COLLATE \"C\"");
-    let rows = query(client, &sql, &[]).await?;
-    rows.iter().map(|row| Ok(DestinationLedger { name: column(row, 0)?, made: column(row, 1)?, counts: read_counts(row, 2)? })).collect()
+async fn read_destinations(client: &impl GenericClient) -> Result<Vec<DestinationStatus>> {
+    let pending = |state: u8| format!("(SELECT count(*) FROM delivery d WHERE d.destination = n.id AND d.state = {state})");
+    let sql = format!(
+        "SELECT n.name, coalesce(c.created, 0), {COUNT_COLUMNS}, {}, {}, {}, n.hold_since IS NOT NULL FROM destination n {SUMS}
+         ORDER BY n.name COLLATE \"C\"",
+        pending(0),
+        pending(1),
+        pending(2),
+    );
+    query(client, &sql, &[]).await?.iter().map(read_destination).collect()
+}
+
+fn read_destination(row: &Row) -> Result<DestinationStatus> {
+    Ok(DestinationStatus {
+        ledger: DestinationLedger { name: column(row, 0)?, made: column(row, 1)?, counts: read_counts(row, 2)? },
+        pending: Pending::new(column(row, 7)?, column(row, 8)?, column(row, 9)?, column(row, 10)?),
+    })
 }
 
 /// What is blocked stands behind something older that is not.

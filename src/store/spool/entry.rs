@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use leadwire_connector::Event;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -32,8 +33,8 @@ pub(in crate::store) struct SpooledEvent {
     content_key: String,
     person_key: Option<String>,
     pub(in crate::store) destinations: Vec<String>,
-    /// The event's own JSON, byte by byte as it is kept.
-    body: String,
+    /// The event's own JSON, byte by byte as it is kept. Earlier versions wrote it as text, with every quote escaped.
+    body: Box<RawValue>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -59,7 +60,7 @@ impl Entry {
                 content_key: hex::encode(new.content_key),
                 person_key: new.person_key.map(hex::encode),
                 destinations: new.destinations.iter().map(name).collect::<Result<_>>()?,
-                body: new.body.clone(),
+                body: RawValue::from_string(new.body.clone()).map_err(|error| unwritable(&error))?,
             })
         };
         Ok(Self { at, content: Content::Events(events.iter().map(write).collect::<Result<_>>()?) })
@@ -79,7 +80,7 @@ impl Entry {
     }
 
     pub(in crate::store) fn to_json(&self) -> Result<Vec<u8>> {
-        serde_json::to_vec(self).map_err(|error| Error::Refused(format!("the record cannot be written: {error}")))
+        serde_json::to_vec(self).map_err(|error| unwritable(&error))
     }
 
     pub(in crate::store) fn from_json(payload: &[u8]) -> Result<Self> {
@@ -94,15 +95,23 @@ impl SpooledEvent {
     /// The event for the store, with the destinations' numbers there.
     pub(in crate::store) fn into_new(self, destinations: Vec<DestinationId>) -> Result<NewEvent> {
         let unreadable = || Error::Refused("the record holds an event that cannot be read".to_owned());
-        let event: Event = serde_json::from_str(&self.body).map_err(|_| unreadable())?;
+        let body = match self.body.get() {
+            text if text.starts_with('"') => serde_json::from_str(text).map_err(|_| unreadable())?,
+            event => event.to_owned(),
+        };
+        let event: Event = serde_json::from_str(&body).map_err(|_| unreadable())?;
         let mut content_key = [0; 24];
         hex::decode_to_slice(&self.content_key, &mut content_key).map_err(|_| unreadable())?;
         let person_key = self.person_key.map(|text| {
             let mut key = [0; 16];
             hex::decode_to_slice(text, &mut key).map(|()| key).map_err(|_| unreadable())
         });
-        Ok(NewEvent { event: Arc::new(event), content_key, person_key: person_key.transpose()?, destinations, body: self.body })
+        Ok(NewEvent { event: Arc::new(event), content_key, person_key: person_key.transpose()?, destinations, body })
     }
+}
+
+fn unwritable(error: &serde_json::Error) -> Error {
+    Error::Refused(format!("the record cannot be written (line {}, column {}); this is a bug", error.line(), error.column()))
 }
 
 impl SpooledBody {

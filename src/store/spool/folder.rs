@@ -14,6 +14,11 @@ pub(super) const REFUSED: &str = "refused";
 /// Bytes that were a record and are damaged; kept for a person.
 pub(super) const BROKEN: &str = "broken";
 
+/// Held by the bridge that uses the folder.
+pub(super) const LOCK: &str = "spool.lock";
+/// Written to see whether the folder can be written.
+pub(super) const PROBE: &str = "probe.tmp";
+
 /// What a spool folder holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct SpoolReport {
@@ -64,7 +69,7 @@ pub fn inspect(folder: &Path) -> Result<SpoolReport> {
                 }
             }
             BROKEN => report.unreadable.push(name(&path)),
-            _ => {}
+            _ => report.unreadable.push(format!("{}: no file of a spool; look at it, and move it elsewhere", name(&path))),
         }
     }
     Ok(report)
@@ -77,6 +82,13 @@ pub(super) struct Found {
     pub(super) bytes: u64,
     pub(super) oldest: Option<Timestamp>,
     broken: Vec<usize>,
+}
+
+impl Found {
+    /// How many pieces are to be brought into the store or set aside. One at least: a file in which nothing is whole must not stay.
+    pub(super) fn pieces(&self) -> u64 {
+        (self.records + self.broken.len() as u64).max(1)
+    }
 }
 
 /// `None` when the file is gone.
@@ -112,10 +124,11 @@ pub(super) fn segments(folder: &Path) -> Result<Vec<PathBuf>> {
 
 /// How many files of the folder hold what cannot be brought into the store without a person.
 pub(super) fn count_aside(folder: &Path) -> Result<u64> {
-    Ok(files(folder)?.iter().filter(|path| matches!(extension(path), BROKEN | REFUSED)).count() as u64)
+    Ok(files(folder)?.iter().filter(|path| extension(path) != SEGMENT).count() as u64)
 }
 
-/// The files of the spool, by name, which begins with the time.
+/// The files of the folder, by name, which begins with the time. Folders and hidden files are the system's: a spool may be the root of
+/// a disk.
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -126,13 +139,15 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<std::io::Result<Vec<_>>>()
         .map_err(|error| trouble(folder, &error))?;
-    files.retain(|path| name(path).starts_with("spool-"));
+    files.retain(|path| !name(path).starts_with('.') && ![LOCK, PROBE].contains(&name(path).as_str()) && path.is_file());
     files.sort();
     Ok(files)
 }
 
+/// What a file of the spool holds; empty for a file that is none of it.
 pub(super) fn extension(path: &Path) -> &str {
-    path.extension().and_then(std::ffi::OsStr::to_str).unwrap_or_default()
+    let ending = path.extension().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
+    if name(path).starts_with("spool-") && [SEGMENT, REFUSED, BROKEN].contains(&ending) { ending } else { "" }
 }
 
 pub(super) fn name(path: &Path) -> String {
@@ -144,7 +159,14 @@ pub(super) fn new_path(folder: &Path, now: Timestamp, number: u64, ending: &str)
     folder.join(format!("spool-{}-{number:06}.{ending}", now.strftime("%Y%m%dT%H%M%S%.6fZ")))
 }
 
-/// A file or folder of the spool that cannot be used now.
+/// A file or folder of the spool that cannot be used. A disk may be mended in a moment; a file where a folder should be stays one.
 pub(super) fn trouble(path: &Path, error: &std::io::Error) -> Error {
-    Error::Unavailable(format!("the spool cannot use {}: {error}", path.display()))
+    use std::io::ErrorKind::{AlreadyExists, NotADirectory, PermissionDenied, ReadOnlyFilesystem, StorageFull};
+    let told = format!("the spool cannot use {}: {error}", path.display());
+    match error.kind() {
+        AlreadyExists | NotADirectory => Error::Refused(format!("{told}; [store] spool must be the path of a folder")),
+        PermissionDenied | ReadOnlyFilesystem => Error::Unavailable(format!("{told}; the bridge's user must be able to write it")),
+        StorageFull => Error::Unavailable(format!("{told}; make room on its disk")),
+        _ => Error::Unavailable(told),
+    }
 }

@@ -15,7 +15,7 @@ pub use folder::{SpoolReport, inspect};
 
 use super::{Error, Result};
 use entry::Entry;
-use folder::{BROKEN, REFUSED, count_aside, extension, name, new_path, read_segment, segments, trouble};
+use folder::{BROKEN, LOCK, REFUSED, count_aside, extension, name, new_path, read_segment, segments, trouble};
 use frame::{Piece, encode, scan};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -45,7 +45,7 @@ pub struct SpoolStatus {
     pub oldest: Option<Timestamp>,
     /// Whether it takes more: it is not full, and its last write succeeded.
     pub takes_more: bool,
-    /// Files of damaged or refused records, which need a person.
+    /// Files with damaged or refused records, or that are none of the spool; each needs a person.
     pub set_aside: u64,
 }
 
@@ -53,6 +53,7 @@ pub struct SpoolStatus {
 #[derive(Debug, Clone)]
 struct Segment {
     path: PathBuf,
+    /// Damaged ones too.
     records: u64,
     bytes: u64,
     oldest: Option<Timestamp>,
@@ -142,7 +143,7 @@ impl Spool {
     /// `Unavailable` when the folder cannot be used, `Refused` when another bridge uses it.
     pub fn open(folder: &Path, max_bytes: u64) -> Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| trouble(folder, &error))?;
-        let path = folder.join("spool.lock");
+        let path = folder.join(LOCK);
         let lock = File::create(&path).map_err(|error| trouble(&path, &error))?;
         lock.try_lock().map_err(|_| {
             Error::Refused(format!("another bridge uses the spool {}; give each a folder of its own in [store] spool", folder.display()))
@@ -195,6 +196,13 @@ impl Spool {
         }
     }
 
+    /// Counts anew what needs a person: files come into the folder, and go, by other hands too.
+    pub(super) fn count_aside(&self) {
+        if let Ok(count) = count_aside(&self.shelf.folder) {
+            self.shelf.lock().set_aside = count;
+        }
+    }
+
     fn send(&self, job: Job) -> Result<()> {
         self.jobs.send(job).map_err(|_| gone())
     }
@@ -226,9 +234,8 @@ impl Spool {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(trouble(&segment.path, &error)),
             _ => {}
         }
-        let mut state = self.shelf.lock();
-        state.segments.pop_front();
-        state.set_aside = count_aside(&self.shelf.folder).unwrap_or(state.set_aside);
+        self.shelf.lock().segments.pop_front();
+        self.count_aside();
         self.shelf.pending.fetch_sub(segment.records, Ordering::AcqRel);
         Ok(())
     }
@@ -261,7 +268,7 @@ fn read_all(folder: &Path) -> Result<VecDeque<Segment>> {
             records = found.records,
             "the spool holds what an earlier run received"
         );
-        all.push_back(Segment { path, records: found.records, bytes: found.bytes, oldest: found.oldest, done: 0 });
+        all.push_back(Segment { path, records: found.pieces(), bytes: found.bytes, oldest: found.oldest, done: 0 });
     }
     Ok(all)
 }

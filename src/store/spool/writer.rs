@@ -1,7 +1,7 @@
 //! The one thread that writes segments, and its group commit: what waits together is written together, with one fdatasync.
 
 use super::Shelf;
-use super::folder::{new_path, trouble};
+use super::folder::{PROBE, new_path, trouble};
 use crate::store::{Error, Result};
 use jiff::Timestamp;
 use std::fs::{File, OpenOptions};
@@ -142,7 +142,7 @@ impl Writer {
     }
 
     fn probe(&self) -> Result<()> {
-        let path = self.shelf.folder.join("probe.tmp");
+        let path = self.shelf.folder.join(PROBE);
         let written = create_or_empty(&path).and_then(|mut file| file.write_all(&[0; PROBE_BYTES]).and_then(|()| file.sync_data()));
         let _ = std::fs::remove_file(&path);
         let result = written.map_err(|error| trouble(&self.shelf.folder, &error));

@@ -1,10 +1,12 @@
 //! Handing the rows over to another store, from one snapshot.
 
-use super::{Error, Result, Sqlite, lock, open_reader, schema};
+use super::open::{is_read_only, lock_to_read, named, open_reader, read_still, refuse_old};
+use super::verify::find_damages;
+use super::{Error, Result, Sqlite, schema};
 use crate::store::dump::{Head, Mark, Piece, ROW_COUNTS, Rows, Stage, Table, Value, event_tables, head_tables, quarantine_tables};
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Params, Row, params};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Events or bodies in one piece, at most.
@@ -33,8 +35,9 @@ impl ToSql for Value {
 /// A store that is read for another one. No bridge can start on it meanwhile, and nothing in it is changed.
 #[derive(Debug, Clone)]
 pub(in crate::store) struct Dump {
+    path: PathBuf,
     connection: Arc<Mutex<Connection>>,
-    /// `None` on a disk that cannot be written, where no bridge could run.
+    /// `None` where nothing can be written and no bridge ever ran.
     _lock: Arc<Option<std::fs::File>>,
 }
 
@@ -48,20 +51,26 @@ impl Dump {
         if !path.is_file() {
             return Err(Error::Refused(format!("there is no store at {shown}")));
         }
-        let lock = lock_unless_read_only(path)?;
-        let in_context = |error| if let Error::Unavailable(why) = error { Error::Unavailable(format!("{shown}: {why}")) } else { error };
-        let open = || {
-            let connection = open_reader(path)?;
-            match schema::read_version(&connection)? {
-                0 => return Err(Error::Refused(format!("{shown} is no store of Leadwire"))),
-                schema::NEWEST => {}
-                _ => drop(Sqlite::open(path, [], [])?),
-            }
-            // The snapshot begins with the first query.
-            connection.execute_batch("BEGIN; SELECT count(*) FROM pulse;")?;
-            Ok(connection)
-        };
-        Ok(Self { connection: Arc::new(Mutex::new(open().map_err(in_context)?)), _lock: Arc::new(lock) })
+        let in_use = |_| Error::Refused(format!("a bridge runs on {shown}; stop it first, so that nothing comes in behind the move"));
+        let lock = lock_to_read(path).map_err(in_use)?;
+        let connection = open_snapshot(path).map_err(|error| named(path, error))?;
+        Ok(Self { path: path.to_owned(), connection: Arc::new(Mutex::new(connection)), _lock: Arc::new(lock) })
+    }
+
+    /// Reads every page: what is damaged would be lost on the way, or stop the transfer in its middle.
+    ///
+    /// # Errors
+    /// `Refused` when something is damaged.
+    pub(in crate::store) async fn check(&self) -> Result<()> {
+        let shown = self.path.display().to_string();
+        self.read(move |connection| match find_damages(connection, "quick_check")?.first() {
+            None => Ok(()),
+            Some(damage) => Err(Error::Refused(format!(
+                "{shown} is not moved, because it is {damage}; move a backup instead (`leadwire store verify FILE` says whether one is good), or \
+                 save what is left with SQLite's `.recover` and move that"
+            ))),
+        })
+        .await
     }
 
     /// Everything that comes before the events.
@@ -98,14 +107,27 @@ impl Dump {
     }
 }
 
-fn lock_unless_read_only(path: &Path) -> Result<Option<std::fs::File>> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if folder.metadata().is_ok_and(|found| found.permissions().readonly()) {
-        return Ok(None);
+fn open_snapshot(path: &Path) -> Result<Connection> {
+    let connection = if is_read_only(path) { read_to_the_end(path)? } else { read_and_migrate(path)? };
+    // The snapshot begins with the first query.
+    connection.execute_batch("BEGIN; SELECT count(*) FROM pulse;")?;
+    Ok(connection)
+}
+
+fn read_to_the_end(path: &Path) -> Result<Connection> {
+    let connection = read_still(path, false)?;
+    refuse_old(&connection)?;
+    Ok(connection)
+}
+
+fn read_and_migrate(path: &Path) -> Result<Connection> {
+    let connection = open_reader(path)?;
+    match schema::read_version(&connection)? {
+        0 => return Err(Error::Refused("it is empty: no store was ever made in it".to_owned())),
+        schema::NEWEST => {}
+        _ => drop(Sqlite::open(path, [], [])?),
     }
-    let lock = lock(path)?;
-    let in_use = || Error::Refused(format!("a bridge runs on {}; stop it first, so that nothing comes in behind the move", path.display()));
-    lock.ok_or_else(in_use).map(Some)
+    Ok(connection)
 }
 
 pub(super) fn read_counts(connection: &Connection) -> Result<Vec<(String, String, i64)>> {

@@ -6,8 +6,8 @@ use super::tests::{Stage, event, names, now};
 use super::{Sqlite, dump::Dump, schema};
 use crate::store::dump::{Mark, Stage as Of, TABLES, Value};
 use crate::store::{
-    AttemptRow, Beginning, Engine, Origin, QuarantineClass, QuarantineLimits, Received, Refused, Retention, Settlement, State, Store,
-    Transfer,
+    AttemptRow, Beginning, Engine, Origin, Pending, QuarantineClass, QuarantineLimits, Received, Refused, Retention, Settlement, State,
+    Store, Transfer,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::path::{Path, PathBuf};
@@ -461,4 +461,129 @@ fn retention_uses_its_indexes() {
     // Tombstones are few, and sorted.
     assert!(!told.contains("SCAN") && told.matches("TEMP B-TREE").count() == 1, "{told}");
     assert!(told.contains("event_received"), "{told}");
+}
+
+/// A file of another program, and what it is byte by byte.
+fn foreign_file(path: &Path) -> Vec<u8> {
+    let raw = rusqlite::Connection::open(path).unwrap();
+    raw.execute_batch("CREATE TABLE theirs (x); INSERT INTO theirs VALUES (1)").unwrap();
+    drop(raw);
+    std::fs::read(path).unwrap()
+}
+
+#[tokio::test]
+async fn a_file_of_another_program_stays_as_it_is_and_the_advice_fits() {
+    let stage = Stage::open();
+    let theirs = stage.folder.path().join("theirs.db");
+    let before = foreign_file(&theirs);
+    let told = [
+        refusal(&theirs, &stage.folder.path().join("new.db")).await,
+        refusal(&stage.file(), &theirs).await,
+        drill(&theirs).await.remove(0),
+    ];
+    for told in told {
+        assert!(told.contains("a database of another program") && !told.contains("[store] url"), "{told}");
+    }
+    assert_eq!(std::fs::read(&theirs).unwrap(), before);
+    assert!(refusal(&theirs, &stage.file()).await.starts_with(&theirs.display().to_string()));
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_not_moved() {
+    let stage = Stage::open();
+    stage.fill_many(1, 500, 3);
+    let copy = stage.folder.path().join("copy.db");
+    stage.store.backup(&copy, |_, _| {}).await.unwrap();
+    let mut bytes = std::fs::read(&copy).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 4_096].fill(0xA5);
+    std::fs::write(&copy, bytes).unwrap();
+    let target = stage.folder.path().join("t.db");
+    let told = refusal(&copy, &target).await;
+    assert!(told.contains("copy.db is not moved, because it is damaged") && told.contains("store verify"), "{told}");
+    let events: i64 = rusqlite::Connection::open(&target).unwrap().query_row("SELECT count(*) FROM event", [], |row| row.get(0)).unwrap();
+    assert_eq!(events, 0);
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_is_named_and_the_store_is_not_blamed() {
+    let stage = Stage::open();
+    let file = stage.folder.path().join("none/copy.db");
+    let told = stage.store.backup(&file, |_, _| {}).await.unwrap_err().to_string();
+    assert!(told.starts_with("the backup ") && told.contains("none/copy.db") && told.ends_with("make its folder first"), "{told}");
+    let told = drill(&file).await.remove(0);
+    assert!(told.starts_with("it cannot be read: No such file"), "{told}");
+    let told = refusal(&stage.file(), Path::new("/proc/none/t.db")).await;
+    assert!(told.starts_with("/proc/none cannot be used"), "{told}");
+}
+
+#[tokio::test]
+async fn pending_deliveries_are_told_apart() {
+    let stage = Stage::open();
+    for (n, person) in [(1, Some(1)), (2, Some(1)), (3, Some(2)), (4, None), (5, None)] {
+        stage.receive(n, person).await;
+    }
+    stage.claim(2).await;
+    let pending = async || {
+        let destinations = stage.store.status().await.unwrap().destinations;
+        let crm = destinations.iter().find(|destination| destination.ledger.name == "crm").unwrap().clone();
+        let Pending { waiting, leased, blocked, held } = crm.pending;
+        assert_eq!(crm.ledger.counts.pending, waiting + leased + blocked + held);
+        [waiting, leased, blocked, held]
+    };
+    assert_eq!(pending().await, [2, 2, 1, 0]);
+    stage.store.hold(stage.crm, "moving".to_owned(), None, now()).await.unwrap();
+    assert_eq!(pending().await, [0, 2, 1, 2]);
+}
+
+/// Reading what nobody can write, as the program finds it there.
+fn read_only(path: &Path) -> Store {
+    Store { engine: Engine::Sqlite(Sqlite::open_read_only(path, &names(&["acme", "new"]), &names(&["crm", "new"])).unwrap()) }
+}
+
+#[tokio::test]
+async fn a_file_is_read_as_it_is_and_nothing_comes_beside_it() {
+    let stage = Stage::open();
+    stage.fill().await;
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("copy #1.db");
+    stage.store.backup(&copy, |_, _| {}).await.unwrap();
+    let before = std::fs::read(&copy).unwrap();
+    let store = read_only(&copy);
+    assert!(store.audit().await.unwrap().holds());
+    assert_eq!((store.status().await.unwrap().events, store.destination_id("new")), (6, None));
+    assert!(store.probe().await.is_err());
+    drop(store);
+    assert_eq!((std::fs::read(&copy).unwrap(), std::fs::read_dir(folder.path()).unwrap().count()), (before, 1));
+}
+
+#[tokio::test]
+async fn what_is_still_in_the_log_is_read_too() {
+    let stage = Stage::open();
+    stage.fill().await;
+    assert_eq!(read_only(&stage.file()).status().await.unwrap().events, 6, "a bridge's log is beside it");
+}
+
+#[test]
+fn an_old_file_that_cannot_be_written_is_refused_with_what_is_needed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("old.db");
+    old_file(&file);
+    let told = Sqlite::open_read_only(&file, [], []).unwrap_err().to_string();
+    assert!(told.contains("has schema 1, this program needs") && told.contains("cannot be written here"), "{told}");
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_read_without_writing_is_told() {
+    let stage = Stage::open();
+    stage.fill().await;
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("l.db");
+    std::fs::copy(stage.file(), &copy).unwrap();
+    let log = super::open::beside(&copy, "-wal");
+    std::fs::copy(super::open::beside(&stage.file(), "-wal"), &log).unwrap();
+    // SQLite follows no link there, so that it is in the way as a disk that cannot be written would be.
+    std::os::unix::fs::symlink("nowhere", super::open::beside(&copy, "-shm")).unwrap();
+    let told = Sqlite::open_read_only(&copy, [], []).unwrap_err().to_string();
+    assert!(told.contains(&format!("still in its log, {}", log.display())) && told.contains("copy the two together"), "{told}");
 }

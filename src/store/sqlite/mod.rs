@@ -9,6 +9,7 @@ mod keeping_tests;
 mod lease;
 mod ledger;
 mod load;
+mod open;
 mod person;
 mod quarantine;
 mod receive;
@@ -30,9 +31,9 @@ pub(in crate::store) use verify::verify;
 
 use super::names::Names;
 use super::{Changes, DestinationId, Error, LOOK_EVERY, LaneEnd, Leased, Ownership, Result, Right, Seen};
-use crate::failpoint;
 use jiff::Timestamp;
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use open::{lock, open_reader};
+use rusqlite::Connection;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -48,11 +49,15 @@ impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode as Code;
         match error.sqlite_error_code() {
-            Some(Code::NotADatabase) => Self::Refused("the file is no SQLite database; set [store] url to another file".to_owned()),
+            Some(Code::NotADatabase) => Self::Refused("the file is no SQLite database, and is left alone; name another one".to_owned()),
             None | Some(Code::ConstraintViolation | Code::TypeMismatch | Code::TooBig | Code::ApiMisuse | Code::ParameterOutOfRange) => {
                 Self::Refused(format!("the store failed: {error}"))
             }
-            Some(_) => Self::Unavailable(error.to_string()),
+            Some(Code::DatabaseCorrupt) => Self::Unavailable(format!(
+                "the file is damaged: {error}; restore a backup (`leadwire store verify FILE` says whether one is good), or save what is left \
+                 with SQLite's `.recover`"
+            )),
+            Some(code) => Self::Unavailable(format!("the store is unavailable: {error}{}", open::remedy(code))),
         }
     }
 }
@@ -73,30 +78,6 @@ impl std::fmt::Debug for Sqlite {
 }
 
 impl Sqlite {
-    /// Opens the file, makes or migrates the schema, and registers the names of the configuration.
-    ///
-    /// # Errors
-    /// When the file cannot be opened or written, or is of another program or a newer version.
-    pub(in crate::store) fn open<'a>(
-        path: &Path,
-        sources: impl IntoIterator<Item = &'a String>,
-        destinations: impl IntoIterator<Item = &'a String>,
-    ) -> Result<Self> {
-        if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-            std::fs::create_dir_all(directory).map_err(|error| unusable(directory, &error))?;
-        }
-        keep_private(path).map_err(|error| unusable(path, &error))?;
-        let mut connection = open_writer(path).map_err(|error| match error.into() {
-            Error::Unavailable(reason) => Error::Unavailable(format!("{}: {reason}", path.display())),
-            Error::Refused(reason) => Error::Refused(format!("{}: {reason}", path.display())),
-        })?;
-        schema::migrate(&mut connection)?;
-        let names =
-            Names { sources: register(&connection, "source", sources)?, destinations: register(&connection, "destination", destinations)? };
-        let readers = Arc::new(Readers { path: path.to_owned(), idle: Mutex::default() });
-        Ok(Self { writer: Writer::start(connection)?, readers, names: Arc::new(names), walk: Arc::default() })
-    }
-
     /// Makes this process the one that delivers from this file, and frees what a process before it had leased.
     ///
     /// # Errors
@@ -106,6 +87,7 @@ impl Sqlite {
             Error::Refused(format!("another bridge runs on {}; stop it, or set [store] url to another file", self.readers.path.display()))
         })?;
         self.refuse_half_moved().await?;
+        self.become_impatient().await?;
         self.free_leases().await?;
         self.credit_absence(Timestamp::now()).await?;
         Ok(Ownership { _right: Right::File(lock) })
@@ -196,6 +178,8 @@ impl Watcher {
 
 struct Readers {
     path: PathBuf,
+    /// How one more is opened.
+    open: fn(&Path) -> Result<Connection>,
     idle: Mutex<Vec<Connection>>,
 }
 
@@ -204,7 +188,7 @@ impl Readers {
         let idle = self.lock().pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => open_reader(&self.path)?,
+            None => (self.open)(&self.path)?,
         };
         let result = query(&connection);
         let mut idle = self.lock();
@@ -217,90 +201,6 @@ impl Readers {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
-}
-
-/// Takes the lock of the file, which a bridge holds while it runs; `None` when another process has it. It goes with the process.
-fn lock(path: &Path) -> Result<Option<std::fs::File>> {
-    let mut path = path.to_owned().into_os_string();
-    path.push(".lock");
-    let lock = std::fs::File::create(&path).map_err(|error| Error::Unavailable(format!("{}: {error}", Path::new(&path).display())))?;
-    Ok(lock.try_lock().is_ok().then_some(lock))
-}
-
-/// A disk may be mounted or mended in a moment; a file where a folder should be stays one.
-fn unusable(path: &Path, error: &std::io::Error) -> Error {
-    use std::io::ErrorKind::{AlreadyExists, InvalidInput, IsADirectory, NotADirectory};
-    let told = format!("{} cannot be used: {error}", path.display());
-    if matches!(error.kind(), AlreadyExists | InvalidInput | IsADirectory | NotADirectory) {
-        Error::Refused(told)
-    } else {
-        Error::Unavailable(told)
-    }
-}
-
-/// The file holds personal data: a new one is for its owner alone, and SQLite gives its companions the same mode.
-fn keep_private(path: &Path) -> std::io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.append(true).create(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop)
-}
-
-fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(path)?;
-    connection.busy_timeout(Duration::from_secs(5))?;
-    connection.set_prepared_statement_cache_capacity(64);
-    // Only a file that is still empty takes it; one that has it would be written to.
-    if connection.query_row("PRAGMA auto_vacuum", [], |row| row.get::<_, i64>(0))? != schema::INCREMENTAL {
-        connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL;")?;
-    }
-    connection.execute_batch(
-        "PRAGMA journal_mode = WAL;
-         PRAGMA synchronous = FULL;
-         PRAGMA foreign_keys = OFF;
-         PRAGMA recursive_triggers = ON;
-         PRAGMA wal_autocheckpoint = 16000;
-         PRAGMA journal_size_limit = 67108864;
-         PRAGMA cache_size = -16384;
-         PRAGMA temp_store = MEMORY;
-         PRAGMA secure_delete = FAST;",
-    )?;
-    if failpoint::reach_blocking(failpoint::STORE_CARELESS).is_err() {
-        connection.execute_batch("PRAGMA synchronous = OFF;")?;
-    }
-    Ok(connection)
-}
-
-fn open_reader(path: &Path) -> Result<Connection> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.busy_timeout(Duration::from_secs(5))?;
-    connection.execute_batch("PRAGMA cache_size = -4096;")?;
-    search::add_functions(&connection)?;
-    Ok(connection)
-}
-
-/// Gives every name a number that it keeps for good.
-fn register<'a, Id: TryFrom<i64>>(
-    connection: &Connection,
-    table: &str,
-    names: impl IntoIterator<Item = &'a String>,
-) -> Result<HashMap<String, Id>> {
-    let mut numbers = HashMap::new();
-    for name in names {
-        let select = format!("SELECT id FROM {table} WHERE name = ?1");
-        let known: Option<i64> = connection.query_row(&select, [name], |row| row.get(0)).optional()?;
-        let id = match known {
-            Some(id) => id,
-            None => {
-                connection.execute(&format!("INSERT INTO {table} (name) VALUES (?1)"), [name])?;
-                connection.last_insert_rowid()
-            }
-        };
-        let id = Id::try_from(id).map_err(|_| Error::Refused(format!("too many names in the table {table}")))?;
-        numbers.insert(name.clone(), id);
-    }
-    Ok(numbers)
 }
 
 /// Text as every engine can hold it: PostgreSQL knows no U+0000. Only what people read passes here; in the event itself, which is

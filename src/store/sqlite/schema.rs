@@ -66,7 +66,7 @@ pub(super) fn read_version(connection: &Connection) -> Result<usize> {
     let (version, application) = (pragma("user_version")?, pragma("application_id")?);
     let is_empty = connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get::<_, bool>(0))?;
     if !is_empty && application != APPLICATION_ID {
-        return Err(Error::Refused("the file is a database of another program; set [store] url to another file".to_owned()));
+        return Err(Error::Refused("it is a database of another program, and is left alone; name a file of Leadwire's own".to_owned()));
     }
     let version = usize::try_from(version).unwrap_or(usize::MAX);
     if version > NEWEST {

@@ -1,10 +1,12 @@
 //! How much disk the file takes, and giving back what it no longer needs.
 
 use super::audit::read_destinations;
+use super::open::beside;
 use super::schema::{INCREMENTAL, NEWEST};
 use super::{Sqlite, moment};
-use crate::store::{OldestPending, Result, State, Status};
+use crate::store::{DestinationStatus, OldestPending, Pending, Result, State, Status};
 use rusqlite::{Connection, OptionalExtension};
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -112,8 +114,6 @@ fn read_status(connection: &Connection, path: &Path) -> Result<Status> {
     let snapshot = connection.unchecked_transaction()?;
     let space = read_space(&snapshot)?;
     let number = |sql: &str| snapshot.query_row(sql, [], |row| row.get::<_, i64>(0));
-    let mut log = path.to_owned().into_os_string();
-    log.push("-wal");
     let length = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.len());
     Ok(Status {
         engine: "sqlite",
@@ -122,14 +122,24 @@ fn read_status(connection: &Connection, path: &Path) -> Result<Status> {
         file_bytes: length(path),
         used_bytes: space.used_bytes(),
         free_bytes: Some(space.free_pages * space.page_bytes),
-        wal_bytes: Some(length(Path::new(&log))),
+        wal_bytes: Some(length(&beside(path, "-wal"))),
         events: number("SELECT coalesce(sum(received - removed), 0) FROM source")?,
-        destinations: read_destinations(&snapshot)?,
+        destinations: read_pending(&snapshot)?,
         oldest_pending: read_oldest_pending(&snapshot)?,
         quarantine_bodies: number("SELECT coalesce(sum(bodies), 0) FROM quarantine_total")?,
         quarantine_bytes: number("SELECT coalesce(sum(bytes), 0) FROM quarantine_total")?,
         alive_at: snapshot.query_row("SELECT alive_at FROM pulse", [], |row| row.get::<_, Option<i64>>(0))?.map(moment),
     })
+}
+
+fn read_pending(connection: &Connection) -> Result<Vec<DestinationStatus>> {
+    let sql = "SELECT n.name, sum(d.state = 0), sum(d.state = 1), sum(d.state = 2), n.hold_since IS NOT NULL
+               FROM delivery d INDEXED BY delivery_pending CROSS JOIN destination n ON n.id = d.destination WHERE d.state < 3 GROUP BY d.destination";
+    let mut query = connection.prepare(sql)?;
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, Pending::new(row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)));
+    let found: HashMap<String, Pending> = query.query_map([], read)?.collect::<rusqlite::Result<_>>()?;
+    let pending = |name: &String| found.get(name).copied().unwrap_or_default();
+    Ok(read_destinations(connection)?.into_iter().map(|ledger| DestinationStatus { pending: pending(&ledger.name), ledger }).collect())
 }
 
 fn read_oldest_pending(connection: &Connection) -> Result<Option<OldestPending>> {

@@ -1,14 +1,14 @@
 //! A restore drill: can a copy be opened, is every page whole, and does the ledger agree with the rows?
 
 use super::audit::audit;
+use super::open::{find_log, open_immutable};
 use super::size::read_space;
 use super::{Error, Result, Sqlite, moment, open_reader, schema};
 use crate::store::{AuditReport, Verification};
 use leadwire_connector::Event;
-use rusqlite::{Connection, OpenFlags};
-use std::fmt::Write as _;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use rusqlite::{Connection, ErrorCode};
+use std::io::{ErrorKind, Read as _};
+use std::path::Path;
 
 /// What every SQLite file begins with.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -33,13 +33,13 @@ fn look(file: &Path, verification: &mut Verification) -> Result<()> {
             log.display()
         )));
     }
-    let connection = open_immutable(file)?;
-    let version = schema::read_version(&connection)?;
+    let connection = open_immutable(file).map_err(damaged)?;
+    let version = schema::read_version(&connection).map_err(damaged)?;
     verification.schema = Some(version);
     if version == 0 {
         return Err(Error::Refused("it is empty: no store was ever made in it".to_owned()));
     }
-    let damages = check_integrity(&connection)?;
+    let damages = find_damages(&connection, "integrity_check")?;
     let is_whole = damages.is_empty();
     verification.findings.extend(damages);
     if !is_whole {
@@ -50,61 +50,57 @@ fn look(file: &Path, verification: &mut Verification) -> Result<()> {
     }
     // The drill goes on with a copy, brought up to date as a restored store would be.
     drop(connection);
-    let folder = tempfile::tempdir().map_err(|error| Error::Unavailable(format!("a temporary folder cannot be made: {error}")))?;
+    let folder = tempfile::tempdir().map_err(|error| {
+        Error::Unavailable(format!("a temporary folder for the drill cannot be made: {error}; make room, or set TMPDIR"))
+    })?;
     let copy = folder.path().join("copy.db");
-    std::fs::copy(file, &copy).map_err(|error| Error::Unavailable(format!("it cannot be copied for the drill: {error}")))?;
+    std::fs::copy(file, &copy).map_err(|error| {
+        Error::Unavailable(format!(
+            "it cannot be copied to {} for the drill: {error}; make room there, or set TMPDIR",
+            folder.path().display()
+        ))
+    })?;
     drop(Sqlite::open(&copy, [], [])?);
     look_inside(&open_reader(&copy)?, verification)
 }
 
+fn damaged(error: Error) -> Error {
+    if let Error::Unavailable(_) = error { Error::Refused("damaged: its beginning cannot be read".to_owned()) } else { error }
+}
+
 fn check_start(file: &Path) -> Result<()> {
-    let unreadable = |error: std::io::Error| Error::Unavailable(format!("it cannot be read: {error}"));
+    let unreadable = |error: std::io::Error| Error::Unavailable(format!("it cannot be read: {error}{}", remedy(&error)));
     if !file.metadata().map_err(unreadable)?.is_file() {
-        return Err(Error::Refused("it is no file".to_owned()));
+        return Err(Error::Refused("it is no file; name a backup".to_owned()));
     }
     let mut start = Vec::new();
     std::fs::File::open(file).and_then(|file| file.take(16).read_to_end(&mut start)).map_err(unreadable)?;
     match start.as_slice() {
         [] => Err(Error::Refused("it is empty".to_owned())),
         found if found == MAGIC => Ok(()),
-        _ => Err(Error::Refused("it is no SQLite file".to_owned())),
+        _ => Err(Error::Refused("it is no SQLite file, so it is no backup of Leadwire".to_owned())),
     }
 }
 
-/// What is in the log is missing from the file.
-fn find_log(file: &Path) -> Option<PathBuf> {
-    let mut log = file.to_owned().into_os_string();
-    log.push("-wal");
-    let log = PathBuf::from(log);
-    log.metadata().is_ok_and(|found| found.len() > 0).then_some(log)
-}
-
-fn open_immutable(file: &Path) -> Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-    let path = std::path::absolute(file).map_err(|error| Error::Unavailable(error.to_string()))?;
-    let connection = Connection::open_with_flags(format!("file://{}?immutable=1", encode(&path)), flags)?;
-    // The file may be anybody's.
-    connection.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA cache_size = -16384;")?;
-    Ok(connection)
-}
-
-/// A path in a URI.
-fn encode(path: &Path) -> String {
-    let mut encoded = String::new();
-    for byte in path.as_os_str().as_encoded_bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' => encoded.push(char::from(*byte)),
-            // Writing to a string cannot fail.
-            other => drop(write!(encoded, "%{other:02X}")),
-        }
+fn remedy(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::NotFound => "; name a backup that is there",
+        ErrorKind::PermissionDenied => "; this user must be able to read it",
+        _ => "",
     }
-    encoded
 }
 
-fn check_integrity(connection: &Connection) -> Result<Vec<String>> {
-    let mut query = connection.prepare(&format!("PRAGMA integrity_check({SHOWN})"))?;
-    let found = query.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
-    Ok(found.into_iter().filter(|text| text != "ok").map(|text| format!("damaged: {text}")).collect())
+/// Reads every page. `check` is SQLite's `integrity_check`, or the quicker `quick_check`, which does not compare indexes with rows.
+pub(super) fn find_damages(connection: &Connection, check: &str) -> Result<Vec<String>> {
+    let read = || {
+        let mut query = connection.prepare(&format!("PRAGMA {check}({SHOWN})"))?;
+        query.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()
+    };
+    match read() {
+        Ok(found) => Ok(found.into_iter().filter(|text| text != "ok").map(|text| format!("damaged: {text}")).collect()),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => Ok(vec![format!("damaged: {error}")]),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn look_inside(connection: &Connection, verification: &mut Verification) -> Result<()> {
