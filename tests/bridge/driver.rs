@@ -1,6 +1,7 @@
 //! Who posts during faults: several senders that repeat what was not answered with success, as the platform does.
 
 use crate::harness::{KEY, lead, signature};
+use leadwire_connector::DeliveryError;
 use leadwire_connector::http::{Answer, Client, HttpSettings, Method, Request};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -62,6 +63,7 @@ struct Shared {
     limit: AtomicU64,
     ending: AtomicBool,
     pace_ms: AtomicU64,
+    /// 0 while they are impatient, and keep their connections.
     patience_ms: AtomicU64,
     refusals: Mutex<BTreeMap<String, usize>>,
     slowest_ms: AtomicU64,
@@ -82,7 +84,7 @@ impl Driver {
             limit: AtomicU64::new(u64::MAX),
             ending: AtomicBool::new(false),
             pace_ms: AtomicU64::new(0),
-            patience_ms: AtomicU64::new(millis(PATIENCE)),
+            patience_ms: AtomicU64::new(0),
             refusals: Mutex::default(),
             slowest_ms: AtomicU64::new(0),
         };
@@ -99,8 +101,9 @@ impl Driver {
         self.shared.pace_ms.store(millis(pause), Ordering::Relaxed);
     }
 
-    /// Senders wait so long for an answer. To be said before they begin.
-    pub(crate) fn patience(&self, patience: Duration) {
+    /// Senders are as the platform is: they wait so long for an answer, and open a connection for each request, so that no answer
+    /// is missed because one that was idle was closed meanwhile.
+    pub(crate) fn be_patient(&self, patience: Duration) {
         self.shared.patience_ms.store(millis(patience), Ordering::Relaxed);
     }
 
@@ -145,8 +148,7 @@ fn millis(span: Duration) -> u64 {
 }
 
 async fn send(shared: Arc<Shared>, sender: u64, mut dice: Dice) {
-    let timeout = Duration::from_millis(shared.patience_ms.load(Ordering::Relaxed));
-    let client = Client::new(&HttpSettings { timeout, ..HttpSettings::default() }).unwrap();
+    let client = Client::new(&HttpSettings { timeout: shared.patience().unwrap_or(PATIENCE), ..HttpSettings::default() }).unwrap();
     let mut last: Option<Value> = None;
     while !shared.ending.load(Ordering::Relaxed) {
         if let Some(body) = last.as_ref().filter(|_| dice.roll(REPEATS) == 0) {
@@ -163,6 +165,11 @@ async fn send(shared: Arc<Shared>, sender: u64, mut dice: Dice) {
 }
 
 impl Shared {
+    fn patience(&self) -> Option<Duration> {
+        let patience_ms = self.patience_ms.load(Ordering::Relaxed);
+        (patience_ms > 0).then(|| Duration::from_millis(patience_ms))
+    }
+
     /// Written down before it is posted: whatever arrives must be known.
     fn open(&self, person: u64) -> Option<(usize, Value)> {
         let mut posted = self.posted.lock().unwrap();
@@ -191,21 +198,24 @@ async fn post(shared: &Shared, client: &Client, body: &Value, dice: &mut Dice) -
     };
     let body = body.to_string();
     let header = signature(KEY, body.as_bytes());
-    let request = Request::new(Method::Post, url.parse().unwrap()).body("application/json", body).header("X-Webhook-Signature", header);
+    let mut request = Request::new(Method::Post, url.parse().unwrap()).body("application/json", body).header("X-Webhook-Signature", header);
+    if shared.patience().is_some() {
+        request = request.header("Connection", "close");
+    }
     let began_at = Instant::now();
     let answer = client.send(&request).await;
     shared.slowest_ms.fetch_max(millis(began_at.elapsed()), Ordering::Relaxed);
-    let Some(refusal) = refusal(answer.as_ref().ok()) else { return true };
+    let Some(refusal) = refusal(answer.as_ref()) else { return true };
     *shared.refusals.lock().unwrap().entry(refusal).or_default() += 1;
     false
 }
 
 /// `None` for success.
-fn refusal(answer: Option<&Answer>) -> Option<String> {
+fn refusal(answer: Result<&Answer, &DeliveryError>) -> Option<String> {
     match answer {
-        None => Some("no answer".to_owned()),
-        Some(answer) if answer.status == 200 && answer.body.as_ref() == b"{\"status\":\"success\"}" => None,
-        Some(answer) => {
+        Err(error) => Some(format!("no answer: {}", error.message)),
+        Ok(answer) if answer.status == 200 && answer.body.as_ref() == b"{\"status\":\"success\"}" => None,
+        Ok(answer) => {
             let again = answer.header("retry-after").map(|seconds| format!(", to come again after {seconds} s"));
             Some(format!("{}{}", answer.status, again.unwrap_or_default()))
         }
