@@ -1,14 +1,49 @@
-//! A machine whose clock jumps. A small library stands before the real clock for these stories.
+//! A machine whose clock jumps. A small library stands before the real clock of the bridge for these stories; a server of PostgreSQL
+//! keeps the right time, as one on another machine does.
 
 use crate::driver::seed;
 use crate::harness::{Bridge, Setup, endpoint, eventually, lead, preload};
 use crate::oracle::{ARCHIVE, Trial};
+use crate::postgres::database;
 use jiff::{SignedDuration, Timestamp};
 use leadwire_connector::simulator::{FaultKind, FaultRule, Server};
 use std::path::PathBuf;
 use std::time::Duration;
 
 const DAY: i64 = 86_400;
+
+#[derive(Debug, Clone, Copy)]
+enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+impl Engine {
+    fn setup(self) -> Setup {
+        match self {
+            Self::Sqlite => Setup::new(),
+            Self::Postgres => Setup::new().on(&database()),
+        }
+    }
+}
+
+/// Makes a test for each engine of each of these stories, which are `async fn story(engine: Engine)`.
+macro_rules! on_every_engine {
+    ($($story:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread")] async fn $story() { super::$story(super::Engine::Sqlite).await; })+
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread")] async fn $story() { super::$story(super::Engine::Postgres).await; })+
+        }
+    };
+}
+
+on_every_engine!(
+    a_wait_is_as_long_as_it_was_to_be_when_the_clock_is_set_back,
+    what_waits_is_not_late_when_the_clock_is_set_back_while_no_bridge_runs,
+    a_rate_limit_is_kept_and_nothing_waits_longer_for_it_when_the_clock_jumps,
+);
 
 /// The machine's clock.
 struct Clock {
@@ -47,25 +82,47 @@ async fn a_clock_that_jumps_and_is_set_right_loses_and_delays_nothing() {
     trial.evidence.unordered.push(ARCHIVE);
     let (setup, clock) = Clock::of(trial.setup());
     let bridge = setup.start();
-    trial.driver.pace(Duration::from_millis(10));
-    trial.driver.aim(&[&bridge.url]);
-    trial.driver.start();
-    for shift in [300, 0, -300, 0, DAY, 0, -DAY, 0] {
-        clock.set(shift);
-        let before = trial.driver.answered();
-        eventually("answers", async || (trial.driver.answered() >= before + 20).then_some(())).await;
-        let off = newest(&bridge).duration_since(Timestamp::now()).as_secs() - shift;
-        assert!(off.abs() < 60, "the library does not shift the clock of the bridge: {off} s off at {shift}");
-    }
+    jump(&mut trial, &clock, &[&bridge]).await;
     trial.end(&bridge).await;
 }
 
+/// Loads these bridges while the clock of the first one jumps.
+async fn jump(trial: &mut Trial, clock: &Clock, bridges: &[&Bridge]) {
+    trial.driver.pace(Duration::from_millis(10));
+    trial.driver.start();
+    for shift in [300, 0, -300, 0, DAY, 0, -DAY, 0] {
+        clock.set(shift);
+        trial.driver.aim(&[&bridges[0].url]);
+        answered(trial, 20).await;
+        let off = newest(bridges[0]).duration_since(Timestamp::now()).as_secs() - shift;
+        assert!(off.abs() < 60, "the library does not shift the clock of the bridge: {off} s off at {shift}");
+        trial.driver.aim(&bridges.iter().map(|bridge| bridge.url.as_str()).collect::<Vec<_>>());
+        answered(trial, 20).await;
+    }
+}
+
+async fn answered(trial: &Trial, more: usize) {
+    let until = trial.driver.answered() + more;
+    eventually("more answers", async || (trial.driver.answered() >= until).then_some(())).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wait_is_as_long_as_it_was_to_be_when_the_clock_is_set_back() {
+async fn a_clock_that_jumps_and_is_set_right_beside_a_bridge_whose_clock_is_right_loses_and_doubles_nothing() {
+    let mut trial = Trial::new(seed()).await;
+    trial.sink.order(FaultRule { probability: Some(0.3), ..FaultRule::always(FaultKind::Status(503)) });
+    let url = database();
+    let (setup, clock) = Clock::of(trial.setup_on(&url));
+    let (jumping, right) = (setup.start(), trial.setup_on(&url).start());
+    jump(&mut trial, &clock, &[&jumping, &right]).await;
+    trial.end(&right).await;
+    jumping.terminate();
+}
+
+async fn a_wait_is_as_long_as_it_was_to_be_when_the_clock_is_set_back(engine: Engine) {
     for jump in [-300, -DAY] {
         let sink = endpoint().await;
         sink.order(FaultRule::next(1, FaultKind::Status(503)));
-        let mut setup = Setup::new().endpoint("backend", sink.url().as_str());
+        let mut setup = engine.setup().endpoint("backend", sink.url().as_str());
         setup.replace("backoff_initial = \"200ms\"\nbackoff_max = \"1s\"", "backoff_initial = \"8s\"\nbackoff_max = \"8s\"");
         let (setup, clock) = Clock::of(setup);
         let bridge = setup.start();
@@ -81,23 +138,22 @@ async fn a_wait_is_as_long_as_it_was_to_be_when_the_clock_is_set_back() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_waits_is_not_late_when_the_clock_is_set_back_while_no_bridge_runs() {
+async fn what_waits_is_not_late_when_the_clock_is_set_back_while_no_bridge_runs(engine: Engine) {
     let sink = endpoint().await;
-    sink.order(FaultRule::next(1, FaultKind::Status(503)));
-    let (setup, clock) = Clock::of(Setup::new().endpoint("backend", sink.url().as_str()));
+    sink.order(FaultRule::always(FaultKind::Status(503)));
+    let (setup, clock) = Clock::of(engine.setup().endpoint("backend", sink.url().as_str()));
     let bridge = setup.start();
     bridge.post(lead(1).to_string()).await;
     bridge.until("waiting", 1).await;
     let setup = bridge.terminate();
+    sink.clear_faults();
     clock.set(-DAY);
     let bridge = setup.start();
     bridge.until("delivered", 1).await;
     bridge.assert_audit();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_rate_limit_is_kept_and_nothing_waits_longer_for_it_when_the_clock_jumps() {
+async fn a_rate_limit_is_kept_and_nothing_waits_longer_for_it_when_the_clock_jumps(engine: Engine) {
     const LEADS: u64 = 31;
     const JUMPS: [i64; 4] = [DAY, 0, -DAY, 0];
     let sink = endpoint().await;
@@ -105,7 +161,7 @@ async fn a_rate_limit_is_kept_and_nothing_waits_longer_for_it_when_the_clock_jum
         "[destinations.backend]\ntype = \"json\"\nurl = \"{}\"\nrate_per_second = 10\nburst = 1\n[[routes]]\nto = [\"backend\"]",
         sink.url()
     );
-    let (setup, clock) = Clock::of(Setup::new().with(&toml));
+    let (setup, clock) = Clock::of(engine.setup().with(&toml));
     let bridge = setup.start();
     for n in 0..LEADS {
         bridge.post(lead(n).to_string()).await;

@@ -1,11 +1,13 @@
 //! Who posts during faults: several senders that repeat what was not answered with success, as the platform does.
 
 use crate::harness::{KEY, lead, signature};
-use leadwire_connector::http::{Client, HttpSettings, Method, Request};
+use leadwire_connector::DeliveryError;
+use leadwire_connector::http::{Answer, Client, HttpSettings, Method, Request};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 const SENDERS: u64 = 4;
@@ -42,6 +44,9 @@ pub(crate) fn seed() -> u64 {
     seed
 }
 
+/// What a sender is told that is to try again, as [`Driver::refusals`] tells it.
+pub(crate) const COME_AGAIN: &str = "503, to come again after 5 s";
+
 /// An event that was posted at least once.
 #[derive(Debug, Clone)]
 pub(crate) struct Posted {
@@ -58,6 +63,10 @@ struct Shared {
     limit: AtomicU64,
     ending: AtomicBool,
     pace_ms: AtomicU64,
+    /// 0 while they are impatient, and keep their connections.
+    patience_ms: AtomicU64,
+    refusals: Mutex<BTreeMap<String, usize>>,
+    slowest_ms: AtomicU64,
 }
 
 /// Posts until it is told to finish. Each person's next event is posted after the one before it was answered with success.
@@ -75,6 +84,9 @@ impl Driver {
             limit: AtomicU64::new(u64::MAX),
             ending: AtomicBool::new(false),
             pace_ms: AtomicU64::new(0),
+            patience_ms: AtomicU64::new(0),
+            refusals: Mutex::default(),
+            slowest_ms: AtomicU64::new(0),
         };
         Self { shared: Arc::new(shared), seed, senders: JoinSet::new() }
     }
@@ -86,7 +98,13 @@ impl Driver {
 
     /// A pause of each sender after each event.
     pub(crate) fn pace(&self, pause: Duration) {
-        self.shared.pace_ms.store(u64::try_from(pause.as_millis()).unwrap(), Ordering::Relaxed);
+        self.shared.pace_ms.store(millis(pause), Ordering::Relaxed);
+    }
+
+    /// Senders are as the platform is: they wait so long for an answer, and open a connection for each request, so that no answer
+    /// is missed because one that was idle was closed meanwhile.
+    pub(crate) fn be_patient(&self, patience: Duration) {
+        self.shared.patience_ms.store(millis(patience), Ordering::Relaxed);
     }
 
     /// From now on posts to these bridges.
@@ -106,6 +124,16 @@ impl Driver {
         self.shared.posted.lock().unwrap().iter().filter(|posted| posted.answered).count()
     }
 
+    /// Everything but success that senders were told, and how often.
+    pub(crate) fn refusals(&self) -> BTreeMap<String, usize> {
+        self.shared.refusals.lock().unwrap().clone()
+    }
+
+    /// How long the slowest of all requests took.
+    pub(crate) fn slowest(&self) -> Duration {
+        Duration::from_millis(self.shared.slowest_ms.load(Ordering::Relaxed))
+    }
+
     /// Posts no new event, repeats what is open until it is answered, and returns all.
     pub(crate) async fn finish(&mut self) -> Vec<Posted> {
         self.shared.ending.store(true, Ordering::Relaxed);
@@ -115,8 +143,12 @@ impl Driver {
     }
 }
 
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap()
+}
+
 async fn send(shared: Arc<Shared>, sender: u64, mut dice: Dice) {
-    let client = Client::new(&HttpSettings { timeout: PATIENCE, ..HttpSettings::default() }).unwrap();
+    let client = Client::new(&HttpSettings { timeout: shared.patience().unwrap_or(PATIENCE), ..HttpSettings::default() }).unwrap();
     let mut last: Option<Value> = None;
     while !shared.ending.load(Ordering::Relaxed) {
         if let Some(body) = last.as_ref().filter(|_| dice.roll(REPEATS) == 0) {
@@ -133,6 +165,11 @@ async fn send(shared: Arc<Shared>, sender: u64, mut dice: Dice) {
 }
 
 impl Shared {
+    fn patience(&self) -> Option<Duration> {
+        let patience_ms = self.patience_ms.load(Ordering::Relaxed);
+        (patience_ms > 0).then(|| Duration::from_millis(patience_ms))
+    }
+
     /// Written down before it is posted: whatever arrives must be known.
     fn open(&self, person: u64) -> Option<(usize, Value)> {
         let mut posted = self.posted.lock().unwrap();
@@ -161,6 +198,26 @@ async fn post(shared: &Shared, client: &Client, body: &Value, dice: &mut Dice) -
     };
     let body = body.to_string();
     let header = signature(KEY, body.as_bytes());
-    let request = Request::new(Method::Post, url.parse().unwrap()).body("application/json", body).header("X-Webhook-Signature", header);
-    client.send(&request).await.is_ok_and(|answer| answer.status == 200 && answer.body.as_ref() == b"{\"status\":\"success\"}")
+    let mut request = Request::new(Method::Post, url.parse().unwrap()).body("application/json", body).header("X-Webhook-Signature", header);
+    if shared.patience().is_some() {
+        request = request.header("Connection", "close");
+    }
+    let began_at = Instant::now();
+    let answer = client.send(&request).await;
+    shared.slowest_ms.fetch_max(millis(began_at.elapsed()), Ordering::Relaxed);
+    let Some(refusal) = refusal(answer.as_ref()) else { return true };
+    *shared.refusals.lock().unwrap().entry(refusal).or_default() += 1;
+    false
+}
+
+/// `None` for success.
+fn refusal(answer: Result<&Answer, &DeliveryError>) -> Option<String> {
+    match answer {
+        Err(error) => Some(format!("no answer: {}", error.message)),
+        Ok(answer) if answer.status == 200 && answer.body.as_ref() == b"{\"status\":\"success\"}" => None,
+        Ok(answer) => {
+            let again = answer.header("retry-after").map(|seconds| format!(", to come again after {seconds} s"));
+            Some(format!("{}{}", answer.status, again.unwrap_or_default()))
+        }
+    }
 }

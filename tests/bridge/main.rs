@@ -19,6 +19,7 @@ mod disk;
 mod failpoints;
 mod keeping;
 mod load;
+mod outage;
 mod person;
 mod promises;
 mod senders;

@@ -108,8 +108,10 @@ enum Op {
         destination: usize,
         is_open: bool,
     },
-    /// Clocks are also set back.
+    /// Clocks are also set back, with nobody told.
     Wait(i64),
+    /// The clock is set back, and what waits follows it.
+    SetBack(i64),
     Look(Box<(EventFilter, DeliveryFilter)>),
 }
 
@@ -161,6 +163,7 @@ fn parking() -> impl Strategy<Value = Op> {
             .prop_map(|(destination, until, by_attempt)| Op::Hold { destination, until, by_attempt }),
         2 => (destinations(), any::<bool>()).prop_map(|(destination, only_expired)| Op::Resume { destination, only_expired }),
         1 => (destinations(), -5..50_i64).prop_map(|(destination, seconds)| Op::Credit { destination, seconds }),
+        1 => (0..120_i64).prop_map(Op::SetBack),
     ]
 }
 
@@ -311,6 +314,13 @@ impl Trial {
             }
             Op::Wait(seconds) => {
                 self.now += SignedDuration::from_secs(*seconds);
+                Ok(())
+            }
+            Op::SetBack(seconds) => {
+                let by = SignedDuration::from_secs(*seconds);
+                self.now -= by;
+                self.model.follow_clock(by, self.now);
+                store.follow_clock(by, self.now).await.unwrap();
                 Ok(())
             }
             Op::Look(filters) => {

@@ -242,6 +242,14 @@ impl Model {
         ended
     }
 
+    pub(crate) fn follow_clock(&mut self, by: SignedDuration, now: Timestamp) {
+        let pull_in = |moment: &mut Timestamp| *moment = (*moment).min(now.max(*moment - by));
+        let deliveries = self.events.iter_mut().flat_map(|kept| kept.deliveries.values_mut());
+        deliveries.filter(|delivery| delivery.state == State::Waiting).for_each(|delivery| pull_in(&mut delivery.not_before));
+        let holds = self.destinations.values_mut().filter_map(|destination| destination.hold.as_mut());
+        holds.filter_map(|hold| hold.until.as_mut()).for_each(pull_in);
+    }
+
     pub(crate) fn credit_outage(&mut self, id: DestinationId, outage: SignedDuration) {
         self.destinations.get_mut(&id).unwrap().parked_us += i64::try_from(outage.as_micros()).unwrap().max(0);
     }

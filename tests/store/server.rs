@@ -48,3 +48,17 @@ fn a_private_server_stops_starts_and_pauses() {
     drop(server);
     assert!(!folder.exists() && started_at.elapsed() < Duration::from_secs(30), "a paused server is stopped too");
 }
+
+#[test]
+fn a_standby_has_every_commit_and_takes_over() {
+    let server = Server::private(Options { fsync: true, tls: false });
+    let url = server.database();
+    let standby = server.standby();
+    execute(&url, "create table t (x int); insert into t values (1)");
+    server.stop_immediate();
+    let url = standby.url(url.rsplit_once('/').unwrap().1);
+    assert_eq!(execute(&url, "select pg_is_in_recovery()"), "t\n");
+    standby.promote();
+    execute(&url, "insert into t values (2)");
+    assert_eq!(execute(&url, "select count(*) from t"), "2\n");
+}

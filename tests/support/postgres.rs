@@ -11,6 +11,10 @@
 //! let url = server.database();
 //! server.stop_immediate();
 //! server.start();
+//!
+//! let standby = server.standby(); // at another port; every commit waits for it
+//! server.stop_immediate();
+//! standby.promote();
 //! ```
 //!
 //! The server's zone is an odd one and its locale folds the case of all letters, so that a query that leans on either fails here.
@@ -25,6 +29,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 const USER: &str = "leadwire";
 /// With letters that a URL must escape.
@@ -106,16 +111,46 @@ struct Supervisor {
 impl Server {
     /// A server of one test's own.
     pub(crate) fn private(options: Options) -> Self {
-        let folder = tempfile::Builder::new().prefix("leadwire-postgres-").tempdir().unwrap().keep();
-        let port = free_port();
-        let server = Self { supervisor: Mutex::new(supervise(&folder, port)), folder, port, databases: AtomicU32::new(0) };
+        let server = Self::prepare();
         server.initialize(options);
         server.start();
         server
     }
 
+    /// A folder and a port, with no server in it yet.
+    fn prepare() -> Self {
+        let folder = tempfile::Builder::new().prefix("leadwire-postgres-").tempdir().unwrap().keep();
+        let port = free_port();
+        own(&folder);
+        Self { supervisor: Mutex::new(supervise(&folder, port)), folder, port, databases: AtomicU32::new(0) }
+    }
+
+    /// A server at another port that follows this one. From now on no commit is answered before it is on the disks of both.
+    pub(crate) fn standby(&self) -> Self {
+        let standby = Self::prepare();
+        let mut backup = standby.command("pg_basebackup");
+        backup.args(["--write-recovery-conf", "--checkpoint", "fast", "--no-sync", "--dbname", &self.url("postgres"), "--pgdata"]);
+        run(backup.arg(standby.data()));
+        // The last word counts.
+        standby.append("postgresql.conf", &standby.place());
+        standby.start();
+        let url = self.url("postgres");
+        execute(&url, "alter system set synchronous_standby_names = '*'");
+        execute(&url, "select pg_reload_conf()");
+        wait_until("the standby to follow", || execute(&url, "select sync_state from pg_stat_replication") == "sync\n");
+        standby
+    }
+
+    /// Makes a standby the server to write to. The one it followed must be gone.
+    pub(crate) fn promote(&self) {
+        run(self.command("pg_ctl").args(["promote", "--wait", "--pgdata"]).arg(self.data()));
+    }
+
+    fn place(&self) -> String {
+        format!("port = {}\nunix_socket_directories = '{}'\n", self.port, self.folder.display())
+    }
+
     fn initialize(&self, options: Options) {
-        own(&self.folder);
         let password_file = self.folder.join("password");
         std::fs::write(&password_file, PASSWORD).unwrap();
         own(&password_file);
@@ -126,10 +161,9 @@ impl Server {
         self.append(
             "postgresql.conf",
             &format!(
-                "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{}'\nmax_connections = 200\nshared_buffers = 64MB\n\
+                "listen_addresses = '127.0.0.1'\n{}max_connections = 200\nshared_buffers = 64MB\n\
                  fsync = {fsync}\ntimezone = '<+0545>-5:45'\nlog_timezone = 'UTC'\n",
-                self.port,
-                self.folder.display()
+                self.place()
             ),
         );
         if options.tls {
@@ -315,6 +349,14 @@ fn own(path: &Path) {
 fn free_port() -> u16 {
     let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
     std::iter::repeat_with(|| rand::random_range(15_000..32_000)).take(1_000).find(free).expect("a free port on 127.0.0.1")
+}
+
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let began_at = Instant::now();
+    while !is_so() {
+        assert!(began_at.elapsed() < Duration::from_secs(30), "waited in vain for: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 fn children_of(parent: u32) -> Vec<u32> {

@@ -3,6 +3,7 @@
 use super::{Postgres, column, execute, micros, moment, query, tell_all, text};
 use crate::failpoint::{self, Commit};
 use crate::store::{Counts, DestinationId, DestinationRow, Error, Hold, Result};
+use deadpool_postgres::GenericClient;
 use jiff::{SignedDuration, Timestamp};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -114,10 +115,7 @@ impl Postgres {
             if execute(&transaction, turn, &[&member]).await? == 0 {
                 return Ok(());
             }
-            let sql = "UPDATE delivery SET not_before = greatest($1, not_before - $2) WHERE state = 0 AND not_before > $1";
-            execute(&transaction, sql, &[&now, &by]).await?;
-            let sql = "UPDATE destination SET hold_until = greatest($1, hold_until - $2) WHERE hold_until > $1";
-            execute(&transaction, sql, &[&now, &by]).await?;
+            pull_in(&transaction, by, now).await?;
             tell_all(&transaction).await?;
             Ok(transaction.commit().await?)
         })
@@ -148,6 +146,14 @@ impl Postgres {
         };
         rows.iter().find(|row| row.name == name).map(|row| row.id).ok_or_else(unknown)
     }
+}
+
+/// What is due after `now` is due earlier, but not before it.
+pub(super) async fn pull_in(client: &impl GenericClient, by: i64, now: i64) -> Result<()> {
+    let sql = "UPDATE delivery SET not_before = greatest($1, not_before - $2) WHERE state = 0 AND not_before > $1";
+    execute(client, sql, &[&now, &by]).await?;
+    let sql = "UPDATE destination SET hold_until = greatest($1, hold_until - $2) WHERE hold_until > $1";
+    execute(client, sql, &[&now, &by]).await.map(drop)
 }
 
 fn read_destination(row: &Row) -> Result<DestinationRow> {

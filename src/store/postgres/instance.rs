@@ -5,15 +5,17 @@
 //! clock count, so that no jump of any wall clock, and no outage of the server, makes anybody look dead. A bridge that could not give
 //! its sign of life for [`VALID`] starts nothing that it has leased: others may have it.
 
+use super::hold::pull_in;
 use super::signal::Tasks;
-use super::{Postgres, Shared, column};
+use super::{Postgres, Shared, column, micros, query_opt};
 use crate::store::{DeliveryKey, DestinationId, Error, Lease, Leased, Result};
+use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::time::Instant;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, GenericClient};
 
 /// How often a bridge gives its sign of life.
 const EVERY: Duration = Duration::from_secs(3);
@@ -25,6 +27,8 @@ const STILL: Duration = Duration::from_secs(9);
 const SWEEP_EVERY: u32 = 4;
 /// A shorter silence of all bridges is no absence.
 const SILENCE_US: i64 = 15_000_000;
+/// A difference to the server's clock that grew by less says nothing: asking takes time, and clocks are slowed down to be set right.
+const LEAST_SET_BACK_US: i64 = 2_000_000;
 
 /// This process among the bridges.
 #[derive(Default)]
@@ -147,9 +151,12 @@ impl State {
 pub(super) async fn join(shared: &Arc<Shared>) -> Result<Member> {
     let listening = shared.signals.start(shared.target.clone());
     let sent_at = Instant::now();
-    let client = shared.connection().await?;
+    let mut client = shared.connection().await?;
     register(&client, shared, sent_at).await?;
-    credit_silence(&client).await?;
+    let transaction = client.transaction().await?;
+    follow_clock(&transaction, shared.membership.id()).await?;
+    credit_silence(&*transaction).await?;
+    transaction.commit().await?;
     let beating = Tasks::one(tokio::spawn(beat_for_ever(Arc::downgrade(shared))));
     Ok(Member { _tasks: listening.and(beating) })
 }
@@ -171,7 +178,7 @@ impl Postgres {
     pub(in crate::store) async fn sign_off(&self, _now: Timestamp) -> Result<()> {
         let Some(id) = self.shared.membership.leave() else { return Ok(()) };
         self.run_now(move |client| async move {
-            credit_silence(&client).await?;
+            credit_silence(&**client).await?;
             let sql = "WITH gone AS (DELETE FROM instance WHERE id = $1)
                  UPDATE delivery SET state = 0, leased_by = NULL WHERE state = 1 AND leased_by = $1";
             client.execute(sql, &[&id]).await?;
@@ -229,7 +236,7 @@ async fn beat(shared: &Arc<Shared>, watch: &mut Watch, sent_at: Instant) -> Resu
         return register(&client, shared, sent_at).await;
     }
     shared.membership.extend(sent_at);
-    credit_silence(&client).await?;
+    credit_silence(&*client).await?;
     let rows = client.query("SELECT id, beat FROM instance WHERE id <> $1", &[&id]).await?;
     let others: Vec<(i64, i64)> = rows.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?))).collect::<Result<_>>()?;
     for (id, beat) in watch.note(&others, Instant::now()) {
@@ -285,12 +292,29 @@ async fn sweep(client: &Client, shared: &Shared, watch: &mut Watch, id: i64) -> 
     Ok(())
 }
 
+/// What waits must not be late because the clock was set back while no bridge ran. One that runs beside others has seen nothing of
+/// the kind: its clock is another one.
+async fn follow_clock(transaction: &Transaction<'_>, id: Option<i64>) -> Result<()> {
+    let now = micros(Timestamp::now());
+    let sql = "SELECT clock_ahead - ($1 - (extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT) FROM pulse
+         WHERE NOT EXISTS (SELECT 1 FROM instance WHERE id <> $2 AND beat_at > now() - INTERVAL '15 seconds')";
+    let Some(row) = query_opt(transaction, sql, &[&now, &id]).await? else { return Ok(()) };
+    let set_back = column::<Option<i64>>(&row, 0)?.unwrap_or_default();
+    if set_back <= LEAST_SET_BACK_US {
+        return Ok(());
+    }
+    let seconds = set_back / 1_000_000;
+    tracing::warn!(seconds, "the machine's clock was set back while no bridge ran; what waits is due that much earlier");
+    pull_in(transaction, set_back, now).await
+}
+
 /// The time in which no bridge was in touch with the store does not count for deliveries. What is on hold has that time already.
-async fn credit_silence(client: &Client) -> Result<()> {
+async fn credit_silence(client: &impl GenericClient) -> Result<()> {
     let sql = "WITH old AS (SELECT alive_at FROM pulse WHERE id = 1 FOR UPDATE),
          now AS (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT AS at),
-         beat AS (UPDATE pulse SET beats = beats + 1, alive_at = greatest((SELECT at FROM now), (SELECT alive_at FROM old)) WHERE id = 1)
+         beat AS (UPDATE pulse SET beats = beats + 1, alive_at = greatest((SELECT at FROM now), (SELECT alive_at FROM old)),
+             clock_ahead = $2 - (SELECT at FROM now) WHERE id = 1)
          UPDATE destination SET parked_us = parked_us + now.at - old.alive_at FROM old, now
          WHERE hold_since IS NULL AND now.at - old.alive_at > $1";
-    Ok(client.execute(sql, &[&SILENCE_US]).await.map(drop)?)
+    Ok(client.execute(sql, &[&SILENCE_US, &micros(Timestamp::now())]).await.map(drop)?)
 }

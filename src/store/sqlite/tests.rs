@@ -77,37 +77,6 @@ impl Stage {
     }
 }
 
-#[tokio::test]
-async fn what_waits_is_due_earlier_when_the_clock_is_set_back_but_not_before_now() {
-    let stage = Stage::open();
-    for (n, wait_s) in [(1, 10), (2, 90_000)] {
-        stage.receive(n, None).await;
-        let leased = stage.claim(1).await.deliveries.remove(0);
-        let not_before = now() + SignedDuration::from_secs(wait_s);
-        stage.settle(&leased, Outcome::Again(Again { not_before, attempts: 1 })).await;
-    }
-    stage.store.hold(stage.crm, "for a day".to_owned(), Some(now() + SignedDuration::from_hours(25)), now()).await.unwrap();
-    stage.store.follow_clock(SignedDuration::from_hours(24), now()).await.unwrap();
-    let claimed = stage.claim(10).await;
-    assert_eq!((claimed.deliveries.len(), claimed.next_due), (1, Some(now() + SignedDuration::from_secs(3_600))));
-    let hold = stage.store.holds().await.unwrap().remove(0).hold.unwrap();
-    assert_eq!(hold.until, Some(now() + SignedDuration::from_hours(1)));
-    stage.assert_audit().await;
-}
-
-#[tokio::test]
-async fn what_was_received_before_the_clock_was_set_back_is_due_when_its_turn_comes() {
-    let stage = Stage::open();
-    stage.receive(1, Some(7)).await;
-    stage.receive(2, Some(7)).await;
-    let first = stage.claim(1).await.deliveries.remove(0);
-    let earlier = now() - SignedDuration::from_hours(24);
-    let outcome = Outcome::Ended(Ended { state: State::Delivered, record: None, remark: None });
-    let settlement = Settlement { key: first.key, lease: first.lease, person_key: first.person_key, outcome, at: earlier, attempt: None };
-    stage.store.settle(settlement).await.unwrap();
-    assert_eq!(stage.store.claim(stage.crm, 10, earlier).await.unwrap().deliveries.len(), 1);
-}
-
 pub(super) fn now() -> Timestamp {
     "2026-11-22T10:00:00Z".parse().unwrap()
 }
