@@ -19,7 +19,7 @@ pub(super) const DESTINATIONS: [&str; 7] = ["destination", "made", "pending", "d
 pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     // Before the store: a record that is brought over in between is then counted twice, and never not at all.
     let spool = context.settings()?.store.spool.as_deref().map(inspect_spool).transpose()?;
-    let mut store = context.store().await?.audit().await?;
+    let mut store = context.whole_store().await?.audit().await?;
     store.findings.extend(spool.iter().flat_map(SpoolReport::findings));
     let report = Report { store, spool };
     if context.json {

@@ -66,7 +66,7 @@ async fn story(store: Store) {
 
     let leased = store.claim(crm, 1, now()).await.unwrap().deliveries.remove(0);
     store.save_step(leased.key, "contact".to_owned(), "c-1".to_owned()).await.unwrap();
-    let erasing = Erasing { events: vec![ids[0]], quarantined: vec![body.id, 999], kept: Vec::new() };
+    let erasing = Erasing { events: vec![ids[0]], quarantined: vec![body.id, 999], ..Erasing::default() };
     let removed = store.erase(erasing.clone(), now()).await.unwrap();
     assert_eq!((removed.events.len(), removed.steps, removed.quarantined), (1, 1, 1));
     let delivery = &removed.events[0].deliveries[0];
@@ -96,7 +96,7 @@ async fn story(store: Store) {
     let results = ErasureResult::of_unknown(&open.iter().map(|erasure| erasure.delivery.clone()).collect::<Vec<_>>());
     store.finish_erasures(results, now()).await.unwrap();
     assert!(store.erasures(Timestamp::MAX).await.unwrap().is_empty());
-    let scrubbed = store.scrub(Vec::new(), Arc::new(|_, _| {})).await.unwrap();
+    let scrubbed = store.scrub(Vec::new(), false, Arc::new(|_, _| {})).await.unwrap();
     assert!(scrubbed.remains.is_empty());
 
     assert_eq!(store.remove_ended("2026-11-22T09:30:00Z".parse().unwrap()).await.unwrap(), 0);
