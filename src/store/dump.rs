@@ -92,11 +92,7 @@ pub(super) static TABLES: [Table; 10] = {
                 ("arrived", Text),
             ],
         },
-        Table {
-            name: "certificate",
-            part: Part::Head,
-            columns: &[("id", Text), ("begun_at", Int), ("head", Text), ("removed", Text)],
-        },
+        Table { name: "certificate", part: Part::Head, columns: &[("id", Text), ("begun_at", Int), ("head", Text), ("removed", Text)] },
         Table { name: "pulse", part: Part::Head, columns: &[("id", Int), ("beats", Int), ("alive_at", Int)] },
         Table {
             name: "event",

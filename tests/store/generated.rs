@@ -4,8 +4,8 @@ use crate::model::{Destination, Model};
 use crate::stage::{DESTINATIONS, Engine, SOURCES, Stage, event, now, with};
 use jiff::{SignedDuration, Timestamp};
 use leadwire::store::{
-    Again, AttemptRow, AuditReport, DeliveryFilter, DestinationId, Ended, Erasing, EventDetail, EventFilter, Handoff, LaneEnd, Leased, NewEvent,
-    Outcome, QuarantineClass, QuarantineLimits, Refused, Room, Settlement, State,
+    Again, AttemptRow, AuditReport, DeliveryFilter, DestinationId, Ended, Erasing, EventDetail, EventFilter, Handoff, LaneEnd, Leased,
+    NewEvent, Outcome, QuarantineClass, QuarantineLimits, Refused, Room, Settlement, State,
 };
 use leadwire_connector::{Kind, Record};
 use proptest::collection::vec;

@@ -3,8 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 use leadwire::store::{
     AttemptRow, Counts, DeliveryFilter, DeliveryRow, DestinationId, Ended, Erasure, EventDetail, EventFilter, EventRow, Hold, NewEvent,
-    Outcome, QuarantineClass, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Removed, RemovedDelivery, RemovedEvent, State,
-    delivery_id,
+    Outcome, QuarantineClass, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Removed, RemovedDelivery, RemovedEvent,
+    State, delivery_id,
 };
 use leadwire_connector::{Event, Kind, Person, Record};
 use std::collections::BTreeMap;
@@ -242,7 +242,8 @@ impl Model {
             removed.steps += kept.deliveries.values().map(|delivery| delivery.steps.len()).sum::<usize>();
             let (mut deliveries, kind) = (Vec::new(), kept.new.event.kind.to_string());
             for (destination, delivery) in &mut kept.deliveries {
-                waiting.extend(delivery.state.is_pending().then_some((kept.new.person_key, *destination)));
+                let was_ahead = matches!(delivery.state, State::Waiting | State::Leased);
+                waiting.extend(was_ahead.then_some((kept.new.person_key, *destination)));
                 let (erasure, gone) = erase_delivery(*id, *destination, &self.destinations[destination].name, delivery, at);
                 self.erasures.push(erasure);
                 deliveries.push(gone);
@@ -487,7 +488,7 @@ fn matches(filter: &EventFilter, kept: &Kept) -> bool {
         && has(&filter.kind, Some(event.kind.as_str()))
         && filter.since.is_none_or(|since| event.received_at >= since)
         && filter.until.is_none_or(|until| event.received_at < until)
-        && !(filter.unrouted && (!kept.deliveries.is_empty() || event.kind == Kind::Test))
+        && !(filter.unrouted && (!kept.deliveries.is_empty() || event.kind == Kind::Test || kept.erased_at.is_some()))
 }
 
 /// Whether the digits of a phone end in those that are wanted, which people write with or without leading zeros.

@@ -1,7 +1,7 @@
 //! The certificate of an erasure: what was removed, what is still to be removed by hand, and nothing of the person.
 
-use super::{Failure, Scene};
 use super::find::{Found, Why};
+use super::{Failure, Scene};
 use crate::normalize::Subject;
 use crate::store::{Erasure, Owed, Removed, RemovedDelivery, Scrubbed, State, Unfinished};
 use jiff::Timestamp;

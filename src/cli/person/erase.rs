@@ -3,8 +3,8 @@
 use super::certificate::{Certificate, Interrupted, Progress, RowLeft};
 use super::find::{self, Found, Search};
 use super::{Context, Failure, Scene, must_be_new, to_json, write_private};
-use crate::cli::time;
 use crate::cli::show::{ask, line, note};
+use crate::cli::time;
 use crate::deliver::erasure;
 use crate::normalize::Subject;
 use crate::store::{DestinationId, Erasing, ErasureResult, EventRow, Needle};

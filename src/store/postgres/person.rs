@@ -86,10 +86,8 @@ impl Postgres {
     }
 
     pub(in crate::store) async fn certify(&self, id: Uuid) -> Result<()> {
-        self.run(move |client| async move {
-            execute(&client, "DELETE FROM certificate WHERE id = $1", &[&id.to_string()]).await.map(drop)
-        })
-        .await
+        self.run(move |client| async move { execute(&client, "DELETE FROM certificate WHERE id = $1", &[&id.to_string()]).await.map(drop) })
+            .await
     }
 
     /// The files are the server's. What can be done from here is to free the space of dead rows at once.

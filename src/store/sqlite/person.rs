@@ -64,7 +64,10 @@ impl Sqlite {
             let mut query = connection.prepare_cached("SELECT id, begun_at, head, removed FROM certificate ORDER BY begun_at, id")?;
             let rows = query.query_map([], |row| {
                 let id: String = row.get(0)?;
-                Ok((Owed { id: id.parse().unwrap_or_default(), begun_at: moment(row.get(1)?), head: row.get(2)? }, row.get::<_, String>(3)?))
+                Ok((
+                    Owed { id: id.parse().unwrap_or_default(), begun_at: moment(row.get(1)?), head: row.get(2)? },
+                    row.get::<_, String>(3)?,
+                ))
             })?;
             rows.map(|row| row.map_err(Error::from).and_then(|(owed, removed)| Unfinished::read(owed, &removed))).collect()
         })
@@ -233,7 +236,9 @@ fn erase_delivery(
              WHERE event = ?1 AND destination = ?2",
         )?
         .execute(params![seq, row.destination, micros(at)])?;
-    waiting.extend(row.person.filter(|_| row.state.is_pending()).map(|person| (row.destination, person)));
+    // Behind one that was blocked itself nobody waits: the one ahead stays, and may have come later when others were replayed.
+    let was_ahead = matches!(row.state, State::Waiting | State::Leased);
+    waiting.extend(row.person.filter(|_| was_ahead).map(|person| (row.destination, person)));
     Ok(RemovedDelivery { delivery, destination: row.name, was: row.state, record: row.record, steps })
 }
 
