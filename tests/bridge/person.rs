@@ -259,7 +259,12 @@ fn copy(from: &Path, to: &Path) {
     let _ = std::fs::remove_dir_all(to);
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
-        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
     }
 }
 
@@ -280,7 +285,7 @@ async fn an_erasure_that_is_killed_anywhere_is_told_of_and_finished_by_the_same_
         bridge.post(body.to_string()).await;
     }
     bridge.post_to("acme", format!("{{\"Email\":\"{EMAIL}\"}}"), &[]).await.unwrap();
-    bridge.until("delivered", 10).await;
+    bridge.until("delivered", 8).await;
     let mut setup = bridge.terminate();
     let folders = [setup.folder.path().join("data"), setup.drop_folder()];
     let saved = tempfile::tempdir().unwrap();
