@@ -165,10 +165,12 @@ impl Certificate {
         self.id
     }
 
-    /// Whether a file holds this certificate as it stood before.
-    pub(super) fn is_in(&self, text: &str) -> bool {
-        let there: Option<Value> = serde_json::from_str(text).ok();
-        there.is_some_and(|there| there["subject"]["salt"] == self.head.subject.salt)
+    /// Whether a file holds this certificate as it stood before, or one of the same person that was killed before anything was done.
+    pub(super) fn is_in(&self, text: &str, subject: &Subject) -> bool {
+        let Ok(there) = serde_json::from_str::<Value>(text) else { return false };
+        let is_begun = there["state"] == "begun";
+        let head: Option<Head> = serde_json::from_value(there).ok();
+        head.is_some_and(|head| head.subject == self.head.subject || is_begun && head.subject.is_of(subject))
     }
 
     pub(super) fn begun_at(&self) -> Timestamp {

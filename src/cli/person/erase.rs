@@ -46,7 +46,7 @@ pub(super) async fn run(scene: &Scene, mut wish: Wish, context: &Context) -> Res
         note(&format!("leadwire: an erasure of them that was begun at {} is not finished; this goes on with it", time::long(at)));
     }
     let mut certificate = Certificate::new(scene, &found, wish.mentions, interrupted);
-    wish.certificate.as_deref().map_or(Ok(()), |path| must_be_new_or(path, &certificate))?;
+    wish.certificate.as_deref().map_or(Ok(()), |path| must_be_new_or(path, &certificate, &scene.subject))?;
     if !wish.yes && !ask("Erase all of this for good?", "this erases for good; add --yes to do it without being asked")? {
         return Err(Failure::Failed("nothing was erased".to_owned()));
     }
@@ -76,8 +76,8 @@ async fn find_interrupted(scene: &Scene) -> Result<Option<Interrupted>, Failure>
 }
 
 /// A file that holds the same certificate, from before an interruption, is replaced; nothing else is.
-fn must_be_new_or(path: &Path, certificate: &Certificate) -> Result<(), Failure> {
-    let is_ours = std::fs::read_to_string(path).is_ok_and(|text| certificate.is_in(&text));
+fn must_be_new_or(path: &Path, certificate: &Certificate, subject: &Subject) -> Result<(), Failure> {
+    let is_ours = std::fs::read_to_string(path).is_ok_and(|text| certificate.is_in(&text, subject));
     if is_ours { Ok(()) } else { must_be_new(path) }
 }
 
