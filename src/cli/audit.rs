@@ -19,7 +19,9 @@ pub(super) const DESTINATIONS: [&str; 7] = ["destination", "made", "pending", "d
 pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     // Before the store: a record that is brought over in between is then counted twice, and never not at all.
     let spool = context.settings()?.store.spool.as_deref().map(inspect_spool).transpose()?;
-    let mut store = context.store_to_read().await?.audit().await?;
+    let store = context.store_to_read().await?;
+    store.refuse_during_transfer().await?;
+    let mut store = store.audit().await?;
     store.findings.extend(spool.iter().flat_map(SpoolReport::findings));
     let report = Report { store, spool };
     if context.json {

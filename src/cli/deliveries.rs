@@ -51,6 +51,8 @@ enum StateArg {
     Skipped,
     /// Dead letters: for a person to look at.
     Dead,
+    /// Of an erased person.
+    Erased,
 }
 
 impl StateArg {
@@ -63,6 +65,7 @@ impl StateArg {
             Self::Delivered => vec![State::Delivered],
             Self::Skipped => vec![State::Skipped],
             Self::Dead => vec![State::Dead],
+            Self::Erased => vec![State::Erased],
         }
     }
 }

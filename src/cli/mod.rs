@@ -145,6 +145,16 @@ impl Context {
         }
     }
 
+    /// The same, for what makes no sense on a part of it: refuses while a transfer into it or from it is not finished.
+    ///
+    /// # Errors
+    /// Of the configuration or of the store; `Failed` when there is none, or only a part.
+    pub async fn whole_store(&self) -> Result<Store, Failure> {
+        let store = self.store().await?;
+        store.refuse_during_transfer().await?;
+        Ok(store)
+    }
+
     /// The same, but makes the store when there is none; for what is right before the bridge has ever run.
     ///
     /// # Errors

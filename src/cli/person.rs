@@ -5,12 +5,13 @@ mod erase;
 mod export;
 mod find;
 
-use super::show::table;
+use super::show::{line, table};
 use super::{Context, Failure, time};
 use crate::app::{self, LateConnector};
 use crate::config::Settings;
 use crate::normalize::Subject;
-use crate::store::{Erasure, Store};
+use crate::store::{Erasure, Store, Unfinished};
+use certificate::Head;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write as _;
@@ -49,7 +50,7 @@ enum PersonCommand {
         #[arg(long, value_name = "FILE")]
         certificate: Option<PathBuf>,
     },
-    /// List what connectors have still to remove, and records that arrived after an erasure.
+    /// List erasures that are not finished, what connectors have still to remove, and records that arrived after an erasure.
     Erasures {
         /// Also what is done.
         #[arg(long)]
@@ -101,7 +102,7 @@ impl Scene {
         let kinds = destinations.iter().map(|(name, destination)| (name.clone(), destination.kind.clone())).collect();
         let connect = |(name, destination): (String, _)| (name.clone(), app::connect(&name, destination, &delivery));
         Ok(Self {
-            store: context.store().await?,
+            store: context.whole_store().await?,
             subject: subject.map_err(Failure::Usage)?,
             countries,
             destinations: destinations.into_iter().map(connect).collect(),
@@ -114,13 +115,59 @@ impl Scene {
     }
 }
 
-async fn list(all: bool, context: &Context) -> Result<(), Failure> {
-    let mut erasures = context.store().await?.erasures(Timestamp::MIN).await?;
-    erasures.retain(|erasure| all || erasure.done_at.is_none() || erasure.arrived.is_some());
-    if context.json {
-        return context.print_json(&erasures);
+/// What is left to do.
+#[derive(serde::Serialize)]
+struct Left {
+    /// Interrupted, or under way now.
+    unfinished: Vec<Begun>,
+    erasures: Vec<Erasure>,
+}
+
+/// An erasure whose certificate is not out yet.
+#[derive(serde::Serialize)]
+struct Begun {
+    #[serde(with = "leadwire_connector::timestamp")]
+    begun_at: Timestamp,
+    #[serde(flatten)]
+    head: Option<Head>,
+    events: usize,
+    quarantined: usize,
+}
+
+impl Begun {
+    fn new(unfinished: &Unfinished) -> Self {
+        let Unfinished { owed, removed } = unfinished;
+        Self {
+            begun_at: owed.begun_at,
+            head: Head::read(owed),
+            events: removed.iter().map(|removed| removed.events.len()).sum(),
+            quarantined: removed.iter().map(|removed| removed.quarantined).sum(),
+        }
     }
-    table(&["asked for", "delivery", "result", "to remove there"], erasures.iter().map(row).collect(), "nothing is left to do")
+
+    fn row(&self) -> Vec<String> {
+        let who = self.head.as_ref().map_or_else(|| "unknown to this version".to_owned(), |head| head.subject.masked());
+        vec![time::short(self.begun_at), who, format!("{} events, {} quarantined bodies", self.events, self.quarantined)]
+    }
+}
+
+async fn list(all: bool, context: &Context) -> Result<(), Failure> {
+    let store = context.whole_store().await?;
+    let unfinished: Vec<Begun> = store.unfinished_erasures().await?.iter().map(Begun::new).collect();
+    let mut erasures = store.erasures(Timestamp::MIN).await?;
+    erasures.retain(|erasure| all || erasure.done_at.is_none() || erasure.arrived.is_some());
+    let left = Left { unfinished, erasures };
+    if context.json { context.print_json(&left) } else { show(&left) }
+}
+
+fn show(Left { unfinished, erasures }: &Left) -> Result<(), Failure> {
+    if !unfinished.is_empty() {
+        table(&["not finished, begun", "of", "erased so far"], unfinished.iter().map(Begun::row).collect(), "")?;
+        line("interrupted, or still under way; the same `leadwire person erase` finishes it and certifies all of it")?;
+        line("")?;
+    }
+    let none = if unfinished.is_empty() { "nothing is left to do" } else { "nothing is left to connectors" };
+    table(&["asked for", "delivery", "result", "to remove there"], erasures.iter().map(row).collect(), none)
 }
 
 fn row(erasure: &Erasure) -> Vec<String> {
@@ -132,15 +179,19 @@ fn row(erasure: &Erasure) -> Vec<String> {
     vec![time::short(erasure.requested_at), erasure.delivery.clone(), result, erasure.arrived.clone().unwrap_or_default()]
 }
 
-/// Writes a file that only its owner can read, also when it was there before.
-/// Nothing is written over: it may be an earlier certificate, with records that are still to be removed.
+/// Nothing is written over: it may be an earlier certificate, with records that are still to be removed. And no folder is made, as by
+/// no other command: it would be a misspelt one.
 fn must_be_new(path: &Path) -> Result<(), Failure> {
-    if path.exists() {
+    if path.symlink_metadata().is_ok() {
         return Err(Failure::Failed(format!("{} exists already; name another file", path.display())));
     }
-    Ok(())
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+        Some(folder) => Err(Failure::Failed(format!("there is no folder {}; make it first, or name another file", folder.display()))),
+        None => Ok(()),
+    }
 }
 
+/// Writes a file that only its owner can read, also when it was there before.
 fn write_private(path: &Path, text: &str) -> Result<(), Failure> {
     let write = || {
         let mut options = std::fs::OpenOptions::new();

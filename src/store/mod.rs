@@ -32,7 +32,8 @@ pub use model::{
 pub use moving::{Beginning, Compared, Comparison, Origin, Transfer, TransferProgress};
 pub use operations::Store;
 pub use person::{
-    Erasing, Erasure, ErasureResult, Needle, Progress, Remain, Removed, RemovedDelivery, RemovedEvent, Scrubbed, StoredEvent,
+    Erasing, Erasure, ErasureResult, Needle, Owed, Progress, Remain, Removed, RemovedDelivery, RemovedEvent, Scrubbed, StoredEvent,
+    Unfinished,
 };
 pub use postgres::{check_url as check_postgres_url, has_password as has_postgres_password, name_of as postgres_name};
 pub use room::{Room, places_for};

@@ -3,7 +3,7 @@
 use super::Room;
 use jiff::Timestamp;
 use leadwire_connector::{Event, Record};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -111,7 +111,7 @@ pub struct Granted {
 }
 
 /// Where a delivery stands. The first three are *pending*.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Due now or later.

@@ -2,10 +2,10 @@
 //! engine; the store reads them piece by piece, and makes tombstones of them.
 
 use super::operations::each;
-use super::{DestinationId, Engine, QuarantineRow, Result, State, Store};
+use super::{DestinationId, Engine, Error, QuarantineRow, Result, State, Store};
 use jiff::Timestamp;
 use leadwire_connector::{Erased, Event, Kind, Person, Record};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -38,10 +38,40 @@ pub struct Erasing {
     pub quarantined: Vec<i64>,
     /// Deliveries that connectors keep something of although their events have left the store.
     pub kept: Vec<(DestinationId, String)>,
+    /// The certificate that is owed for it. It stays owed until [`Store::certify`], also when nothing was found to erase.
+    pub owed: Option<Owed>,
+}
+
+/// A certificate that is not out yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owed {
+    /// Of the certificate.
+    pub id: Uuid,
+    /// When its erasure was begun.
+    pub begun_at: Timestamp,
+    /// What it says beside what was removed, in whatever form its writer wants it back. No personal data in clear.
+    pub head: String,
+}
+
+/// An erasure that is under way, or was interrupted.
+#[derive(Debug, Clone)]
+pub struct Unfinished {
+    /// The certificate it owes.
+    pub owed: Owed,
+    /// What it removed, one for each transaction.
+    pub removed: Vec<Removed>,
+}
+
+impl Unfinished {
+    pub(super) fn read(owed: Owed, removed: &str) -> Result<Self> {
+        let read = |line| serde_json::from_str(line);
+        let unreadable = |error| Error::Refused(format!("the certificate {} in the store cannot be read: {error}", owed.id));
+        Ok(Self { removed: removed.lines().map(read).collect::<std::result::Result<_, _>>().map_err(unreadable)?, owed })
+    }
 }
 
 /// What was erased.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Removed {
     /// Events that are tombstones now.
     pub events: Vec<RemovedEvent>,
@@ -51,10 +81,20 @@ pub struct Removed {
     pub steps: usize,
     /// Bodies of the quarantine.
     pub quarantined: usize,
+    /// Deliveries whose events have left the store, of which connectors are to remove what they keep.
+    pub kept: Vec<String>,
+}
+
+impl Removed {
+    /// As a line of the certificate that is owed.
+    pub(super) fn to_line(&self) -> Result<String> {
+        let line = serde_json::to_string(self).map_err(|error| Error::Refused(format!("what was removed cannot be written: {error}")))?;
+        Ok(line + "\n")
+    }
 }
 
 /// An event that is a tombstone now.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RemovedEvent {
     /// Its id, which stays.
     pub id: Uuid,
@@ -65,7 +105,7 @@ pub struct RemovedEvent {
 }
 
 /// A delivery that is erased now, as it was.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RemovedDelivery {
     /// Its id.
     pub delivery: String,
@@ -239,12 +279,37 @@ impl Store {
     }
 
     /// Makes sure that what was erased is gone from the store's files, as far as they are in reach: empties the log, looks for the
-    /// needles, and writes the file anew when one is left.
+    /// needles, and writes the file anew when one is left, or in any case when it is to be `anew`: when it is no longer known which
+    /// texts were erased.
     ///
     /// # Errors
     /// `Unavailable` when the files cannot be read or written.
-    pub async fn scrub(&self, needles: Vec<Needle>, progress: Progress) -> Result<Scrubbed> {
-        each!(&self.engine, engine => engine.scrub(needles, progress).await)
+    pub async fn scrub(&self, needles: Vec<Needle>, anew: bool, progress: Progress) -> Result<Scrubbed> {
+        each!(&self.engine, engine => engine.scrub(needles, anew, progress).await)
+    }
+
+    /// The erasures whose certificate is owed, oldest first: those that were interrupted, and those that are under way now.
+    ///
+    /// # Errors
+    /// `Unavailable` when the store cannot be read.
+    pub async fn unfinished_erasures(&self) -> Result<Vec<Unfinished>> {
+        each!(&self.engine, engine => engine.unfinished_erasures().await)
+    }
+
+    /// Says that a certificate is out and complete. What the store kept for it goes.
+    ///
+    /// # Errors
+    /// `Unavailable` when nothing was committed.
+    pub async fn certify(&self, id: Uuid) -> Result<()> {
+        each!(&self.engine, engine => engine.certify(id).await)
+    }
+
+    /// Does nothing on a store that is whole and stays where it is.
+    ///
+    /// # Errors
+    /// `Refused` when only a part of a transfer is here, or one is under way.
+    pub async fn refuse_during_transfer(&self) -> Result<()> {
+        each!(&self.engine, engine => engine.refuse_during_transfer().await)
     }
 }
 
@@ -266,7 +331,7 @@ pub(super) fn tombstone(id: Uuid, kind: &str, source: &str, received_at: Timesta
         extra: Map::new(),
         raw: Value::Null,
     };
-    serde_json::to_string(&event).map_err(|error| super::Error::Refused(format!("the tombstone of {id} cannot be written: {error}")))
+    serde_json::to_string(&event).map_err(|error| Error::Refused(format!("the tombstone of {id} cannot be written: {error}")))
 }
 
 #[cfg(test)]

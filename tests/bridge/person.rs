@@ -1,9 +1,11 @@
 //! Exporting and erasing a person, beside a running bridge and without one.
 
 use crate::harness::{Bridge, Setup, endpoint, eventually, lead, serve};
+use crate::postgres::{database, execute};
 use leadwire_connector::simulator::{FaultKind, FaultRule};
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Output;
 use std::time::Duration;
 
 const EMAIL: &str = "jane.secret@example.com";
@@ -136,7 +138,8 @@ async fn a_person_is_exported_and_erased_from_everything_beside_a_running_bridge
     assert!(String::from_utf8_lossy(&shown.stdout).contains("its person was erased"));
     let quarantined = bridge.json(&["quarantine", "list"]);
     assert_eq!(quarantined.as_array().unwrap().len(), 1);
-    assert_eq!(bridge.json(&["person", "erasures"]), json!([]));
+    assert_eq!(bridge.json(&["person", "erasures"]), json!({"unfinished": [], "erasures": []}));
+    assert_eq!(bridge.json(&["deliveries", "list", "--state", "erased"]).as_array().unwrap().len(), 6);
     bridge.assert_audit();
     assert!(!NAMES.iter().any(|name| bridge.log().contains(name)), "{}", bridge.log());
 }
@@ -179,7 +182,7 @@ async fn a_lead_that_is_under_way_is_erased_and_what_arrives_late_is_told() {
     assert_eq!(certificate["removed"]["deliveries_by_state"], json!({"blocked": 1, "leased": 1}));
     eventually("the late arrival to be told", async || {
         let erasures = bridge.json(&["person", "erasures"]);
-        erasures.as_array().unwrap().iter().any(|erasure| erasure["arrived"].is_string()).then_some(())
+        erasures["erasures"].as_array().unwrap().iter().any(|erasure| erasure["arrived"].is_string()).then_some(())
     })
     .await;
     assert!(bridge.deliveries().iter().all(|delivery| delivery["state"] == "erased" && delivery["remark"].is_null()));
@@ -239,4 +242,157 @@ async fn nobody_else_is_erased_whatever_is_written() {
         left.as_array().unwrap().iter().map(|event| &event["person"]["email"]).filter(|email| !email.is_null()).collect();
     assert_eq!(emails, ["maryjane.secret@example.com"]);
     bridge.assert_audit();
+}
+
+fn told(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout))
+}
+
+fn answer(setup: &Setup, arguments: &[&str]) -> Value {
+    let output = setup.command(&[arguments, &["--json"]].concat());
+    assert!(output.status.success(), "{}", told(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Makes one folder what another is.
+fn copy(from: &Path, to: &Path) {
+    let _ = std::fs::remove_dir_all(to);
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// What a certificate says of what is gone and what is to be removed, in an order of its own.
+fn gist(certificate: &Value) -> Value {
+    let mut by_hand = certificate["remove_by_hand"].as_array().unwrap().clone();
+    by_hand.sort_by_key(|by_hand| by_hand["delivery"].to_string());
+    let (removed, found) = (&certificate["removed"], &certificate["found"]);
+    json!([certificate["state"], removed, found["events_of_person"], certificate["tombstones"].as_array().unwrap().len(), by_hand])
+}
+
+#[cfg(debug_assertions)]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_that_is_killed_anywhere_is_told_of_and_finished_by_the_same_command() {
+    let (_crm, setup) = setup().await;
+    let bridge = setup.start();
+    for body in [jane(1), jane(2), lead(3), chat_log()] {
+        bridge.post(body.to_string()).await;
+    }
+    bridge.post_to("acme", format!("{{\"Email\":\"{EMAIL}\"}}"), &[]).await.unwrap();
+    bridge.until("delivered", 8).await;
+    let mut setup = bridge.terminate();
+    let folders = [setup.folder.path().join("data"), setup.drop_folder()];
+    let saved = tempfile::tempdir().unwrap();
+    let stores: Vec<PathBuf> = ["data", "drop"].iter().map(|name| saved.path().join(name)).collect();
+    folders.iter().zip(&stores).for_each(|(folder, store)| copy(folder, store));
+    let file = setup.folder.path().join("certificate.json");
+    let command = ["person", "erase", "--yes", "--email", EMAIL, "--certificate", file.to_str().unwrap()];
+    let whole = answer(&setup, &command);
+    assert_eq!((&whole["state"], &whole["removed"]["events"]), (&json!("complete"), &json!(3)));
+
+    let mut killed = 0;
+    for place in ["before", "after"] {
+        for nth in 1.. {
+            folders.iter().zip(&stores).for_each(|(folder, store)| copy(store, folder));
+            std::fs::remove_file(&file).unwrap();
+            setup = setup.environment("LEADWIRE_FAILPOINTS", &format!("commit.other.{place}=abort@{nth}"));
+            let struck = setup.command(&command);
+            setup = setup.without("LEADWIRE_FAILPOINTS");
+            if struck.status.success() {
+                break;
+            }
+            killed += 1;
+            // What is certified already is not owed any more; before the first commit, nothing has happened.
+            let is_certified = answer(&setup, &["person", "erasures"])["unfinished"].as_array().unwrap().is_empty();
+            let events = answer(&setup, &["events", "list", "--limit", "100"]);
+            let is_begun = events.as_array().unwrap().iter().any(|event| !event["erased_at"].is_null());
+            assert!(!is_certified || !is_begun || place == "after" && !struck.stdout.is_empty(), "{place} {nth}: {}", told(&struck));
+            if is_certified && is_begun {
+                continue;
+            }
+            let again = answer(&setup, &command);
+            let (mut expected, mut got) = (gist(&whole), gist(&again));
+            if again["on_our_side"].as_array().unwrap().iter().any(|erasure| erasure["result"] == "not_found") {
+                // The connector had removed it when it was killed, and finds nothing now.
+                for gist in [&mut expected, &mut got] {
+                    (gist[1]["rows_in_files"], gist[4]) = (Value::Null, Value::Null);
+                }
+            }
+            assert_eq!(got, expected, "{place} {nth}");
+            assert_eq!(again["store"]["rewritten"].as_bool(), Some(is_begun), "{place} {nth}");
+            assert_eq!(serde_json::from_slice::<Value>(&std::fs::read(&file).unwrap()).unwrap(), again);
+            assert_eq!(holders(setup.folder.path(), &NAMES), Vec::<String>::new(), "{place} {nth}");
+            assert_eq!(answer(&setup, &["person", "erasures"]), json!({"unfinished": [], "erasures": []}), "{place} {nth}");
+            assert!(setup.command(&["audit"]).status.success());
+        }
+    }
+    assert!(killed >= 8, "{killed}");
+}
+
+#[cfg(debug_assertions)]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_finished_is_told_without_naming_the_person_and_kept_apart_from_others() {
+    let (_crm, setup) = setup().await;
+    let bridge = setup.start();
+    bridge.post(jane(1).to_string()).await;
+    bridge.post(lead(2).to_string()).await;
+    bridge.until("delivered", 4).await;
+    let setup = bridge.terminate().environment("LEADWIRE_FAILPOINTS", "commit.other.after=abort@1");
+    let command = ["person", "erase", "--yes", "--email", EMAIL];
+    assert!(!setup.command(&command).status.success());
+    let setup = setup.without("LEADWIRE_FAILPOINTS");
+    let shown = told(&setup.command(&["person", "erasures"]));
+    assert!(shown.contains("j***@e***.com") && shown.contains("the same `leadwire person erase` finishes it"), "{shown}");
+    assert!(!NAMES.iter().any(|name| shown.contains(name)), "{shown}");
+    let other = answer(&setup, &["person", "erase", "--yes", "--email", "david2@example.com"]);
+    assert_eq!((&other["state"], &other["removed"]["events"]), (&json!("complete"), &json!(1)), "{other}");
+    assert_eq!(other["on_our_side"].as_array().unwrap().len(), 2, "nothing of somebody else is in it: {other}");
+    assert_eq!(answer(&setup, &["person", "erasures"])["unfinished"].as_array().unwrap().len(), 1);
+    let finished = answer(&setup, &command);
+    assert_eq!((&finished["state"], &finished["removed"]["deliveries"]), (&json!("complete"), &json!(2)), "{finished}");
+    assert_eq!(finished["on_our_side"].as_array().unwrap().len(), 2, "{finished}");
+    let late = answer(&setup, &command);
+    assert_eq!((&late["removed"]["events"], &late["store"]["rewritten"]), (&json!(0), &json!(false)), "nothing is owed any more: {late}");
+}
+
+fn assert_refused_in_the_middle_of_a_move(setup: &Setup) {
+    let commands: [&[&str]; 4] =
+        [&["audit"], &["person", "erasures"], &["person", "export", "--email", EMAIL], &["person", "erase", "--yes", "--email", EMAIL]];
+    for command in commands {
+        let output = setup.command(command);
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {}", told(&output));
+        assert!(told(&output).contains("in the middle of a transfer from sqlite:/old.db: only a part of the leads"), "{}", told(&output));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_erased_and_nothing_is_proven_on_a_part_of_the_leads() {
+    let mark = "INSERT INTO transfer (id, origin, fingerprint, stage, after) VALUES (1, 'sqlite:/old.db', 'f', 0, 0)";
+    let setup = Setup::new().start().terminate();
+    rusqlite::Connection::open(setup.folder.path().join("data/leadwire.db")).unwrap().execute_batch(mark).unwrap();
+    assert_refused_in_the_middle_of_a_move(&setup);
+    let url = database();
+    let setup = Setup::new().on(&url);
+    assert!(setup.command(&["audit"]).status.success());
+    execute(&url, mark);
+    assert_refused_in_the_middle_of_a_move(&setup);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_folder_is_made_for_what_is_written() {
+    let setup = Setup::new().start().terminate();
+    let file = setup.folder.path().join("missspelt/jane.json");
+    for command in [["export", "--output"], ["erase", "--certificate"]] {
+        let [verb, option] = command;
+        let output = setup.command(&["person", verb, "--email", EMAIL, option, file.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+        assert!(told(&output).contains("there is no folder") && told(&output).contains("missspelt"), "{}", told(&output));
+        assert!(!file.parent().unwrap().exists());
+    }
 }

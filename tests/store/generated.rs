@@ -4,8 +4,8 @@ use crate::model::{Destination, Model};
 use crate::stage::{DESTINATIONS, Engine, SOURCES, Stage, event, now, with};
 use jiff::{SignedDuration, Timestamp};
 use leadwire::store::{
-    Again, AttemptRow, AuditReport, DeliveryFilter, DestinationId, Ended, EventDetail, EventFilter, Handoff, LaneEnd, Leased, NewEvent,
-    Outcome, QuarantineClass, QuarantineLimits, Refused, Room, Settlement, State,
+    Again, AttemptRow, AuditReport, DeliveryFilter, DestinationId, Ended, Erasing, EventDetail, EventFilter, Handoff, LaneEnd, Leased,
+    NewEvent, Outcome, QuarantineClass, QuarantineLimits, Refused, Room, Settlement, State,
 };
 use leadwire_connector::{Kind, Record};
 use proptest::collection::vec;
@@ -84,6 +84,10 @@ enum Op {
         destination: Option<usize>,
         most: usize,
     },
+    Erase {
+        events: Vec<Index>,
+        body: Option<Index>,
+    },
     Quarantine {
         source: usize,
         content: u8,
@@ -151,6 +155,7 @@ fn work() -> impl Strategy<Value = Op> {
         2 => (any::<Index>(), 0..3_u8, any::<u8>()).prop_map(|(which, name, remote)| Op::SaveStep { which, name, remote }),
         4 => (vec(ended(), 0..3), option::of(destinations()), 1..5_usize)
             .prop_map(|(states, destination, most)| Op::Replay { states, destination, most }),
+        2 => (vec(any::<Index>(), 0..4), option::weighted(0.3, any::<Index>())).prop_map(|(events, body)| Op::Erase { events, body }),
         1 => (0..60_i64).prop_map(|ago| Op::RemoveEnded { ago }),
         2 => (destinations(), any::<bool>()).prop_map(|(destination, is_open)| Op::OpenLane { destination, is_open }),
         1 => (-30..90_i64).prop_map(Op::Wait),
@@ -287,6 +292,7 @@ impl Trial {
                 Ok(())
             }
             Op::Replay { states, destination, most } => self.replay(states, *destination, *most).await,
+            Op::Erase { events, body } => self.erase(events, body.as_ref()).await,
             Op::Quarantine { source, content, header, class, max_bytes } => {
                 let refused = self.refused(*source, *content, *header, *class);
                 let limits = QuarantineLimits { max_bytes: *max_bytes };
@@ -303,7 +309,7 @@ impl Trial {
                 same("purged", &store.purge_quarantine(source, before, *with_promised).await.unwrap(), &expected)
             }
             Op::RemoveEnded { ago } => {
-                let cutoff = now - SignedDuration::from_secs(*ago);
+                let cutoff = self.before_what_is_under_way(now - SignedDuration::from_secs(*ago));
                 same("removed", &store.remove_ended(cutoff).await.unwrap(), &self.model.remove_ended(cutoff))
             }
             Op::OpenLane { destination, is_open } => {
@@ -329,6 +335,24 @@ impl Trial {
                 same("deliveries found", &store.deliveries(deliveries.clone()).await.unwrap(), &self.model.deliveries(deliveries))
             }
         }
+    }
+
+    /// Retention is longer than any attempt: nothing is removed of what is still to be settled.
+    fn before_what_is_under_way(&self, cutoff: Timestamp) -> Timestamp {
+        let erased_at = |held: &Held| self.model.events.iter().find(|kept| kept.new.event.id == held.leased.event.id)?.erased_at;
+        self.hands.iter().filter_map(erased_at).fold(cutoff, Timestamp::min)
+    }
+
+    async fn erase(&mut self, events: &[Index], body: Option<&Index>) -> Verdict {
+        let all = &self.model.events;
+        let events: Vec<_> = events.iter().filter(|_| !all.is_empty()).map(|which| all[which.index(all.len())].new.event.id).collect();
+        let body = match body {
+            Some(which) => self.quarantine_id(which).await,
+            None => None,
+        };
+        let expected = self.model.erase(&events, body.iter().map(|(place, _)| *place).collect(), self.now);
+        let erasing = Erasing { events, quarantined: body.into_iter().map(|(_, id)| id).collect(), ..Erasing::default() };
+        same("erased", &self.stage.store.erase(erasing, self.now).await.unwrap(), &expected)
     }
 
     /// Those that were born leased must be handed to their lanes, in the order of receipt.
@@ -433,7 +457,8 @@ impl Trial {
     async fn release(&mut self, which: &[Index]) -> Verdict {
         let leases: Vec<Leased> = which.iter().filter_map(|which| self.take_hand(which)).collect();
         for leased in &leases {
-            self.model.delivery(leased.event.id, leased.key.destination).state = State::Waiting;
+            let delivery = self.model.delivery(leased.event.id, leased.key.destination);
+            delivery.state = if delivery.state == State::Erased { State::Erased } else { State::Waiting };
         }
         self.stage.store.release(leases.iter().map(Leased::lease).collect()).await.unwrap();
         Ok(())
@@ -444,7 +469,7 @@ impl Trial {
         let leased = &self.hands[index].leased;
         // Capitals and small letters, so that their order is not the same for everyone.
         let (name, remote) = (["note", "Contact", "a-list"][usize::from(name)].to_owned(), remote.to_string());
-        self.model.delivery(leased.event.id, leased.key.destination).steps.insert(name.clone(), remote.clone());
+        self.model.save_step(leased.event.id, leased.key.destination, &name, &remote);
         self.stage.store.save_step(leased.key, name, remote).await.unwrap();
         Ok(())
     }
@@ -454,7 +479,7 @@ impl Trial {
         let filter = DeliveryFilter { states: states.to_vec(), destination, ..DeliveryFilter::default() };
         let mut keys = self.stage.store.find_ended(filter.clone()).await.unwrap();
         let mut expected = self.model.deliveries(&DeliveryFilter { limit: u32::MAX, ..filter });
-        expected.retain(|row| !row.state.is_pending());
+        expected.retain(|row| !row.state.is_pending() && row.state != State::Erased);
         same("deliveries that ended", &keys.len(), &expected.len())?;
         // Oldest first, and by number of the destination.
         let id = |name: &str| self.stage.store.destination_id(name).unwrap();
@@ -541,6 +566,10 @@ impl Trial {
             let detail = store.event(kept.new.event.id).await.unwrap().map(sorted);
             same("event", &detail, &Some(self.model.detail(kept)))?;
         }
+        let stored = store.stored_events(0, 1_000).await.unwrap();
+        let known = self.model.events.iter().filter(|kept| kept.erased_at.is_none()).map(|kept| kept.new.event.id);
+        same("events of persons", &stored.iter().map(|event| event.id).collect::<Vec<_>>(), &known.collect::<Vec<_>>())?;
+        same("erasures", &store.erasures(Timestamp::MIN).await.unwrap(), &self.model.erasures)?;
         let unrouted = EventFilter { unrouted: true, ..all.clone() };
         same("unrouted", &store.count_unrouted().await.unwrap(), &self.model.events(&unrouted).len())?;
         same("sources", &store.source_counts().await.unwrap(), &self.model.received.iter().collect::<Vec<_>>())?;

@@ -2,11 +2,13 @@
 
 use jiff::{SignedDuration, Timestamp};
 use leadwire::store::{
-    AttemptRow, Counts, DeliveryFilter, DeliveryRow, DestinationId, EventDetail, EventFilter, EventRow, Hold, NewEvent, Outcome,
-    QuarantineClass, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, State, delivery_id,
+    AttemptRow, Counts, DeliveryFilter, DeliveryRow, DestinationId, Ended, Erasure, EventDetail, EventFilter, EventRow, Hold, NewEvent,
+    Outcome, QuarantineClass, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Removed, RemovedDelivery, RemovedEvent,
+    State, delivery_id,
 };
-use leadwire_connector::{Kind, Record};
+use leadwire_connector::{Event, Kind, Person, Record};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use uuid::Uuid;
 
 #[derive(Debug, Default)]
@@ -16,6 +18,8 @@ pub(crate) struct Model {
     pub(crate) destinations: BTreeMap<DestinationId, Destination>,
     /// In the order of their coming.
     pub(crate) quarantine: Vec<Body>,
+    /// What connectors are to remove, in the order of asking.
+    pub(crate) erasures: Vec<Erasure>,
     /// Events ever received, by source.
     pub(crate) received: BTreeMap<String, i64>,
 }
@@ -35,6 +39,7 @@ pub(crate) struct Destination {
 pub(crate) struct Kept {
     pub(crate) new: NewEvent,
     pub(crate) duplicates: i64,
+    pub(crate) erased_at: Option<Timestamp>,
     pub(crate) deliveries: BTreeMap<DestinationId, Delivery>,
 }
 
@@ -89,7 +94,7 @@ impl Model {
         }
         *self.received.entry(new.event.source.clone()).or_default() += 1;
         let deliveries = new.destinations.iter().map(|id| (*id, self.bear(*id, new))).collect();
-        self.events.push(Kept { new: new.clone(), duplicates: 0, deliveries });
+        self.events.push(Kept { new: new.clone(), duplicates: 0, erased_at: None, deliveries });
         Received::New
     }
 
@@ -153,6 +158,9 @@ impl Model {
 
     pub(crate) fn settle(&mut self, event: Uuid, id: DestinationId, outcome: &Outcome, at: Timestamp, attempt: Option<&AttemptRow>) {
         let delivery = self.delivery(event, id);
+        if delivery.state == State::Erased {
+            return self.arrive(event, id, outcome);
+        }
         if let Some(attempt) = attempt {
             delivery.tries.insert(attempt.at, attempt.clone());
         }
@@ -169,14 +177,14 @@ impl Model {
                 delivery.attempts += 1;
                 delivery.record = ended.record.clone().or(delivery.record.take());
                 delivery.remark.clone_from(&ended.remark);
-                self.unblock(event, id, at);
+                let person = self.events.iter().find(|kept| kept.new.event.id == event).unwrap().new.person_key;
+                self.unblock(person, id, at);
             }
         }
     }
 
     /// The person's oldest pending delivery goes next.
-    fn unblock(&mut self, event: Uuid, id: DestinationId, now: Timestamp) {
-        let person = self.events.iter().find(|kept| kept.new.event.id == event).unwrap().new.person_key;
+    fn unblock(&mut self, person: Option<[u8; 16]>, id: DestinationId, now: Timestamp) {
         let parked = self.destinations[&id].parked_at(now);
         let same = self.events.iter_mut().filter(|kept| person.is_some() && kept.new.person_key == person);
         let next = same.filter_map(|kept| kept.deliveries.get_mut(&id)).find(|delivery| delivery.state.is_pending());
@@ -213,9 +221,101 @@ impl Model {
         self.events.retain(|kept| {
             let event = &kept.new.event;
             let was_routed = !kept.deliveries.is_empty() || event.kind == Kind::Test;
-            !(event.received_at < cutoff && was_routed && kept.deliveries.values().all(is_over))
+            let may_go = kept.erased_at.map_or(was_routed && kept.deliveries.values().all(is_over), |erased_at| erased_at < cutoff);
+            !(event.received_at < cutoff && may_go)
         });
         before - self.events.len()
+    }
+}
+
+/// Erasing.
+impl Model {
+    /// The events by id, the bodies by their places.
+    pub(crate) fn erase(&mut self, events: &[Uuid], mut bodies: Vec<usize>, at: Timestamp) -> Removed {
+        let mut removed = Removed { quarantined: bodies.len(), ..Removed::default() };
+        let mut waiting = Vec::new();
+        for id in events {
+            let kept = self.events.iter_mut().find(|kept| kept.new.event.id == *id && kept.erased_at.is_none());
+            let Some(kept) = kept else { continue };
+            let tries = kept.deliveries.values().map(|delivery| delivery.tries.len());
+            removed.attempts += tries.sum::<usize>();
+            removed.steps += kept.deliveries.values().map(|delivery| delivery.steps.len()).sum::<usize>();
+            let (mut deliveries, kind) = (Vec::new(), kept.new.event.kind.to_string());
+            for (destination, delivery) in &mut kept.deliveries {
+                let was_ahead = matches!(delivery.state, State::Waiting | State::Leased);
+                waiting.extend(was_ahead.then_some((kept.new.person_key, *destination)));
+                let (erasure, gone) = erase_delivery(*id, *destination, &self.destinations[destination].name, delivery, at);
+                self.erasures.push(erasure);
+                deliveries.push(gone);
+            }
+            (kept.erased_at, kept.new.person_key, kept.new.event) = (Some(at), None, Arc::new(tombstone(&kept.new.event)));
+            removed.events.push(RemovedEvent { id: *id, kind, deliveries });
+        }
+        waiting.into_iter().for_each(|(person, id)| self.unblock(person, id, at));
+        bodies.sort_unstable_by(|one, other| other.cmp(one));
+        bodies.into_iter().for_each(|place| drop(self.quarantine.remove(place)));
+        self.erasures.sort_by(|one, other| (one.requested_at, &one.delivery).cmp(&(other.requested_at, &other.delivery)));
+        removed
+    }
+
+    /// What was made although the person was erased meanwhile.
+    fn arrive(&mut self, event: Uuid, id: DestinationId, outcome: &Outcome) {
+        if let Outcome::Ended(Ended { state: State::Delivered, record, .. }) = outcome {
+            let record = record.as_ref().map(|record| record.url.as_ref().unwrap_or(&record.id).clone());
+            self.note_arrival(event, id, &record.unwrap_or_else(|| "delivered".to_owned()));
+        }
+    }
+
+    fn note_arrival(&mut self, event: Uuid, id: DestinationId, what: &str) {
+        let delivery = delivery_id(event, &self.destinations[&id].name);
+        let arrived = &mut self.erasures.iter_mut().find(|erasure| erasure.delivery == delivery).unwrap().arrived;
+        *arrived = Some(arrived.as_ref().map_or_else(|| what.to_owned(), |earlier| format!("{earlier}, {what}")));
+    }
+
+    pub(crate) fn save_step(&mut self, event: Uuid, id: DestinationId, name: &str, remote: &str) {
+        let delivery = self.delivery(event, id);
+        if delivery.state == State::Erased {
+            return self.note_arrival(event, id, &format!("{name} {remote}"));
+        }
+        delivery.steps.insert(name.to_owned(), remote.to_owned());
+    }
+}
+
+fn erase_delivery(event: Uuid, id: DestinationId, name: &str, delivery: &mut Delivery, at: Timestamp) -> (Erasure, RemovedDelivery) {
+    let was = std::mem::replace(&mut delivery.state, State::Erased);
+    let erasure = Erasure {
+        delivery: delivery_id(event, name),
+        destination_id: id,
+        destination: name.to_owned(),
+        event: None,
+        under_way: was == State::Leased,
+        requested_at: at,
+        done_at: None,
+        result: None,
+        place: None,
+        arrived: None,
+    };
+    delivery.ended_at = Some(at);
+    delivery.remark = None;
+    delivery.tries.clear();
+    let (record, steps) = (delivery.record.take(), std::mem::take(&mut delivery.steps).into_iter().collect());
+    let removed = RemovedDelivery { delivery: erasure.delivery.clone(), destination: name.to_owned(), was, record, steps };
+    (erasure, removed)
+}
+
+fn tombstone(event: &Event) -> Event {
+    Event {
+        chatbot_id: None,
+        person: Person::default(),
+        content: None,
+        session_id: None,
+        page_url: None,
+        created_at: None,
+        stale: false,
+        conversation: None,
+        extra: serde_json::Map::new(),
+        raw: serde_json::Value::Null,
+        ..event.clone()
     }
 }
 
@@ -363,7 +463,7 @@ impl Model {
     }
 
     fn event_row(&self, kept: &Kept) -> EventRow {
-        EventRow { event: (*kept.new.event).clone(), duplicates: kept.duplicates, erased_at: None, deliveries: self.rows(kept) }
+        EventRow { event: (*kept.new.event).clone(), duplicates: kept.duplicates, erased_at: kept.erased_at, deliveries: self.rows(kept) }
     }
 
     pub(crate) fn events(&self, filter: &EventFilter) -> Vec<EventRow> {
@@ -396,7 +496,7 @@ fn matches(filter: &EventFilter, kept: &Kept) -> bool {
         && has(&filter.kind, Some(event.kind.as_str()))
         && filter.since.is_none_or(|since| event.received_at >= since)
         && filter.until.is_none_or(|until| event.received_at < until)
-        && !(filter.unrouted && (!kept.deliveries.is_empty() || event.kind == Kind::Test))
+        && !(filter.unrouted && (!kept.deliveries.is_empty() || event.kind == Kind::Test || kept.erased_at.is_some()))
 }
 
 /// Whether the digits of a phone end in those that are wanted, which people write with or without leading zeros.

@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 use leadwire::store::{
-    Ended, Erasing, ErasureResult, NewEvent, Outcome, QuarantineClass, QuarantineLimits, Received, Refused, Settlement, State, Store,
+    Ended, Erasing, ErasureResult, NewEvent, Outcome, Owed, QuarantineClass, QuarantineLimits, Received, Refused, Removed, Settlement,
+    State, Store,
 };
 use leadwire_connector::{Event, Record};
 use serde_json::json;
@@ -66,7 +67,7 @@ async fn story(store: Store) {
 
     let leased = store.claim(crm, 1, now()).await.unwrap().deliveries.remove(0);
     store.save_step(leased.key, "contact".to_owned(), "c-1".to_owned()).await.unwrap();
-    let erasing = Erasing { events: vec![ids[0]], quarantined: vec![body.id, 999], kept: Vec::new() };
+    let erasing = Erasing { events: vec![ids[0]], quarantined: vec![body.id, 999], ..Erasing::default() };
     let removed = store.erase(erasing.clone(), now()).await.unwrap();
     assert_eq!((removed.events.len(), removed.steps, removed.quarantined), (1, 1, 1));
     let delivery = &removed.events[0].deliveries[0];
@@ -96,11 +97,51 @@ async fn story(store: Store) {
     let results = ErasureResult::of_unknown(&open.iter().map(|erasure| erasure.delivery.clone()).collect::<Vec<_>>());
     store.finish_erasures(results, now()).await.unwrap();
     assert!(store.erasures(Timestamp::MAX).await.unwrap().is_empty());
-    let scrubbed = store.scrub(Vec::new(), Arc::new(|_, _| {})).await.unwrap();
+    let scrubbed = store.scrub(Vec::new(), false, Arc::new(|_, _| {})).await.unwrap();
     assert!(scrubbed.remains.is_empty());
 
     assert_eq!(store.remove_ended("2026-11-22T09:30:00Z".parse().unwrap()).await.unwrap(), 0);
     assert_eq!(store.remove_ended("2026-11-22T11:00:00Z".parse().unwrap()).await.unwrap(), 2);
+    assert_audit(&store).await;
+}
+
+/// An erasure that is interrupted after its second transaction: what it did is known until it is certified, and goes along with a move.
+async fn interruption(store: Store) {
+    let crm = store.destination_id("crm").unwrap();
+    let _owner = store.take_ownership().await.unwrap();
+    let (first, second) = (event(1, 1, crm), event(2, 1, crm));
+    let ids = [first.event.id, second.event.id];
+    store.receive(vec![first, second]).await.unwrap();
+    let leased = store.claim(crm, 1, now()).await.unwrap().deliveries.remove(0);
+    store.save_step(leased.key, "contact".to_owned(), "c-1".to_owned()).await.unwrap();
+    let record = Some(Record { id: "r-1".to_owned(), url: Some("https://crm.test/r-1".to_owned()) });
+    let outcome = Outcome::Ended(Ended { state: State::Delivered, record: record.clone(), remark: None });
+    let settlement = Settlement { key: leased.key, lease: leased.lease, person_key: leased.person_key, outcome, at: now(), attempt: None };
+    store.settle(settlement).await.unwrap();
+
+    let owed = Owed { id: Uuid::now_v7(), begun_at: now(), head: r#"{"of":"p***"}"#.to_owned() };
+    let erase = async |events: Vec<Uuid>, kept: Vec<(u32, String)>| {
+        store.erase(Erasing { events, kept, owed: Some(owed.clone()), ..Erasing::default() }, now()).await.unwrap()
+    };
+    let mut removed = vec![erase(vec![ids[0]], Vec::new()).await, erase(vec![ids[1]], vec![(crm, "gone_crm".to_owned())]).await];
+    let other = Owed { id: Uuid::now_v7(), ..owed.clone() };
+    store.erase(Erasing { owed: Some(other.clone()), ..Erasing::default() }, now()).await.unwrap();
+
+    let unfinished = store.unfinished_erasures().await.unwrap();
+    assert_eq!(unfinished.iter().map(|unfinished| &unfinished.owed).collect::<Vec<_>>(), [&owed, &other]);
+    let json = |removed: &[Removed]| serde_json::to_value(removed).unwrap();
+    assert_eq!(json(&unfinished[0].removed), json(&removed));
+    let delivery = removed.remove(0).events.remove(0).deliveries.remove(0);
+    assert_eq!((delivery.record, delivery.steps), (record, vec![("contact".to_owned(), "c-1".to_owned())]));
+    assert_eq!((unfinished[0].removed[1].kept.as_slice(), unfinished[1].removed.len()), (["gone_crm".to_owned()].as_slice(), 1));
+
+    store.certify(owed.id).await.unwrap();
+    assert_eq!(store.unfinished_erasures().await.unwrap().len(), 1);
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("copy.db");
+    store.backup(&copy, |_, _| {}).await.unwrap();
+    let copy = Store::sqlite(&copy, [], []).unwrap();
+    assert_eq!(copy.unfinished_erasures().await.unwrap()[0].owed, other);
     assert_audit(&store).await;
 }
 
@@ -118,4 +159,16 @@ async fn a_person_is_erased_on_sqlite() {
 async fn a_person_is_erased_on_postgres() {
     let url = crate::postgres::database();
     story(Store::postgres(&url, &names("acme"), &names("crm")).await.unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_erasure_is_known_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    interruption(Store::sqlite(&folder.path().join("l.db"), &names("acme"), &names("crm")).unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_erasure_is_known_on_postgres() {
+    let url = crate::postgres::database();
+    interruption(Store::postgres(&url, &names("acme"), &names("crm")).await.unwrap()).await;
 }

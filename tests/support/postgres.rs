@@ -351,6 +351,7 @@ fn free_port() -> u16 {
     std::iter::repeat_with(|| rand::random_range(15_000..32_000)).take(1_000).find(free).expect("a free port on 127.0.0.1")
 }
 
+#[expect(clippy::disallowed_methods, reason = "the server is waited for before any task runs, or on a thread of its own")]
 fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let began_at = Instant::now();
     while !is_so() {

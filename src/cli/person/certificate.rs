@@ -1,14 +1,15 @@
 //! The certificate of an erasure: what was removed, what is still to be removed by hand, and nothing of the person.
 
-use super::Scene;
 use super::find::{Found, Why};
+use super::{Failure, Scene};
 use crate::normalize::Subject;
-use crate::store::{Erasure, Removed, RemovedDelivery, Scrubbed, State};
+use crate::store::{Erasure, Owed, Removed, RemovedDelivery, Scrubbed, State, Unfinished};
 use jiff::Timestamp;
 use leadwire_connector::timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// What no command of this program reaches.
@@ -23,6 +24,11 @@ const NOT_COVERED: [&str; 5] = [
 /// The document. `docs/running.md` describes its fields.
 #[derive(Debug, Serialize)]
 pub(super) struct Certificate {
+    #[serde(skip)]
+    id: Uuid,
+    /// The deliveries that are erased with it.
+    #[serde(skip)]
+    deliveries: BTreeSet<String>,
     schema: &'static str,
     pub(super) state: Progress,
     #[serde(with = "timestamp")]
@@ -30,9 +36,8 @@ pub(super) struct Certificate {
     #[serde(with = "timestamp::option")]
     pub(super) ended_at: Option<Timestamp>,
     version: &'static str,
-    subject: Hashed,
-    mentions_included: bool,
-    found: BTreeMap<&'static str, usize>,
+    #[serde(flatten)]
+    head: Head,
     pub(super) removed: Counts,
     tombstones: Vec<Uuid>,
     remove_by_hand: Vec<ByHand>,
@@ -57,9 +62,17 @@ pub(super) enum Progress {
     Incomplete,
 }
 
+/// What the store keeps of a certificate that is not out yet, beside what was removed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Head {
+    pub(super) subject: Hashed,
+    pub(super) mentions_included: bool,
+    found: BTreeMap<String, usize>,
+}
+
 /// Whom it was about, for somebody who knows the address or number already.
-#[derive(Debug, Serialize)]
-struct Hashed {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Hashed {
     salt: String,
     email_masked: Option<String>,
     email_sha256: Option<String>,
@@ -99,17 +112,21 @@ pub(super) struct RowLeft {
 }
 
 impl Certificate {
-    pub(super) fn new(scene: &Scene, found: &Found, mentions: bool) -> Self {
+    /// Of an erasure that begins now, or goes on where it was interrupted.
+    pub(super) fn new(scene: &Scene, found: &Found, mentions: bool, interrupted: Option<Interrupted>) -> Self {
         let mentions_left = found.events.iter().filter(|(why, _)| *why == Why::Mention && !mentions).map(|(_, row)| row.event.id);
+        let fresh = || (Uuid::now_v7(), Timestamp::now(), Head::new(&scene.subject));
+        let known = interrupted.as_ref().map(|known| (known.unfinished.owed.id, known.unfinished.owed.begun_at, known.head.clone()));
+        let (id, begun_at, head) = known.unwrap_or_else(fresh);
         let mut certificate = Self {
+            id,
+            deliveries: BTreeSet::new(),
             schema: "leadwire-erasure-certificate/1",
             state: Progress::Begun,
-            begun_at: Timestamp::now(),
+            begun_at,
             ended_at: None,
             version: env!("CARGO_PKG_VERSION"),
-            subject: Hashed::new(&scene.subject, &rand::random::<[u8; 16]>()),
-            mentions_included: mentions,
-            found: counts(found),
+            head: head.with(found, mentions),
             removed: Counts::default(),
             tombstones: Vec::new(),
             remove_by_hand: Vec::new(),
@@ -121,7 +138,7 @@ impl Certificate {
             incomplete_because: Vec::new(),
             not_covered: NOT_COVERED,
         };
-        // As it stands before: should the erasure be interrupted, nothing else would know the records any more.
+        // As it stands before, so that a file that is left behind names the records.
         let deliveries = found.events_meant(mentions).flat_map(|(_, row)| &row.deliveries);
         certificate.remove_by_hand = deliveries
             .filter(|delivery| delivery.record.is_some())
@@ -134,7 +151,26 @@ impl Certificate {
             })
             .map(|delivery| ByHand::new(scene, delivery))
             .collect();
+        interrupted.into_iter().flat_map(|known| known.unfinished.removed).for_each(|removed| certificate.add(scene, removed));
         certificate
+    }
+
+    /// What the store is to keep until this is out.
+    pub(super) fn owed(&self) -> Result<Owed, Failure> {
+        let head = serde_json::to_string(&self.head).map_err(|error| Failure::Failed(error.to_string()))?;
+        Ok(Owed { id: self.id, begun_at: self.begun_at, head })
+    }
+
+    pub(super) fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// Whether a file holds this certificate as it stood before, or one of the same person that was killed before anything was done.
+    pub(super) fn is_in(&self, text: &str, subject: &Subject) -> bool {
+        let Ok(there) = serde_json::from_str::<Value>(text) else { return false };
+        let is_begun = there["state"] == "begun";
+        let head: Option<Head> = serde_json::from_value(there).ok();
+        head.is_some_and(|head| head.subject == self.head.subject || is_begun && head.subject.is_of(subject))
     }
 
     pub(super) fn begun_at(&self) -> Timestamp {
@@ -143,18 +179,19 @@ impl Certificate {
 
     /// Whether the delivery is one of those that were erased.
     pub(super) fn is_erased(&self, delivery: &str) -> bool {
-        self.on_our_side.iter().any(|erasure| erasure.delivery == delivery)
+        self.deliveries.contains(delivery)
     }
 
     /// What is said now is what was done, no longer what was found.
     pub(super) fn begin(&mut self) {
-        self.remove_by_hand.clear();
+        self.remove_by_hand.retain(|by_hand| self.deliveries.contains(&by_hand.delivery.delivery));
     }
 
     pub(super) fn add(&mut self, scene: &Scene, removed: Removed) {
         self.removed.attempts += removed.attempts;
         self.removed.steps += removed.steps;
         self.removed.quarantined += removed.quarantined;
+        self.deliveries.extend(removed.kept);
         for event in removed.events {
             self.removed.events += 1;
             *self.removed.events_by_kind.entry(event.kind).or_default() += 1;
@@ -167,6 +204,7 @@ impl Certificate {
 
     fn add_delivery(&mut self, scene: &Scene, delivery: RemovedDelivery) {
         self.removed.deliveries += 1;
+        self.deliveries.insert(delivery.delivery.clone());
         *self.removed.deliveries_by_state.entry(delivery.was.as_str()).or_default() += 1;
         if delivery.was == State::Leased {
             self.under_way.push(delivery.delivery.clone());
@@ -216,6 +254,42 @@ impl Certificate {
     }
 }
 
+/// An erasure of the same person that was interrupted.
+#[derive(Debug)]
+pub(super) struct Interrupted {
+    pub(super) head: Head,
+    pub(super) unfinished: Unfinished,
+}
+
+impl Interrupted {
+    /// `None` when it is of somebody else.
+    pub(super) fn of(subject: &Subject, unfinished: Unfinished) -> Option<Self> {
+        let head = Head::read(&unfinished.owed).filter(|head| head.subject.is_of(subject))?;
+        Some(Self { head, unfinished })
+    }
+}
+
+impl Head {
+    fn new(subject: &Subject) -> Self {
+        Self { subject: Hashed::new(subject, &rand::random::<[u8; 16]>()), mentions_included: false, found: BTreeMap::new() }
+    }
+
+    /// `None` when another version wrote it.
+    pub(super) fn read(owed: &Owed) -> Option<Self> {
+        serde_json::from_str(&owed.head).ok()
+    }
+
+    /// What was found at first is more than what is found after an interruption.
+    fn with(mut self, found: &Found, mentions: bool) -> Self {
+        self.mentions_included |= mentions;
+        for (what, count) in counts(found) {
+            let known = self.found.entry(what.to_owned()).or_default();
+            *known = count.max(*known);
+        }
+        self
+    }
+}
+
 impl ByHand {
     fn new(scene: &Scene, delivery: RemovedDelivery) -> Self {
         Self { destination_type: scene.kinds.get(&delivery.destination).cloned(), delivery, arrived_later: None }
@@ -254,6 +328,17 @@ impl Hashed {
             phone_sha256: subject.numbers().iter().map(|number| hash(number)).collect(),
         }
     }
+
+    /// Whether it is about exactly these contacts.
+    fn is_of(&self, subject: &Subject) -> bool {
+        let mut salt = [0; 16];
+        hex::decode_to_slice(&self.salt, &mut salt).is_ok() && Self::new(subject, &salt) == *self
+    }
+
+    /// For people.
+    pub(super) fn masked(&self) -> String {
+        self.email_masked.iter().chain(&self.phone_masked).map(String::as_str).collect::<Vec<_>>().join(" or ")
+    }
 }
 
 /// `j***@e***.com`
@@ -285,5 +370,8 @@ mod tests {
         let text = serde_json::to_string(&hashed).unwrap();
         assert!(!text.contains("jane") && !text.contains("example") && !text.contains("555"));
         assert_ne!(Hashed::new(&subject, &[8; 16]).email_sha256, hashed.email_sha256);
+        assert_eq!((hashed.masked().as_str(), hashed.is_of(&subject)), ("j***@e***.uk or ***71", true));
+        let less = Subject::new(Some("Jane.Doe@example.co.uk"), None, []).unwrap();
+        assert!(!hashed.is_of(&less), "what was to be erased is more than what is asked for now");
     }
 }

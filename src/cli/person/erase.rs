@@ -1,9 +1,10 @@
 //! `leadwire person erase`: says what there is, asks, erases, and certifies.
 
-use super::certificate::{Certificate, Progress, RowLeft};
+use super::certificate::{Certificate, Interrupted, Progress, RowLeft};
 use super::find::{self, Found, Search};
 use super::{Context, Failure, Scene, must_be_new, to_json, write_private};
 use crate::cli::show::{ask, line, note};
+use crate::cli::time;
 use crate::deliver::erasure;
 use crate::normalize::Subject;
 use crate::store::{DestinationId, Erasing, ErasureResult, EventRow, Needle};
@@ -11,7 +12,7 @@ use jiff::Timestamp;
 use leadwire_connector::Person;
 use serde_json::Value;
 use std::collections::{BTreeSet, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -34,26 +35,50 @@ pub(super) struct Wish {
     pub(super) certificate: Option<PathBuf>,
 }
 
-pub(super) async fn run(scene: &Scene, wish: Wish, context: &Context) -> Result<(), Failure> {
-    wish.certificate.as_deref().map_or(Ok(()), must_be_new)?;
+pub(super) async fn run(scene: &Scene, mut wish: Wish, context: &Context) -> Result<(), Failure> {
+    let interrupted = find_interrupted(scene).await?;
+    wish.mentions |= interrupted.as_ref().is_some_and(|known| known.head.mentions_included);
     let mut search = Search::new(scene);
     let found = search.round().await?;
     found.tell(scene, wish.mentions);
+    let (is_fresh, begun_at) = (interrupted.is_none(), interrupted.as_ref().map(|known| known.unfinished.owed.begun_at));
+    if let Some(at) = begun_at {
+        note(&format!("leadwire: an erasure of them that was begun at {} is not finished; this goes on with it", time::long(at)));
+    }
+    let mut certificate = Certificate::new(scene, &found, wish.mentions, interrupted);
+    wish.certificate.as_deref().map_or(Ok(()), |path| must_be_new_or(path, &certificate, &scene.subject))?;
     if !wish.yes && !ask("Erase all of this for good?", "this erases for good; add --yes to do it without being asked")? {
         return Err(Failure::Failed("nothing was erased".to_owned()));
     }
-    let mut certificate = Certificate::new(scene, &found, wish.mentions);
     // Before the first row goes, so that a file that cannot be written stops it here, and the records are on paper.
     write(&certificate, &wish, context)?;
     certificate.begin();
     let needles = erase_rounds(scene, &mut search, found, &wish, &mut certificate).await?;
+    if !is_fresh {
+        ask_again(scene, &mut certificate).await?;
+    }
     carry_out(scene, &mut certificate).await?;
     certificate.rows_left = rows_left(scene, &certificate)?;
-    scrub(scene, needles, &mut certificate).await;
+    scrub(scene, needles, !is_fresh, &mut certificate).await;
     certificate.conclude();
     write(&certificate, &wish, context)?;
     line(&to_json(&certificate, context)?)?;
-    if certificate.state == Progress::Complete { Ok(()) } else { Err(Failure::Silent) }
+    if certificate.state == Progress::Complete {
+        return Ok(scene.store.certify(certificate.id()).await?);
+    }
+    note("leadwire: the erasure is not complete; see incomplete_because. The same command goes on with it");
+    Err(Failure::Silent)
+}
+
+async fn find_interrupted(scene: &Scene) -> Result<Option<Interrupted>, Failure> {
+    let unfinished = scene.store.unfinished_erasures().await?;
+    Ok(unfinished.into_iter().find_map(|unfinished| Interrupted::of(&scene.subject, unfinished)))
+}
+
+/// A file that holds the same certificate, from before an interruption, is replaced; nothing else is.
+fn must_be_new_or(path: &Path, certificate: &Certificate, subject: &Subject) -> Result<(), Failure> {
+    let is_ours = std::fs::read_to_string(path).is_ok_and(|text| certificate.is_in(&text, subject));
+    if is_ours { Ok(()) } else { must_be_new(path) }
 }
 
 fn write(certificate: &Certificate, wish: &Wish, context: &Context) -> Result<(), Failure> {
@@ -73,12 +98,12 @@ async fn erase_rounds(
         found.events_meant(wish.mentions).for_each(|(why, row)| collect(&mut needles, &scene.subject, row, *why));
         let events: Vec<Uuid> = found.events_meant(wish.mentions).map(|(_, row)| row.event.id).collect();
         for piece in events.chunks(PIECE) {
-            let erasing = Erasing { events: piece.to_vec(), ..Erasing::default() };
+            let erasing = Erasing { events: piece.to_vec(), owed: Some(certificate.owed()?), ..Erasing::default() };
             certificate.add(scene, scene.store.erase(erasing, Timestamp::now()).await?);
         }
         let quarantined = found.bodies.iter().map(|row| row.id).collect();
         let kept = rows_without_event(scene, &found, &events, wish.mentions);
-        let erasing = Erasing { events: Vec::new(), quarantined, kept };
+        let erasing = Erasing { events: Vec::new(), quarantined, kept, owed: Some(certificate.owed()?) };
         certificate.add(scene, scene.store.erase(erasing, Timestamp::now()).await?);
         found = search.round().await?;
         // Rows stay until connectors have removed them, and are found again.
@@ -87,6 +112,7 @@ async fn erase_rounds(
         }
     }
     needles.extend(scene.subject.email().map(|email| ("email", email.to_owned())));
+    needles.extend(scene.subject.numbers().iter().map(|number| ("phone", number.clone())));
     Ok(spellings(needles))
 }
 
@@ -96,6 +122,17 @@ fn rows_without_event(scene: &Scene, found: &Found, events: &[Uuid], mentions: b
     let has_event = |delivery: &str| delivery.split_once('_').is_some_and(|(event, _)| events.contains(event));
     let rows = found.rows_meant(mentions).filter(|(_, _, kept)| !kept.delivery.is_empty() && !has_event(&kept.delivery));
     rows.filter_map(|(_, name, kept)| Some((scene.store.destination_id(name)?, kept.delivery.clone()))).collect()
+}
+
+/// What connectors could not remove before the interruption may have been mended since.
+async fn ask_again(scene: &Scene, certificate: &mut Certificate) -> Result<(), Failure> {
+    let mut erasures = scene.store.erasures(certificate.begun_at()).await?;
+    let is_left = |result: Option<&str>| matches!(result, Some("left" | "not_found" | "unknown_destination"));
+    erasures.retain(|erasure| certificate.is_erased(&erasure.delivery) && is_left(erasure.result.as_deref()));
+    let kept = erasures.into_iter().map(|erasure| (erasure.destination_id, erasure.delivery)).collect();
+    let erasing = Erasing { kept, owed: Some(certificate.owed()?), ..Erasing::default() };
+    certificate.add(scene, scene.store.erase(erasing, Timestamp::now()).await?);
+    Ok(())
 }
 
 /// Has the connectors remove what they keep on our side: here when no bridge holds it, and else by the bridge.
@@ -115,7 +152,7 @@ async fn carry_out(scene: &Scene, certificate: &mut Certificate) -> Result<(), F
     }
     loop {
         let mut erasures = scene.store.erasures(since).await?;
-        erasures.retain(|erasure| erasure.requested_at >= since);
+        erasures.retain(|erasure| certificate.is_erased(&erasure.delivery));
         if erasures.iter().all(|erasure| erasure.done_at.is_some()) || started_at.elapsed() > PATIENCE {
             certificate.add_erasures(scene, erasures);
             return Ok(());
@@ -135,14 +172,15 @@ fn rows_left(scene: &Scene, certificate: &Certificate) -> Result<Vec<RowLeft>, F
         .collect())
 }
 
-async fn scrub(scene: &Scene, needles: Vec<Needle>, certificate: &mut Certificate) {
+/// After an interruption, what of the names was erased before is no longer known: the file is written anew whatever is found.
+async fn scrub(scene: &Scene, needles: Vec<Needle>, anew: bool, certificate: &mut Certificate) {
     let bar = find::bar(0, "{bar:30} {bytes} of {total_bytes} of the store looked through for remains");
     let shown = bar.clone();
     let progress = Arc::new(move |done, total| {
         shown.set_length(total);
         shown.set_position(done);
     });
-    match scene.store.scrub(needles, progress).await {
+    match scene.store.scrub(needles, anew, progress).await {
         Ok(scrubbed) => certificate.store = Some(scrubbed),
         Err(error) => certificate.incomplete_because.push(format!("the store's files were not looked through for remains: {error}")),
     }

@@ -5,8 +5,8 @@ use super::quarantine::{self, COLUMNS, read_row};
 use super::{Postgres, again, column, execute, hold, micros, moment, query, query_opt, settle, tell_all};
 use crate::store::person::tombstone;
 use crate::store::{
-    DestinationId, Erasing, Erasure, ErasureResult, Needle, Progress, QuarantineRow, Removed, RemovedDelivery, RemovedEvent, Result,
-    Scrubbed, State, StoredEvent, delivery_id,
+    DestinationId, Erasing, Erasure, ErasureResult, Needle, Owed, Progress, QuarantineRow, Removed, RemovedDelivery, RemovedEvent, Result,
+    Scrubbed, State, StoredEvent, Unfinished, delivery_id,
 };
 use deadpool_postgres::{GenericClient, Object, Transaction};
 use jiff::Timestamp;
@@ -77,13 +77,26 @@ impl Postgres {
         .await
     }
 
+    pub(in crate::store) async fn unfinished_erasures(&self) -> Result<Vec<Unfinished>> {
+        self.run(|client| async move {
+            let sql = "SELECT id, begun_at, head, removed FROM certificate ORDER BY begun_at, id COLLATE \"C\"";
+            query(&client, sql, &[]).await?.iter().map(read_unfinished).collect()
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn certify(&self, id: Uuid) -> Result<()> {
+        self.run(move |client| async move { execute(&client, "DELETE FROM certificate WHERE id = $1", &[&id.to_string()]).await.map(drop) })
+            .await
+    }
+
     /// The files are the server's. What can be done from here is to free the space of dead rows at once.
-    pub(in crate::store) async fn scrub(&self, _needles: Vec<Needle>, progress: Progress) -> Result<Scrubbed> {
+    pub(in crate::store) async fn scrub(&self, _needles: Vec<Needle>, _anew: bool, progress: Progress) -> Result<Scrubbed> {
         self.run(move |client| async move {
             // The settings of this connection are changed, so it does not go back to the others.
             let client = Object::take(client);
             client.batch_execute("SET statement_timeout = '1h'").await?;
-            for table in ["event", "delivery", "attempt", "step", "quarantine"] {
+            for table in ["event", "delivery", "attempt", "step", "quarantine", "erasure", "certificate"] {
                 // Samples of the values are kept for planning; they are drawn anew.
                 client.batch_execute(&format!("VACUUM (ANALYZE) {table}")).await?;
             }
@@ -122,6 +135,12 @@ fn read_erasure(row: &Row) -> Result<Erasure> {
     })
 }
 
+fn read_unfinished(row: &Row) -> Result<Unfinished> {
+    let (id, removed): (String, String) = (column(row, 0)?, column(row, 3)?);
+    let owed = Owed { id: id.parse().unwrap_or_default(), begun_at: moment(column(row, 1)?), head: column(row, 2)? };
+    Unfinished::read(owed, &removed)
+}
+
 /// What one transaction gathers.
 #[derive(Default)]
 struct Work {
@@ -142,21 +161,41 @@ async fn erase(mut client: Object, erasing: &Erasing, at: Timestamp, slot: i64) 
     }
     for (destination, delivery) in &erasing.kept {
         request(&transaction, delivery, i64::from(*destination), None, false, at).await?;
+        work.removed.kept.push(delivery.clone());
     }
     // Only now: what was behind an erased delivery may have been erased as well.
     let persons = work.waiting.iter().map(|(destination, person)| (*destination, person.as_slice(), micros(at)));
     let due = settle::unblock(&transaction, persons).await?;
+    if let Some(owed) = &erasing.owed {
+        owe(&transaction, owed, &work.removed).await?;
+    }
     work.tally.write(&transaction, slot).await?;
     tell_all(&transaction).await?;
     transaction.commit().await?;
     Ok((work.removed, due))
 }
 
-/// In the order in which everybody locks.
+/// In the order in which everybody locks: what has ended first, as a replay does, and then what is pending, each person from the one
+/// ahead, as receiving and settling do. What is ahead is locked also when it is not erased, since what waits behind it is theirs.
 async fn lock_in_order(transaction: &Transaction<'_>, events: &[Uuid]) -> Result<()> {
-    let sql = "SELECT 1 FROM delivery d WHERE d.event IN (SELECT seq FROM event WHERE id = ANY($1::UUID[]))
-         ORDER BY d.destination, d.person, d.event FOR UPDATE";
-    execute(transaction, sql, &[&events]).await.map(drop)
+    let ended = "SELECT 1 FROM delivery d WHERE d.event IN (SELECT seq FROM event WHERE id = ANY($1::UUID[])) AND d.state >= 3
+         ORDER BY d.destination, d.person, d.state, d.event FOR UPDATE";
+    execute(transaction, ended, &[&events]).await?;
+    let pending = "WITH own AS (
+             SELECT d.event, d.destination, d.person FROM delivery d
+             WHERE d.event IN (SELECT seq FROM event WHERE id = ANY($1::UUID[])) AND d.state < 3
+         ), ahead AS (
+             SELECT c.event, o.destination FROM (SELECT DISTINCT destination, person FROM own WHERE person IS NOT NULL) o
+             CROSS JOIN LATERAL (
+                 (SELECT a.event FROM delivery a WHERE a.destination = o.destination AND a.person = o.person AND a.state < 2 LIMIT 1)
+                 UNION ALL
+                 (SELECT b.event FROM delivery b WHERE b.destination = o.destination AND b.person = o.person AND b.state = 2
+                  ORDER BY b.event LIMIT 1)) c
+         )
+         SELECT 1 FROM (SELECT event, destination FROM own UNION SELECT event, destination FROM ahead) x
+         JOIN delivery d ON d.event = x.event AND d.destination = x.destination
+         WHERE d.state < 3 ORDER BY d.destination, d.person, d.state, d.event FOR UPDATE OF d";
+    execute(transaction, pending, &[&events]).await.map(drop)
 }
 
 async fn erase_event(transaction: &Transaction<'_>, id: Uuid, at: Timestamp, work: &mut Work) -> Result<()> {
@@ -210,6 +249,13 @@ async fn erase_delivery(
          WHERE event = $1 AND destination = $2";
     execute(transaction, sql, &[&seq, &destination, &micros(at)]).await?;
     Ok(RemovedDelivery { delivery, destination: name, was, record: record.map(|id| Record { id, url }), steps })
+}
+
+async fn owe(client: &impl GenericClient, owed: &Owed, removed: &Removed) -> Result<()> {
+    let sql = "INSERT INTO certificate (id, begun_at, head, removed) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (id) DO UPDATE SET head = excluded.head, removed = certificate.removed || excluded.removed";
+    let values: super::Params<'_> = &[&owed.id.to_string(), &micros(owed.begun_at), &super::text(&owed.head), &removed.to_line()?];
+    execute(client, sql, values).await.map(drop)
 }
 
 /// An erasure that was asked for before is asked for again.

@@ -8,7 +8,7 @@ use super::{Postgres, again, column, execute, hold, micros, query, tell_all};
 use crate::store::{DeliveryFilter, DeliveryKey, DestinationId, Result, State};
 use deadpool_postgres::{GenericClient, Object};
 use jiff::Timestamp;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -82,22 +82,24 @@ async fn revive(mut client: Object, keys: &[DeliveryKey], now: i64, slot: i64) -
     Ok((ended.len(), due))
 }
 
-/// Those of the deliveries that have ended, each once, in the order they were named.
+/// Those of the deliveries that have ended, each once, in the order they were named. They are locked in the order in which an erasure
+/// does it.
 async fn lock_ended(client: &impl GenericClient, keys: &[DeliveryKey]) -> Result<Vec<Ended>> {
     let (events, destinations): (Vec<i64>, Vec<i64>) = keys.iter().map(|key| (key.event, i64::from(key.destination))).unzip();
-    let sql = "SELECT d.event, d.destination, d.person, d.state
+    let sql = "SELECT d.event, d.destination, d.person, d.state, k.place
          FROM unnest($1::BIGINT[], $2::BIGINT[]) WITH ORDINALITY AS k(event, destination, place)
          JOIN delivery d ON d.event = k.event AND d.destination = k.destination
-         WHERE d.state >= 3 AND d.state <> 6 ORDER BY k.place FOR UPDATE OF d";
-    let (mut seen, mut ended) = (HashSet::new(), Vec::new());
+         WHERE d.state >= 3 AND d.state <> 6 ORDER BY d.destination, d.person, d.state, d.event, k.place FOR UPDATE OF d";
+    let mut ended: BTreeMap<i64, Ended> = BTreeMap::new();
+    let mut seen = HashSet::new();
     for row in query(client, sql, &[&events, &destinations]).await? {
         let key = DeliveryKey { event: column(&row, 0)?, destination: hold::number(&row, 1)? };
         if seen.insert(key) {
             let state = State::from_number(column(&row, 3)?).unwrap_or(State::Dead);
-            ended.push(Ended { key, person: column(&row, 2)?, state });
+            ended.insert(column(&row, 4)?, Ended { key, person: column(&row, 2)?, state });
         }
     }
-    Ok(ended)
+    Ok(ended.into_values().collect())
 }
 
 async fn make_pending(client: &impl GenericClient, ended: &[Ended], states: &[State], now: i64) -> Result<()> {

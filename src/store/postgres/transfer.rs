@@ -60,7 +60,7 @@ impl Session {
 
 impl Postgres {
     /// A bridge on a part of the leads would take numbers that the rest has; one on the origin would leave leads behind.
-    pub(super) async fn refuse_during_transfer(&self) -> Result<()> {
+    pub(in crate::store) async fn refuse_during_transfer(&self) -> Result<()> {
         self.run(|client| async move {
             if let Some(kept) = read_kept(&client).await?.filter(|kept| kept.finished_at.is_none()) {
                 return Err(refuse_unfinished(&kept.origin));

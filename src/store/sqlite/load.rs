@@ -83,7 +83,7 @@ impl Sqlite {
     }
 
     /// A bridge on a part of the leads would take numbers that the rest has.
-    pub(super) async fn refuse_half_moved(&self) -> Result<()> {
+    pub(in crate::store) async fn refuse_during_transfer(&self) -> Result<()> {
         match self.read(read_kept).await? {
             Some(kept) if kept.finished_at.is_none() => Err(refuse_unfinished(&kept.origin)),
             _ => Ok(()),

@@ -86,7 +86,7 @@ impl Sqlite {
         let lock = lock(&self.readers.path)?.ok_or_else(|| {
             Error::Refused(format!("another bridge runs on {}; stop it, or set [store] url to another file", self.readers.path.display()))
         })?;
-        self.refuse_half_moved().await?;
+        self.refuse_during_transfer().await?;
         self.become_impatient().await?;
         self.free_leases().await?;
         self.credit_absence(Timestamp::now()).await?;

@@ -5,8 +5,8 @@ use super::writer::Unit;
 use super::{Sqlite, lease, ledger, micros, moment, text};
 use crate::store::person::tombstone;
 use crate::store::{
-    DestinationId, Erasing, Erasure, ErasureResult, QuarantineRow, Removed, RemovedDelivery, RemovedEvent, Result, State, StoredEvent,
-    delivery_id,
+    DestinationId, Erasing, Erasure, ErasureResult, Error, Owed, QuarantineRow, Removed, RemovedDelivery, RemovedEvent, Result, State,
+    StoredEvent, Unfinished, delivery_id,
 };
 use jiff::Timestamp;
 use leadwire_connector::Record;
@@ -56,15 +56,29 @@ impl Sqlite {
     }
 
     pub(in crate::store) async fn erase(&self, erasing: Erasing, at: Timestamp) -> Result<Removed> {
-        self.writer
-            .write(move |unit| {
-                // What is deleted is overwritten, also in pages that become free.
-                unit.connection.execute_batch("PRAGMA secure_delete = ON")?;
-                let removed = erase(unit, &erasing, at);
-                unit.connection.execute_batch("PRAGMA secure_delete = FAST")?;
-                removed
-            })
-            .await
+        self.writer.write(move |unit| overwriting(unit, |unit| erase(unit, &erasing, at))).await
+    }
+
+    pub(in crate::store) async fn unfinished_erasures(&self) -> Result<Vec<Unfinished>> {
+        self.read(|connection| {
+            let mut query = connection.prepare_cached("SELECT id, begun_at, head, removed FROM certificate ORDER BY begun_at, id")?;
+            let rows = query.query_map([], |row| {
+                let id: String = row.get(0)?;
+                Ok((
+                    Owed { id: id.parse().unwrap_or_default(), begun_at: moment(row.get(1)?), head: row.get(2)? },
+                    row.get::<_, String>(3)?,
+                ))
+            })?;
+            rows.map(|row| row.map_err(Error::from).and_then(|(owed, removed)| Unfinished::read(owed, &removed))).collect()
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn certify(&self, id: Uuid) -> Result<()> {
+        let certify =
+            move |unit: &mut Unit<'_>| Ok(unit.connection.execute("DELETE FROM certificate WHERE id = ?1", [id.to_string()]).map(drop)?);
+        self.writer.write(move |unit| overwriting(unit, certify)).await?;
+        self.empty_log().await
     }
 
     pub(in crate::store) async fn erasures(&self, since: Timestamp) -> Result<Vec<Erasure>> {
@@ -120,6 +134,14 @@ fn read_erasure(row: &Row<'_>) -> rusqlite::Result<Erasure> {
     })
 }
 
+/// What is deleted is overwritten, also in pages that become free.
+fn overwriting<T>(unit: &mut Unit<'_>, work: impl FnOnce(&mut Unit<'_>) -> Result<T>) -> Result<T> {
+    unit.connection.execute_batch("PRAGMA secure_delete = ON")?;
+    let done = work(unit);
+    unit.connection.execute_batch("PRAGMA secure_delete = FAST")?;
+    done
+}
+
 fn erase(unit: &mut Unit<'_>, erasing: &Erasing, at: Timestamp) -> Result<Removed> {
     let mut removed = Removed::default();
     let mut waiting = Vec::new();
@@ -131,6 +153,10 @@ fn erase(unit: &mut Unit<'_>, erasing: &Erasing, at: Timestamp) -> Result<Remove
     }
     for (destination, delivery) in &erasing.kept {
         request(unit.connection, delivery, *destination, None, false, at)?;
+        removed.kept.push(delivery.clone());
+    }
+    if let Some(owed) = &erasing.owed {
+        owe(unit.connection, owed, &removed)?;
     }
     // Only now: what was behind an erased delivery may have been erased as well.
     for (destination, person) in waiting {
@@ -210,7 +236,9 @@ fn erase_delivery(
              WHERE event = ?1 AND destination = ?2",
         )?
         .execute(params![seq, row.destination, micros(at)])?;
-    waiting.extend(row.person.filter(|_| row.state.is_pending()).map(|person| (row.destination, person)));
+    // Behind one that was blocked itself nobody waits: the one ahead stays, and may have come later when others were replayed.
+    let was_ahead = matches!(row.state, State::Waiting | State::Leased);
+    waiting.extend(row.person.filter(|_| was_ahead).map(|person| (row.destination, person)));
     Ok(RemovedDelivery { delivery, destination: row.name, was: row.state, record: row.record, steps })
 }
 
@@ -218,6 +246,16 @@ fn read_steps(connection: &Connection, seq: i64, destination: DestinationId) -> 
     let mut query = connection.prepare_cached("SELECT name, remote_id FROM step WHERE event = ?1 AND destination = ?2 ORDER BY name")?;
     let steps = query.query_map(params![seq, destination], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(steps.collect::<rusqlite::Result<_>>()?)
+}
+
+fn owe(connection: &Connection, owed: &Owed, removed: &Removed) -> Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO certificate (id, begun_at, head, removed) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO UPDATE SET head = excluded.head, removed = removed || excluded.removed",
+        )?
+        .execute(params![owed.id.to_string(), micros(owed.begun_at), owed.head, removed.to_line()?])?;
+    Ok(())
 }
 
 /// An erasure that was asked for before is asked for again.

@@ -18,7 +18,7 @@ const CHUNK: usize = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Every column with text that came from outside.
-const TEXTS: [&str; 7] = [
+const TEXTS: [&str; 8] = [
     "SELECT email, phone, session_id, body FROM event",
     "SELECT record_id, record_url, remark FROM delivery",
     "SELECT code, message, excerpt FROM attempt",
@@ -26,29 +26,32 @@ const TEXTS: [&str; 7] = [
     "SELECT client, reason, header, body FROM quarantine",
     "SELECT hold_reason FROM destination",
     "SELECT delivery, place, arrived FROM erasure",
+    "SELECT head, removed FROM certificate",
 ];
 
 impl Sqlite {
-    pub(in crate::store) async fn scrub(&self, needles: Vec<Needle>, progress: Progress) -> Result<Scrubbed> {
+    pub(in crate::store) async fn scrub(&self, needles: Vec<Needle>, anew: bool, progress: Progress) -> Result<Scrubbed> {
         let path = self.readers.path.clone();
-        let scrubbed = tokio::task::spawn_blocking(move || scrub(&path, &needles, &progress)).await;
+        let scrubbed = tokio::task::spawn_blocking(move || scrub(&path, &needles, anew, &progress)).await;
         scrubbed.map_err(|error| Error::Unavailable(format!("the file was not looked through to its end: {error}")))?
     }
 }
 
-fn scrub(path: &Path, needles: &[Needle], progress: &Progress) -> Result<Scrubbed> {
+fn scrub(path: &Path, needles: &[Needle], anew: bool, progress: &Progress) -> Result<Scrubbed> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(PATIENCE)?;
     connection.execute_batch("PRAGMA secure_delete = ON; PRAGMA synchronous = FULL;")?;
     let finders: Vec<Finder<'_>> = needles.iter().map(|needle| Finder::new(needle.text.as_bytes())).collect();
     empty_log(&connection)?;
-    let mut scrubbed = look(path, &connection, needles, &finders, progress)?;
-    if scrubbed.remains.iter().any(|remain| remain.left() > 0) {
-        connection.execute_batch("VACUUM")?;
-        empty_log(&connection)?;
-        scrubbed = Scrubbed { rewritten: true, ..look(path, &connection, needles, &finders, progress)? };
+    if !anew {
+        let scrubbed = look(path, &connection, needles, &finders, progress)?;
+        if scrubbed.remains.iter().all(|remain| remain.left() == 0) {
+            return Ok(scrubbed);
+        }
     }
-    Ok(scrubbed)
+    connection.execute_batch("VACUUM")?;
+    empty_log(&connection)?;
+    Ok(Scrubbed { rewritten: true, ..look(path, &connection, needles, &finders, progress)? })
 }
 
 /// Brings everything into the file and cuts the log to nothing: old pages in it would still have what newer ones lack.

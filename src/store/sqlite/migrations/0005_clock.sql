@@ -1,0 +1,1 @@
+-- Nothing: the bridge and its file have one clock. The step is here so that a number means the same schema in both engines.
