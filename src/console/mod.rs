@@ -238,8 +238,11 @@ fn source_status(name: &str, has_key: bool, received: Option<&BTreeMap<String, i
 
 fn know(rows: Option<Vec<DestinationRow>>, lanes: &BTreeMap<String, LaneStatus>) -> Vec<Known> {
     let of_lane = |(name, lane): (&String, &LaneStatus)| Known::Lane { name: name.clone(), hold: lane.hold.clone() };
+    // The lane may have been put on hold since the row was read, and what is told as held is told with its reason.
+    let hold_of = |name: &str| lanes.get(name).and_then(|lane| lane.hold.clone());
+    let complete = |row: DestinationRow| Known::Row(DestinationRow { hold: row.hold.clone().or_else(|| hold_of(&row.name)), ..row });
     match rows {
-        Some(rows) => rows.into_iter().map(Known::Row).collect(),
+        Some(rows) => rows.into_iter().map(complete).collect(),
         None => lanes.iter().map(of_lane).collect(),
     }
 }
