@@ -6,7 +6,7 @@ mod person;
 
 use super::Sqlite;
 use crate::store::{
-    Again, Claimed, DeliveryFilter, DestinationId, Ended, Handoff, LaneEnd, Leased, NewEvent, Outcome, Received, Room, Settlement, State,
+    Claimed, DeliveryFilter, DestinationId, Ended, Handoff, LaneEnd, Leased, NewEvent, Outcome, Received, Room, Settlement, State,
 };
 use jiff::{SignedDuration, Timestamp};
 use leadwire_connector::Event;
