@@ -9,7 +9,7 @@ help: ## this list
 test: ## all tests; needs PostgreSQL, and installs Debian's package when it is missing
 	cargo test --workspace --locked
 
-soak: ## random faults for SOAK_MINUTES (10); LEADWIRE_TEST_SEED plays one seed again
+soak: ## random faults for SOAK_MINUTES (10), and outages of a database of SOAK_OUTAGES seconds (60,600); LEADWIRE_TEST_SEED plays one seed again
 	scripts/soak.sh
 
 lint: ## format and clippy, every warning an error

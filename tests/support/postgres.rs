@@ -29,12 +29,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
-use std::time::{Duration, Instant};
 
 const USER: &str = "leadwire";
 /// With letters that a URL must escape.
 const PASSWORD: &str = "p/ss:w@rd";
 const PASSWORD_IN_URL: &str = "p%2Fss%3Aw%40rd";
+
+/// Waits on the server until its standby follows, for 30 s at most.
+const UNTIL_IT_FOLLOWS: &str = "do $$ begin
+    for n in 1..600 loop
+        exit when exists (select from pg_stat_replication where sync_state = 'sync');
+        perform pg_sleep(0.05);
+    end loop;
+end $$";
 
 /// Starts the server at each line it reads and says whether it is ready. At the end of its input, which comes however the test
 /// process ends, it stops the server, a paused one too, and removes the folder.
@@ -137,7 +144,8 @@ impl Server {
         let url = self.url("postgres");
         execute(&url, "alter system set synchronous_standby_names = '*'");
         execute(&url, "select pg_reload_conf()");
-        wait_until("the standby to follow", || execute(&url, "select sync_state from pg_stat_replication") == "sync\n");
+        execute(&url, UNTIL_IT_FOLLOWS);
+        assert_eq!(execute(&url, "select sync_state from pg_stat_replication"), "sync\n", "the standby does not follow");
         standby
     }
 
@@ -349,15 +357,6 @@ fn own(path: &Path) {
 fn free_port() -> u16 {
     let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
     std::iter::repeat_with(|| rand::random_range(15_000..32_000)).take(1_000).find(free).expect("a free port on 127.0.0.1")
-}
-
-#[expect(clippy::disallowed_methods, reason = "the server is waited for before any task runs, or on a thread of its own")]
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    let began_at = Instant::now();
-    while !is_so() {
-        assert!(began_at.elapsed() < Duration::from_secs(30), "waited in vain for: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 fn children_of(parent: u32) -> Vec<u32> {

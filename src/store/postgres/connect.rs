@@ -12,6 +12,9 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 /// Connections of one process: one for each batch under way, the rest for claims, steps and people.
 const MOST_CONNECTIONS: usize = 12;
 
+/// What to do when the server has no room for another connection.
+const ROOM: &str = "; a bridge opens up to 13 connections: raise `max_connections` of the server, or the limit of the user or database";
+
 /// What each session is told. A process that is stopped in the middle of a transaction must not keep its locks for long, and an
 /// answer of success is worth nothing if the server does not write before it says so.
 const SESSION: &str = "SET idle_in_transaction_session_timeout = '10s';
@@ -126,7 +129,8 @@ fn read(error: &tokio_postgres::Error) -> Error {
         let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
         return Error::Unavailable(format!("{error}{cause}"));
     };
-    let told = format!("{} ({})", answer.message(), answer.code().code());
+    let hint = if *answer.code() == SqlState::TOO_MANY_CONNECTIONS { ROOM } else { "" };
+    let told = format!("{}{hint} ({})", answer.message(), answer.code().code());
     if would_again(answer.code()) { Error::Refused(told) } else { Error::Unavailable(told) }
 }
 
@@ -145,6 +149,11 @@ pub(super) fn is_deposed(error: &Error) -> bool {
 /// Whether the transaction met another one (a deadlock, a serialization failure) and is to be run again as it is.
 pub(super) fn is_collision(error: &Error) -> bool {
     matches!(error, Error::Unavailable(told) if COLLISIONS.iter().any(|code| told.ends_with(code)))
+}
+
+/// Whether the server has no room for another connection.
+pub(super) fn is_crowded(error: &Error) -> bool {
+    matches!(error, Error::Unavailable(told) if told.ends_with("(53300)"))
 }
 
 /// What [`is_collision`] recognises, for one that the program itself sees.

@@ -149,7 +149,7 @@ impl State {
 
 /// Joins the bridges on this database and starts to give the sign of life.
 pub(super) async fn join(shared: &Arc<Shared>) -> Result<Member> {
-    let listening = shared.signals.start(shared.target.clone());
+    let listening = shared.signals.start(shared.target.clone(), shared.pool.clone());
     let sent_at = Instant::now();
     let mut client = shared.connection().await?;
     register(&client, shared, sent_at).await?;

@@ -43,6 +43,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql};
 
@@ -54,6 +55,10 @@ pub(super) use transfer::Session;
 
 /// Connections for what may wait.
 const TURNS: usize = 4;
+
+/// How long to wait for a connection of another task when the server has no room for a new one, and how often to look.
+const ROOM_WITHIN: Duration = Duration::from_secs(3);
+const ROOM_EVERY: Duration = Duration::from_millis(20);
 
 type Lanes = HashMap<DestinationId, LaneEnd>;
 
@@ -185,9 +190,15 @@ impl Postgres {
 }
 
 impl Shared {
-    /// A connection that works, or why there is none.
+    /// A connection that works, or why there is none. When the server has no room for another one, those there are go round.
     async fn connection(&self) -> Result<Object> {
-        self.pool.get().await.map_err(|error| self.target.explain(&error))
+        let began_at = Instant::now();
+        loop {
+            match self.pool.get().await.map_err(|error| self.target.explain(&error)) {
+                Err(error) if connect::is_crowded(&error) && began_at.elapsed() < ROOM_WITHIN => tokio::time::sleep(ROOM_EVERY).await,
+                other => return other,
+            }
+        }
     }
 
     /// After an error that says so, connections are made anew: to the server that is the right one now.

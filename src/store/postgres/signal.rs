@@ -1,8 +1,9 @@
 //! One connection of its own for each bridge, for what must not wait behind anything: hearing that others changed something, telling
 //! them, and the sign of life.
 
-use super::connect::Target;
+use super::connect::{Target, is_crowded};
 use crate::store::{Error, LOOK_EVERY, Result};
+use deadpool_postgres::Pool;
 use futures_util::stream::poll_fn;
 use futures_util::{StreamExt as _, future};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +20,8 @@ const TELL_EVERY: Duration = Duration::from_millis(50);
 
 /// How soon a lost connection is opened again.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
+/// And how soon when the pool has just made room for it, which others would take.
+const ROOM_AFTER: Duration = Duration::from_millis(10);
 
 /// The ends of the wire in this process.
 #[derive(Default)]
@@ -67,15 +70,13 @@ impl Tasks {
 
 impl Signals {
     /// Opens the connection, and keeps it open until the tasks are dropped.
-    pub(super) fn start(&self, target: Target) -> Tasks {
+    pub(super) fn start(&self, target: Target, pool: Pool) -> Tasks {
         let (wire, heard) = (Arc::clone(&self.wire), Arc::clone(&self.heard));
         let listening = tokio::spawn(async move {
             loop {
-                if let Err(error) = listen(&target, &wire, &heard).await {
-                    tracing::warn!("the connection that hears of changes is lost, and opened again: {error}");
-                }
+                let lost = listen(&target, &wire, &heard).await;
                 set(&wire, None);
-                tokio::time::sleep(AGAIN_AFTER).await;
+                tokio::time::sleep(lost.err().map_or(AGAIN_AFTER, |error| after(&error, &pool))).await;
             }
         });
         let (wire, untold) = (Arc::clone(&self.wire), Arc::clone(&self.untold));
@@ -111,6 +112,16 @@ impl Signals {
     pub(super) fn wire(&self) -> Result<Arc<Client>> {
         get(&self.wire).ok_or_else(|| Error::Unavailable("there is no connection to PostgreSQL".to_owned()))
     }
+}
+
+/// How soon to try again after this. Without its sign of life a bridge delivers nothing, so when the server has no room, connections
+/// of its own that are idle make way.
+fn after(error: &Error, pool: &Pool) -> Duration {
+    if is_crowded(error) && !pool.retain(|_, _| false).removed.is_empty() {
+        return ROOM_AFTER;
+    }
+    tracing::warn!("the connection that hears of changes is lost, and opened again: {error}");
+    AGAIN_AFTER
 }
 
 fn get(wire: &Mutex<Option<Arc<Client>>>) -> Option<Arc<Client>> {
