@@ -25,6 +25,7 @@ pub(super) struct Allowance {
     starts: u32,
     good_until: Timestamp,
     asking: bool,
+    noted_at: Timestamp,
     ask_at: Timestamp,
 }
 
@@ -85,7 +86,8 @@ impl Allowance {
     fn new(per_second: f64, burst: u32) -> Self {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is clamped to the range")]
         let half_a_second = (per_second / 2.0).clamp(1.0, 1_000_000.0) as u32;
-        Self { most: half_a_second.max(burst.min(1_000)), starts: 0, good_until: Timestamp::MIN, asking: false, ask_at: Timestamp::MIN }
+        let (most, never) = (half_a_second.max(burst.min(1_000)), Timestamp::MIN);
+        Self { most, starts: 0, good_until: never, asking: false, noted_at: never, ask_at: never }
     }
 
     fn pass(&mut self, wanted: usize, now: Timestamp) -> Pass {
@@ -95,7 +97,7 @@ impl Allowance {
             self.starts -= 1;
             return Pass::Go;
         }
-        if self.asking || now < self.ask_at {
+        if self.asking || (self.noted_at..self.ask_at).contains(&now) {
             return Pass::Wait;
         }
         self.asking = true;
@@ -109,6 +111,7 @@ impl Allowance {
             Some((starts, next_at)) => (starts, next_at.unwrap_or(now)),
             None => (0, in_a_second),
         };
+        self.noted_at = now;
         self.good_until = in_a_second;
     }
 }
@@ -144,6 +147,15 @@ mod tests {
         pace.pass(1, at(0));
         pace.note_granted(Some((5, None)), at(0));
         assert_eq!(pace.pass(1, at(1_001)), Pass::Ask(1));
+    }
+
+    #[test]
+    fn a_wait_ends_when_the_clock_is_set_back() {
+        let mut pace = shared();
+        pace.pass(1, at(86_400_000));
+        pace.note_granted(Some((0, Some(at(86_400_100)))), at(86_400_000));
+        assert_eq!(pace.pass(1, at(86_400_050)), Pass::Wait);
+        assert_eq!(pace.pass(1, at(500)), Pass::Ask(1));
     }
 
     #[test]

@@ -77,7 +77,7 @@ impl Shell {
     }
 
     fn step(&mut self, inputs: Vec<Input<Leased>>) {
-        let now = Timestamp::now();
+        let now = self.bench.clock.now();
         self.stepped_at = now;
         for input in inputs {
             self.note_hold(&input, now);
@@ -156,7 +156,7 @@ impl Shell {
 
 async fn claim(bench: Arc<Bench>, id: DestinationId, room: Arc<Room>, wanted: u32) {
     let places = room.take_up_to(wanted);
-    let claimed = if places == 0 { None } else { bench.store.claim(id, places, Timestamp::now()).await.ok() };
+    let claimed = if places == 0 { None } else { bench.store.claim(id, places, bench.clock.now()).await.ok() };
     room.take(claimed.iter().flat_map(|claimed| &claimed.deliveries).map(|leased| leased.places).sum());
     room.leave(places);
     let input = claimed.map_or(Input::ClaimFailed, |claimed| Input::Claimed { deliveries: claimed.deliveries, next_due: claimed.next_due });
@@ -165,7 +165,7 @@ async fn claim(bench: Arc<Bench>, id: DestinationId, room: Arc<Room>, wanted: u3
 
 async fn ask(bench: Arc<Bench>, id: DestinationId, wanted: u32) {
     let granted = match bench.per_second {
-        Some((per_second, burst)) => bench.store.take_starts(id, wanted, per_second, burst, Timestamp::now()).await.ok(),
+        Some((per_second, burst)) => bench.store.take_starts(id, wanted, per_second, burst, bench.clock.now()).await.ok(),
         None => None,
     };
     send(&bench.inbox, Input::Granted(granted.map(|granted| (granted.starts, granted.next_at))));
