@@ -19,6 +19,7 @@ mod schema;
 mod scrub;
 mod search;
 mod size;
+mod token;
 #[cfg(test)]
 mod tests;
 mod verify;
