@@ -40,3 +40,4 @@ mod search;
 mod server;
 mod stage;
 mod text;
+mod tokens;

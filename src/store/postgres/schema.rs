@@ -5,12 +5,13 @@ use crate::store::{Error, Result};
 use deadpool_postgres::{GenericClient, Object};
 
 /// In order; the number of a migration is its place, from 1.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("migrations/0001_start.sql"),
     include_str!("migrations/0002_person.sql"),
     include_str!("migrations/0003_keeping.sql"),
     include_str!("migrations/0004_certificate.sql"),
     include_str!("migrations/0005_clock.sql"),
+    include_str!("migrations/0006_token.sql"),
 ];
 
 /// `LEADWIRE` in ASCII: the lock among those that migrate.

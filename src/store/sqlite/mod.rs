@@ -22,6 +22,7 @@ mod search;
 mod size;
 #[cfg(test)]
 mod tests;
+mod token;
 mod verify;
 mod writer;
 
