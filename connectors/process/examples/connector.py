@@ -2,116 +2,28 @@
 """A connector for Leadwire in Python's standard library: contacts, and a note on each, in "Acme CRM".
 
 It reads requests from standard input and answers on standard output, one line of JSON each. What is meant for people goes to
-standard error. Copy it, and change what stands between the two rulers to what your CRM wants.
+standard error. Copy it, and change the parts below the ruler to what your CRM wants.
 """
-import http.client
-import json
-import os
-import sys
+import http.client, json, os, sys
 from urllib.parse import quote, urlsplit
 
-URL, TOKEN = os.environ["ACME_URL"], os.environ["ACME_TOKEN"]
+URL, TOKEN = os.environ["ACME_URL"].rstrip("/"), os.environ["ACME_TOKEN"]
+HEADERS = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+
+
+class Failed(Exception):
+    def __init__(self, verdict, kind, message, **more):
+        self.answer = {"type": "error", "verdict": verdict, "kind": kind, "message": message, **more}
 
 
 def say(line):
     print(json.dumps(line), flush=True)  # json.dumps makes one line of it, flush sends it at once
 
 
-class Failed(Exception):
-    def __init__(self, verdict, **more):
-        self.answer = {"type": "error", "verdict": verdict, **more}
-
-
-def call(method, path, body=None):
-    """One request, without redirects and with a time limit; JSON, or Failed with the verdict that the answer means."""
-    where = urlsplit(URL)
-    secure = where.scheme == "https"
-    connection = (http.client.HTTPSConnection if secure else http.client.HTTPConnection)(where.netloc, timeout=10)
-    try:
-        connection.connect()
-    except OSError:  # nothing was sent
-        raise Failed("retry", kind="unreachable", message="Acme cannot be reached") from None
-    try:
-        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
-        connection.request(method, where.path.rstrip("/") + path, json.dumps(body) if body else None, headers)
-        answer = connection.getresponse()
-        text = answer.read(1_000_000)
-    except (OSError, http.client.HTTPException):  # it may have arrived
-        raise Failed("retry", kind="ambiguous", message="Acme's answer got lost") from None
-    finally:
-        connection.close()
-    status, after = answer.status, answer.getheader("Retry-After")
-    if status in (401, 403):
-        raise Failed("hold", kind="credentials", status=status, message="Acme refuses the token; see ACME_TOKEN")
-    if 300 <= status < 400:
-        raise Failed("hold", kind="configuration", status=status, message="Acme redirects; see ACME_URL")
-    if status == 429:
-        raise Failed("retry", kind="rate_limited", status=status, after=after, message="Acme asks for a pause")
-    if status >= 500:
-        raise Failed("retry", kind="server", status=status, after=after, message="Acme is down")
-    try:
-        value = json.loads(text)
-    except ValueError:
-        raise Failed("retry", kind="unexpected", status=status, message="Acme's answer is no JSON") from None
-    if status >= 400:
-        raise Failed("reject", kind="data", status=status, field=value.get("field"), message="Acme refuses the data")
-    if "error" in value:  # a 2xx is no success until the body says so
-        raise Failed("retry", kind="unexpected", status=status, message="Acme's answer holds an error")
-    return value
-
-
-# ---------------------------------------------------------------------------------------------------------------------------------
-
-
-def contact_of(event):
-    person = event["person"]
-    fields = {"first_name": person["first_name"], "last_name": person["last_name"], "phone": person["phone"], "source": event["source"]}
-    return {name: value for name, value in fields.items() if value}  # an empty value would erase what the CRM knows
-
-
-def path_of(event):
-    return "/contacts/" + quote(event["person"]["email"], safe="")
-
-
-def deliver(request):
-    event, done = request["event"], request["steps"]
-    if not event["person"]["email"]:
-        return {"type": "skipped", "reason": "Acme knows people by their e-mail, and there is none"}
-    contact = call("PUT", path_of(event), contact_of(event))["id"]  # an upsert: repeating it is harmless
-    if event["content"] and "note" not in done:
-        # A note has no key of its own. If an earlier attempt may have sent it, look before sending it again.
-        notes = call("GET", f"/contacts/{contact}/notes")["notes"] if "note.sent" in done else []
-        note = next((note["id"] for note in notes if note["delivery"] == request["delivery_id"]), None)
-        if note is None:
-            keep(request, "note.sent")
-            note = call("POST", f"/contacts/{contact}/notes", {"text": event["content"], "delivery": request["delivery_id"]})["id"]
-        keep(request, "note", note)
-    return {"type": "delivered", "record": {"id": contact, "url": f"{URL.rstrip('/')}/contacts/{contact}"}}
-
-
-def check(request):
-    account = call("GET", "/account")["name"]
-    return {"type": "report", "findings": [{"severity": "good", "subject": "credentials", "message": f"the token is valid for {account}"}]}
-
-
-def preview(request):
-    event = request["event"]
-    if not event["person"]["email"]:
-        return {"type": "skipped", "reason": "there is no e-mail"}
-    headers = {"Authorization": f"Bearer {TOKEN}"}  # Leadwire masks it
-    put = {"step": "contact", "method": "PUT", "url": URL.rstrip("/") + path_of(event), "headers": headers, "body": contact_of(event)}
-    url = URL.rstrip("/") + "/contacts/(id of the contact)/notes"
-    note = {"step": "note", "method": "POST", "url": url, "headers": headers, "body": {"text": event["content"], "delivery": "(id of the delivery)"}}
-    return {"type": "preview", "requests": [put, note] if event["content"] else [put]}
-
-
-# ---------------------------------------------------------------------------------------------------------------------------------
-
-
 def keep(request, name, remote_id=None):
-    """Has Leadwire remember a finished step for good, and goes on when that is done."""
+    """Has Leadwire remember a step for good. A connector with `concurrency` above 1 must match the ids of the lines it reads here."""
     say({"type": "step", "id": request["id"], "name": name, "remote_id": remote_id})
-    if json.loads(sys.stdin.readline() or "{}").get("type") != "kept":  # with several requests at once, match the ids here
+    if not sys.stdin.readline():
         sys.exit("the bridge is gone")
 
 
@@ -126,6 +38,81 @@ def main():
         except Failed as failed:
             answer = failed.answer
         say({**answer, "id": request["id"]})
+
+
+# -------------------------------------------------------------------------------------------------------------------------
+
+
+def call(method, path, body=None):
+    """One request, with a time limit and without redirects: what the CRM says, or Failed with the verdict that it means."""
+    where = urlsplit(URL)
+    client = http.client.HTTPSConnection if where.scheme == "https" else http.client.HTTPConnection
+    connection = client(where.netloc, timeout=10)
+    try:
+        connection.connect()
+    except OSError:  # nothing was sent
+        raise Failed("retry", "unreachable", "Acme cannot be reached")
+    try:
+        connection.request(method, where.path + path, json.dumps(body) if body else None, HEADERS)
+        answer = connection.getresponse()
+        text = answer.read(1_000_000)
+    except (OSError, http.client.HTTPException):  # Acme may have it
+        raise Failed("retry", "ambiguous", "Acme's answer got lost")
+    finally:
+        connection.close()
+    told = {"status": answer.status, "after": answer.getheader("Retry-After")}
+    if answer.status in (401, 403):
+        raise Failed("hold", "credentials", "Acme refuses the token; see ACME_TOKEN", **told)
+    if 300 <= answer.status < 400:
+        raise Failed("hold", "configuration", "Acme redirects; see ACME_URL", **told)
+    if answer.status == 429 or answer.status >= 500:
+        raise Failed("retry", "rate_limited" if answer.status == 429 else "server", "Acme has no time for it", **told)
+    try:
+        value = json.loads(text)
+    except ValueError:
+        raise Failed("retry", "unexpected", "Acme's answer is no JSON", **told)
+    if answer.status >= 400:
+        raise Failed("reject", "data", "Acme refuses the data", field=value.get("field"), **told)
+    if "error" in value:  # a 2xx is no success until the body says so
+        raise Failed("retry", "unexpected", "Acme's answer holds an error", **told)
+    return value
+
+
+def contact_of(event):
+    """Where the contact stands and what it says. Nothing empty is sent: it would erase what the CRM knows."""
+    fields = {**event["person"], "source": event["source"]}
+    email = fields.pop("email")
+    return email and "/contacts/" + quote(email, safe=""), {name: value for name, value in fields.items() if value}
+
+
+def deliver(request):
+    event, done, delivery = request["event"], request["steps"], request["delivery_id"]
+    path, fields = contact_of(event)
+    if not path:
+        return {"type": "skipped", "reason": "Acme knows people by their e-mail, and there is none"}
+    contact = call("PUT", path, fields)["id"]  # Acme updates a contact that it knows: repeating it is harmless
+    if event["content"] and "note" not in done:
+        # A note has no key of its own. Where an earlier attempt may have sent it, look before sending it again.
+        known = call("GET", f"/contacts/{contact}/notes")["notes"] if "note.sent" in done else []
+        note = next((note["id"] for note in known if note["delivery"] == delivery), None)
+        if note is None:
+            keep(request, "note.sent")
+            note = call("POST", f"/contacts/{contact}/notes", {"text": event["content"], "delivery": delivery})["id"]
+        keep(request, "note", note)
+    return {"type": "delivered", "record": {"id": contact, "url": f"{URL}/contacts/{contact}"}}
+
+
+def check(request):
+    account = call("GET", "/account")["name"]
+    return {"type": "report", "findings": [{"severity": "good", "subject": "credentials", "message": f"the token is valid for {account}"}]}
+
+
+def preview(request):
+    path, fields = contact_of(request["event"])
+    put = {"step": "contact", "method": "PUT", "url": f"{URL}{path}", "headers": HEADERS, "body": fields}
+    body = {"text": request["event"]["content"], "delivery": "(id of the delivery)"}
+    note = {"step": "note", "method": "POST", "url": f"{URL}/contacts/(id of the contact)/notes", "headers": HEADERS, "body": body}
+    return {"type": "preview", "requests": ([put, note] if body["text"] else [put]) if path else []}
 
 
 if __name__ == "__main__":

@@ -225,11 +225,15 @@ mod tests {
 
     #[test]
     fn a_delivery_names_its_record_and_is_not_spoilt_by_an_odd_one() {
-        let told = receipt(json!({"type": "delivered", "record": {"id": 17, "url": "https://crm.example.com/17"}, "remark": "no  phone\n"}));
+        let told =
+            receipt(json!({"type": "delivered", "record": {"id": 17, "url": "https://crm.example.com/17"}, "remark": "no  phone\n"}));
         let record = Record { id: "17".to_owned(), url: Some("https://crm.example.com/17".to_owned()) };
         assert_eq!(told.unwrap(), Receipt::Delivered { record: Some(record), remark: Some("no phone".to_owned()) });
         assert_eq!(receipt(json!({"type": "delivered", "record": "c-1"})).unwrap(), Receipt::record("c-1"));
-        assert_eq!(receipt(json!({"type": "delivered", "record": {"id": "c", "url": "javascript:alert(1)"}})).unwrap(), Receipt::record("c"));
+        assert_eq!(
+            receipt(json!({"type": "delivered", "record": {"id": "c", "url": "javascript:alert(1)"}})).unwrap(),
+            Receipt::record("c")
+        );
         for odd in [json!(null), json!([]), json!({}), json!(""), json!("a\nb"), json!({"id": true})] {
             assert_eq!(receipt(json!({"type": "delivered", "record": odd, "remark": {}})).unwrap(), Receipt::delivered());
         }
@@ -240,7 +244,10 @@ mod tests {
     fn verdicts_are_what_they_say() {
         let error = |body: Value| receipt(body).unwrap_err();
         let retry = error(json!({"type": "error", "verdict": "retry", "after": 30, "kind": "server", "status": 503}));
-        assert_eq!((retry.kind, retry.status, retry.verdict), (ErrorKind::Server, Some(503), Verdict::Retry { after: Some(Duration::from_secs(30)) }));
+        assert_eq!(
+            (retry.kind, retry.status, retry.verdict),
+            (ErrorKind::Server, Some(503), Verdict::Retry { after: Some(Duration::from_secs(30)) })
+        );
         let reject = error(json!({"type": "error", "verdict": "REJECT", "field": "email", "code": "E1", "message": "is no address"}));
         assert_eq!((reject.kind, reject.code.as_deref(), reject.verdict), (ErrorKind::Data, Some("E1"), Verdict::Reject));
         assert_eq!(reject.message, "`acme` rejects the event: field `email`: is no address");
@@ -263,7 +270,8 @@ mod tests {
     #[test]
     fn neither_a_secret_nor_the_person_gets_into_a_message() {
         let said = "David <d@example.com>: token hunter22-secret\u{1b}[31m refused";
-        let error = receipt(json!({"type": "error", "verdict": "reject", "message": said, "code": said, "field": said, "excerpt": said})).unwrap_err();
+        let error = receipt(json!({"type": "error", "verdict": "reject", "message": said, "code": said, "field": said, "excerpt": said}))
+            .unwrap_err();
         let told = format!("{error:?}");
         assert!(!told.contains("hunter22") && !told.contains('\u{1b}') && !error.message.contains("David"), "{told}");
         assert!(error.message.ends_with("•••• <••••>: token •••• [31m refused"), "{}", error.message);
@@ -298,11 +306,17 @@ mod tests {
     }
 
     fn values() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![Just(Value::Null), any::<f64>().prop_map(Value::from), ".{0,400}".prop_map(Value::from), any::<bool>().prop_map(Value::from)];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<f64>().prop_map(Value::from),
+            ".{0,400}".prop_map(Value::from),
+            any::<bool>().prop_map(Value::from)
+        ];
         leaf.prop_recursive(3, 20, 4, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                prop::collection::btree_map("id|url|severity|message|[a-z]{0,3}", inner, 0..4).prop_map(|table| Value::Object(table.into_iter().collect())),
+                prop::collection::btree_map("id|url|severity|message|[a-z]{0,3}", inner, 0..4)
+                    .prop_map(|table| Value::Object(table.into_iter().collect())),
             ]
         })
     }

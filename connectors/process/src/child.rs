@@ -57,13 +57,17 @@ impl Running {
     /// Starts a child and waits for its hello.
     pub(crate) async fn start(settings: &Settings, directory: &Path, destination: &str) -> Result<Self, DeliveryError> {
         let mut newborn = Newborn::spawn(settings, directory, destination)?;
-        let hello = ToChild::Hello { protocol: VERSION, leadwire: env!("CARGO_PKG_VERSION"), destination, timeout: settings.timeout.as_secs_f64() };
+        let hello =
+            ToChild::Hello { protocol: VERSION, leadwire: env!("CARGO_PKG_VERSION"), destination, timeout: settings.timeout.as_secs_f64() };
         let greeted = tokio::time::timeout(settings.start_timeout, newborn.greet(&hello.line())).await;
         let late = || format!("did not say hello within {:?}", settings.start_timeout);
         match greeted.unwrap_or_else(|_| Err(late())) {
             Ok(hello) if hello.protocol == VERSION => Ok(newborn.run(hello, destination.to_owned())),
             Ok(hello) => {
-                let message = format!("the child speaks version {} of the protocol, and this Leadwire version {VERSION}; bring one of them up to date", hello.protocol);
+                let message = format!(
+                    "the child speaks version {} of the protocol, and this Leadwire version {VERSION}; bring one of them up to date",
+                    hello.protocol
+                );
                 newborn.end().await;
                 Err(DeliveryError::hold(ErrorKind::Configuration, message, None))
             }
@@ -229,7 +233,12 @@ struct Keeper {
 }
 
 impl Keeper {
-    async fn keep(mut self, mut faults: mpsc::Receiver<String>, mut unwanted: mpsc::Receiver<Infallible>, told: watch::Sender<Option<Ended>>) {
+    async fn keep(
+        mut self,
+        mut faults: mpsc::Receiver<String>,
+        mut unwanted: mpsc::Receiver<Infallible>,
+        told: watch::Sender<Option<Ended>>,
+    ) {
         let (why, is_failure) = tokio::select! {
             status = self.child.wait() => self.gone(status).await,
             Some(why) = faults.recv() => self.at_fault(why).await,
@@ -246,7 +255,10 @@ impl Keeper {
         finish(&mut self.stderr).await;
         let destination = self.destination;
         if is_failure {
-            tracing::warn!(destination, "the child {why}; the next delivery starts it again (its standard error is in the attempt, and in the log by `stderr`)");
+            tracing::warn!(
+                destination,
+                "the child {why}; the next delivery starts it again (its standard error is in the attempt, and in the log by `stderr`)"
+            );
         } else {
             tracing::debug!(destination, "the child {why}");
         }

@@ -171,7 +171,8 @@ mod tests {
 
     #[test]
     fn what_is_a_secret_by_its_name_or_its_place_is_masked() {
-        let settings = read(&json!({"command": ["x"], "env": {"ACME_TOKEN": "0123456789", "MODE": "production", "PATHS": {"env": "PATH"}}})).unwrap();
+        let settings =
+            read(&json!({"command": ["x"], "env": {"ACME_TOKEN": "0123456789", "MODE": "production", "PATHS": {"env": "PATH"}}})).unwrap();
         let path = std::env::var("PATH").unwrap();
         assert_eq!(settings.redactor().clean(&format!("0123456789 production {path}")), "•••• production ••••");
     }

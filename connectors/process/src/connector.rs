@@ -9,7 +9,9 @@ use crate::pending::Ticket;
 use crate::protocol::{Answer, Message, ToChild};
 use async_trait::async_trait;
 use leadwire_connector::reexport::Timestamp;
-use leadwire_connector::{BuildContext, Connector, Delivery, DeliveryError, ErrorKind, Event, PreviewRequest, Receipt, Redactor, Report, Steps};
+use leadwire_connector::{
+    BuildContext, Connector, Delivery, DeliveryError, ErrorKind, Event, PreviewRequest, Receipt, Redactor, Report, Steps,
+};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -95,7 +97,13 @@ impl Process {
     }
 
     /// Sends a request and waits for its answer, keeping steps on the way.
-    async fn ask(&self, running: &Running, mut ticket: Ticket, line: Vec<u8>, mut steps: Option<&mut Steps<'_>>) -> Result<Answer, DeliveryError> {
+    async fn ask(
+        &self,
+        running: &Running,
+        mut ticket: Ticket,
+        line: Vec<u8>,
+        mut steps: Option<&mut Steps<'_>>,
+    ) -> Result<Answer, DeliveryError> {
         let deadline = tokio::time::Instant::now() + self.settings.timeout;
         let sent = tokio::time::timeout_at(deadline, running.send(line)).await;
         sent.map_err(|_| Self::unreachable("the child does not read its standard input; nothing was sent".to_owned()))?;
@@ -121,7 +129,8 @@ impl Process {
     }
 
     fn too_late(&self, running: &Running) -> DeliveryError {
-        let message = format!("`{}` did not answer within {:?}; it may have delivered the event or not", running.hello.name, self.settings.timeout);
+        let message =
+            format!("`{}` did not answer within {:?}; it may have delivered the event or not", running.hello.name, self.settings.timeout);
         DeliveryError::retry(ErrorKind::Ambiguous, message)
     }
 
@@ -138,7 +147,8 @@ impl Process {
     /// With a child of its own, which is gone at the end.
     async fn ask_for_preview(self, event: &Event) -> Result<Vec<PreviewRequest>, DeliveryError> {
         let running = self.running().await?;
-        let preview = if running.hello.can_preview { self.preview_by(&running, event).await } else { Ok(vec![self.preview_of_line(event)]) };
+        let preview =
+            if running.hello.can_preview { self.preview_by(&running, event).await } else { Ok(vec![self.preview_of_line(event)]) };
         drop(self);
         if let Some(running) = Arc::into_inner(running) {
             running.stop().await;

@@ -105,7 +105,8 @@ impl Pending {
         let is_last = matches!(message, Message::Answer(_));
         let Some(slot) = table.slots.get(&id) else { return Ok(()) };
         // A request that was given up has no listener; the answer only gives its place back.
-        let is_taken = slot.listener.as_ref().is_none_or(|listener| !matches!(listener.try_send(message), Err(mpsc::error::TrySendError::Full(_))));
+        let is_taken =
+            slot.listener.as_ref().is_none_or(|listener| !matches!(listener.try_send(message), Err(mpsc::error::TrySendError::Full(_))));
         if is_last {
             table.slots.remove(&id);
         }

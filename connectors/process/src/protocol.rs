@@ -89,7 +89,9 @@ pub(crate) fn parse(line: &[u8]) -> Result<FromChild, String> {
     let body = match serde_json::from_slice(line) {
         Ok(Value::Object(body)) => body,
         Ok(_) => return Err("a line that is no JSON object".to_owned()),
-        Err(_) => return Err("a line that is no JSON to its standard output; what is meant for the log belongs to standard error".to_owned()),
+        Err(_) => {
+            return Err("a line that is no JSON to its standard output; what is meant for the log belongs to standard error".to_owned());
+        }
     };
     let what = match body.get("type").and_then(Value::as_str) {
         Some("hello") => return hello(&body).map(FromChild::Hello),
@@ -184,7 +186,8 @@ mod tests {
 
     #[test]
     fn a_hello_says_what_the_child_can_do() {
-        let told = read(&json!({"type": "hello", "protocol": 1, "name": "ac\u{1b}me", "capabilities": ["check", "fly"], "concurrency": 900}));
+        let told =
+            read(&json!({"type": "hello", "protocol": 1, "name": "ac\u{1b}me", "capabilities": ["check", "fly"], "concurrency": 900}));
         let expected = Hello { protocol: 1, name: "acme".to_owned(), can_check: true, concurrency: 64, ..Hello::default() };
         assert_eq!(told, Ok(FromChild::Hello(expected)));
         for faulty in [
