@@ -131,18 +131,13 @@ impl Reader<'_> {
     /// `after`: seconds, or the text of a `Retry-After` header; else the time until `until`.
     fn after(&self, body: &Map<String, Value>) -> Option<Duration> {
         match body.get("after") {
-            Some(Value::String(header)) => self.retry_after(header),
+            Some(Value::String(header)) => http::parse_retry_after(header, self.now),
             Some(Value::Number(seconds)) => seconds.as_f64().map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, MOST_AFTER))),
             _ => {
                 let seconds = moment(body)?.duration_since(self.now).as_secs_f64();
                 Some(Duration::from_secs_f64(seconds.clamp(0.0, MOST_AFTER)))
             }
         }
-    }
-
-    fn retry_after(&self, header: &str) -> Option<Duration> {
-        let headers = vec![("retry-after".to_owned(), header.to_owned())];
-        http::Answer { status: 429, headers, body: Vec::new().into(), truncated: false, at: self.now }.retry_after()
     }
 
     fn until(&self, body: &Map<String, Value>, after: Option<Duration>) -> Option<Timestamp> {

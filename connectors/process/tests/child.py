@@ -50,10 +50,17 @@ def good():
 def environment():
     hello()
     for request in requests():
-        files = sorted(os.listdir("/proc/self/fd"), key=int) if os.path.isdir("/proc/self/fd") else ["0", "1", "2", "3"]
-        told = {"env": dict(os.environ), "cwd": os.getcwd(), "files": len(files), "group": os.getpgid(0) == os.getpid()}
+        told = {"env": dict(os.environ), "cwd": os.getcwd(), "files": files(), "group": os.getpgid(0) == os.getpid()}
         note("told", json.dumps(told))
         delivered(request)
+
+
+def files():
+    """What is open, where the system says so."""
+    try:
+        return [os.readlink(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd") if os.path.lexists(f"/proc/self/fd/{number}")]
+    except FileNotFoundError:
+        return []
 
 
 def crash():

@@ -1,7 +1,6 @@
 //! The exam that every connector takes, taken by the example in Python.
-#![allow(clippy::unwrap_used, clippy::allow_attributes)]
+#![allow(clippy::unwrap_used, clippy::allow_attributes, dead_code)]
 
-#[expect(dead_code, reason = "the stories use the rest")]
 mod support;
 
 use leadwire_connector::conformance::{self, Subject};
@@ -62,6 +61,10 @@ impl Service for Acme {
         Response::json(429, &json!({"error": "too many requests"}))
     }
 
+    fn invalid_field(&self, field: &str) -> Response {
+        Response::json(422, &json!({"field": field}))
+    }
+
     fn state(&self) -> Value {
         json!({"contacts": self.contacts, "notes": self.notes})
     }
@@ -78,8 +81,8 @@ impl Subject for Example {
         KIND
     }
 
-    fn service(&self) -> Box<dyn Service> {
-        Box::<Acme>::default()
+    fn service(&self) -> Option<Box<dyn Service>> {
+        Some(Box::<Acme>::default())
     }
 
     fn settings(&self, url: &Url) -> Map<String, Value> {
@@ -116,5 +119,5 @@ async fn the_example_names_a_refused_field_and_skips_a_lead_without_e_mail() {
     let nobody = Story::of(settings(&server.url())).with_event(|event| event.person.email = None);
     let receipt = nobody.deliver("d-2").await.unwrap();
     assert_eq!(receipt, leadwire_connector::Receipt::skipped("Acme knows people by their e-mail, and there is none"));
-    assert!(nobody.connector.preview(&leadwire_connector::conformance::sample()).unwrap().len() == 2);
+    assert!(nobody.connector.preview(&conformance::sample()).unwrap().len() == 2);
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Whether there is a Python. On the machines that decide what is merged there must be one.
-pub fn python() -> bool {
+pub(crate) fn python() -> bool {
     let is_there = std::process::Command::new("python3").arg("--version").output().is_ok_and(|output| output.status.success());
     assert!(is_there || std::env::var_os("CI").is_none(), "python3 is not on the PATH, and this is CI");
     if !is_there {
@@ -24,8 +24,8 @@ pub fn python() -> bool {
 }
 
 /// A destination whose child leaves its traces in a folder.
-pub struct Story {
-    pub connector: Box<dyn Connector>,
+pub(crate) struct Story {
+    pub(crate) connector: Box<dyn Connector>,
     folder: PathBuf,
     _temporary: Option<tempfile::TempDir>,
     event: Arc<Event>,
@@ -35,19 +35,19 @@ pub struct Story {
 
 impl Story {
     /// With a child that behaves that way.
-    pub fn begin(how: &str, settings: Value) -> Self {
+    pub(crate) fn begin(how: &str, settings: Value) -> Self {
         let temporary = tempfile::tempdir().unwrap();
         Self { folder: temporary.path().to_owned(), _temporary: Some(temporary), ..Self::within(how, PathBuf::new(), json!({})) }
             .with(how, settings)
     }
 
     /// In a folder of somebody else.
-    pub fn within(how: &str, folder: PathBuf, settings: Value) -> Self {
+    pub(crate) fn within(how: &str, folder: PathBuf, settings: Value) -> Self {
         Self { folder, ..Self::of(json!({"command": ["python3"]})) }.with(how, settings)
     }
 
     /// With these settings alone.
-    pub fn of(settings: Value) -> Self {
+    pub(crate) fn of(settings: Value) -> Self {
         let connector = build(settings);
         let (event, memory, attempts) = (Arc::new(sample()), MemorySteps::default(), AtomicU32::new(0));
         Self { connector, folder: PathBuf::new(), _temporary: None, event, memory, attempts }
@@ -59,13 +59,13 @@ impl Story {
     }
 
     /// With another event.
-    pub fn with_event(mut self, change: impl FnOnce(&mut Event)) -> Self {
+    pub(crate) fn with_event(mut self, change: impl FnOnce(&mut Event)) -> Self {
         change(Arc::make_mut(&mut self.event));
         self
     }
 
     /// One attempt, with the steps of those before.
-    pub async fn deliver(&self, id: &str) -> Result<Receipt, DeliveryError> {
+    pub(crate) async fn deliver(&self, id: &str) -> Result<Receipt, DeliveryError> {
         let attempt = self.attempts.fetch_add(1, Ordering::Relaxed) + 1;
         let delivery = Delivery { id: id.to_owned(), destination: "tester".to_owned(), event: Arc::clone(&self.event), attempt };
         let mut steps = Steps::new(&self.memory, self.memory.saved());
@@ -73,12 +73,12 @@ impl Story {
     }
 
     /// What the child left in a file.
-    pub fn lines(&self, name: &str) -> Vec<String> {
+    pub(crate) fn lines(&self, name: &str) -> Vec<String> {
         lines(&self.folder.join(name))
     }
 
     /// Drops the connector, and says which processes it had.
-    pub fn end(self) -> Vec<String> {
+    pub(crate) fn end(self) -> Vec<String> {
         self.lines("starts")
     }
 }
@@ -93,14 +93,14 @@ fn build(settings: Value) -> Box<dyn Connector> {
 }
 
 /// Whether a process lives; a zombie does not.
-pub fn is_alive(pid: &str) -> bool {
+pub(crate) fn is_alive(pid: &str) -> bool {
     let shown = std::process::Command::new("ps").args(["-o", "stat=", "-p", pid]).output().unwrap();
     let state = String::from_utf8_lossy(&shown.stdout);
     !state.trim().is_empty() && !state.trim().starts_with('Z')
 }
 
 /// Waits until it is so.
-pub async fn eventually(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) async fn eventually(what: &str, is_so: impl Fn() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < PATIENCE, "not so after {PATIENCE:?}: {what}");
