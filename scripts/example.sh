@@ -11,4 +11,4 @@ cp Cargo.lock examples/custom-connector/Cargo.lock
 manifest=examples/custom-connector/Cargo.toml
 export CARGO_TARGET_DIR=$PWD/target
 cargo fmt --manifest-path "$manifest" --check
-cargo --config target/example-profile.toml test --manifest-path "$manifest" --offline "$@"
+cargo --config target/example-profile.toml test --manifest-path "$manifest" --offline --test '*' "$@"

@@ -15,11 +15,7 @@ pub(super) fn run(args: &ConnectorsArgs, context: &Context) -> Result<(), Failur
         Some(name) => {
             let unknown = || Failure::Usage(format!("there is no connector `{name}`; known are {}", context.connectors.names().join(", ")));
             let kind = context.connectors.get(name).ok_or_else(unknown)?;
-            if context.json {
-                context.print_json(&shown(kind))
-            } else {
-                show::line(kind.reference)
-            }
+            if context.json { context.print_json(&shown(kind)) } else { show::line(kind.reference) }
         }
         None if context.json => {
             let kinds: Vec<_> = context.connectors.iter().map(shown).collect();

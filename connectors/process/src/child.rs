@@ -275,10 +275,9 @@ impl Keeper {
 
     /// It closed its output, as one does that is about to exit, or it broke the protocol.
     async fn at_fault(&mut self, why: String) -> (String, bool) {
-        if self.reader.is_finished() && why.starts_with("closed") {
-            if let Ok(status) = tokio::time::timeout(LAST_WORDS, self.child.wait()).await {
-                return self.gone(status).await;
-            }
+        let is_closed = self.reader.is_finished() && why.starts_with("closed");
+        if is_closed && let Ok(status) = tokio::time::timeout(LAST_WORDS, self.child.wait()).await {
+            return self.gone(status).await;
         }
         (why, true)
     }

@@ -113,10 +113,10 @@ async fn the_example_names_a_refused_field_and_skips_a_lead_without_e_mail() {
     }
     let anywhere = "127.0.0.1:0".parse().unwrap();
     let server = leadwire_connector::simulator::Server::start(Box::<Acme>::default(), anywhere, Default::default()).await.unwrap();
-    let refused = Story::of(settings(&server.url())).with_event(|event| event.person.email = Some("refused@example.com".to_owned()));
+    let refused = Story::of(&settings(&server.url())).with_event(|event| event.person.email = Some("refused@example.com".to_owned()));
     let error = refused.deliver("d-1").await.unwrap_err();
     assert_eq!((error.message.as_str(), error.status), ("`acme` rejects the event: field `email`: Acme refuses the data", Some(422)));
-    let nobody = Story::of(settings(&server.url())).with_event(|event| event.person.email = None);
+    let nobody = Story::of(&settings(&server.url())).with_event(|event| event.person.email = None);
     let receipt = nobody.deliver("d-2").await.unwrap();
     assert_eq!(receipt, leadwire_connector::Receipt::skipped("Acme knows people by their e-mail, and there is none"));
     assert!(nobody.connector.preview(&conformance::sample()).unwrap().len() == 2);

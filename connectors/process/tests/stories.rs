@@ -153,7 +153,7 @@ async fn a_program_that_is_not_there_is_unreachable_and_said_so() {
         (json!({"command": ["sh", "-c", "echo oh no >&2; exit 3"]}), "exited (exit status: 3) before it said hello"),
         (json!({"command": ["sh", "-c", "echo hello"]}), "no JSON to its standard output; what is meant for the log"),
     ] {
-        let error = Story::of(settings).deliver("d-1").await.unwrap_err();
+        let error = Story::of(&settings).deliver("d-1").await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Unreachable);
         assert!(error.message.contains(told), "{}", error.message);
     }
@@ -288,7 +288,7 @@ async fn a_check_says_that_it_runs_and_that_nothing_more_is_proven() {
     need_python!();
     let report = Story::begin("good", json!({})).connector.check().await;
     assert!(report.is_good() && report.findings.len() == 2, "{report:?}");
-    let report = Story::of(json!({"command": ["no-such-program-here"]})).connector.check().await;
+    let report = Story::of(&json!({"command": ["no-such-program-here"]})).connector.check().await;
     assert!(!report.is_good());
 }
 

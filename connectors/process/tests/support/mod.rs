@@ -43,11 +43,11 @@ impl Story {
 
     /// In a folder of somebody else.
     pub(crate) fn within(how: &str, folder: PathBuf, settings: Value) -> Self {
-        Self { folder, ..Self::of(json!({"command": ["python3"]})) }.with(how, settings)
+        Self { folder, ..Self::of(&json!({"command": ["python3"]})) }.with(how, settings)
     }
 
     /// With these settings alone.
-    pub(crate) fn of(settings: Value) -> Self {
+    pub(crate) fn of(settings: &Value) -> Self {
         let connector = build(settings);
         let (event, memory, attempts) = (Arc::new(sample()), MemorySteps::default(), AtomicU32::new(0));
         Self { connector, folder: PathBuf::new(), _temporary: None, event, memory, attempts }
@@ -55,7 +55,7 @@ impl Story {
 
     fn with(self, how: &str, mut settings: Value) -> Self {
         settings["command"] = json!(["python3", "tests/child.py", how, self.folder]);
-        Self { connector: build(settings), ..self }
+        Self { connector: build(&settings), ..self }
     }
 
     /// With another event.
@@ -87,7 +87,7 @@ fn lines(path: &Path) -> Vec<String> {
     std::fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
-fn build(settings: Value) -> Box<dyn Connector> {
+fn build(settings: &Value) -> Box<dyn Connector> {
     let context = BuildContext::new("tester").with_base_directory(env!("CARGO_MANIFEST_DIR"));
     (KIND.parse)(settings.as_object().unwrap().clone(), &Typed).unwrap().build(&context).unwrap()
 }
