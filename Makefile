@@ -1,13 +1,16 @@
 # `make` alone lists what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint docs check-config architecture deny advisories bench demo soak
+.PHONY: help test example lint docs check-config architecture deny advisories bench demo soak
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 test: ## all tests; needs PostgreSQL, and installs Debian's package when it is missing
 	cargo test --workspace --locked
+
+example: ## the connector in examples/custom-connector builds against the SDK and passes its exam
+	scripts/example.sh
 
 soak: ## random faults for SOAK_MINUTES (10), and outages of a database of SOAK_OUTAGES seconds (60,600); LEADWIRE_TEST_SEED plays one seed again
 	scripts/soak.sh

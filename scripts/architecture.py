@@ -23,7 +23,7 @@ FLOORS = [
 # The bridge names no CRM, but for the registry. The folders in connectors/ add their own names.
 REGISTRY = "src/connectors.rs"
 CRMS = ["hubspot", "gohighlevel", "highlevel", "leadconnector", "salesforce", "pipedrive", "zoho", "freshsales", "activecampaign", "airtable"]
-NEUTRAL = {"sdk", "json", "csv"}
+NEUTRAL = {"sdk", "json", "csv", "process"}
 
 DATABASES = r"\b(rusqlite|libsqlite3_sys|tokio_postgres|deadpool_postgres|sqlx|diesel)\b"
 SQL = r"\b(SELECT\b.+\bFROM|INSERT\s+(OR\s+\w+\s+)?INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM|(CREATE|DROP|ALTER)\s+(TABLE|INDEX)|PRAGMA\s+\w+)\b"

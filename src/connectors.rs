@@ -13,6 +13,8 @@ pub fn builtin() -> Connectors {
             leadwire_connector_json::KIND,
             #[cfg(feature = "csv")]
             leadwire_connector_csv::KIND,
+            #[cfg(feature = "process")]
+            leadwire_connector_process::KIND,
         ],
     }
 }

@@ -1,7 +1,8 @@
 //! `leadwire connectors`: what a destination can be.
 
 use super::{Context, Failure, show};
-use serde_json::json;
+use leadwire_connector::ConnectorKind;
+use serde_json::{Value, json};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ConnectorsArgs {
@@ -14,14 +15,10 @@ pub(super) fn run(args: &ConnectorsArgs, context: &Context) -> Result<(), Failur
         Some(name) => {
             let unknown = || Failure::Usage(format!("there is no connector `{name}`; known are {}", context.connectors.names().join(", ")));
             let kind = context.connectors.get(name).ok_or_else(unknown)?;
-            if context.json {
-                context.print_json(&json!({"name": kind.name, "about": kind.about, "reference": kind.reference}))
-            } else {
-                show::line(kind.reference)
-            }
+            if context.json { context.print_json(&shown(kind)) } else { show::line(kind.reference) }
         }
         None if context.json => {
-            let kinds: Vec<_> = context.connectors.iter().map(|kind| json!({"name": kind.name, "about": kind.about})).collect();
+            let kinds: Vec<_> = context.connectors.iter().map(shown).collect();
             context.print_json(&kinds)
         }
         None => {
@@ -30,4 +27,8 @@ pub(super) fn run(args: &ConnectorsArgs, context: &Context) -> Result<(), Failur
             show::line("\n`leadwire connectors TYPE` shows the settings of one.")
         }
     }
+}
+
+fn shown(kind: &ConnectorKind) -> Value {
+    json!({"name": kind.name, "about": kind.about, "reference": kind.reference})
 }

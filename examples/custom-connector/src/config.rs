@@ -1,0 +1,67 @@
+//! `[destinations.NAME]` of `type = "acme"`. Nothing here touches the network or the disk.
+
+use crate::deliver::Acme;
+use leadwire_connector::mapping::FieldMap;
+use leadwire_connector::reexport::Url;
+use leadwire_connector::settings::{self, Fault, Origin, Secret};
+use leadwire_connector::{Build, BuildContext, Connector, Limits};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// Where the API is, unless `url` says otherwise.
+const API: &str = "https://api.acme.example";
+/// What a contact says, unless `fields` says otherwise. Empty values are not sent.
+const FIELDS: [(&str, &str); 4] = [
+    ("first_name", "{{ person.first_name }}"),
+    ("last_name", "{{ person.last_name }}"),
+    ("phone", "{{ person.phone }}"),
+    ("source", "{{ source }}"),
+];
+
+/// The keys as they are written. The README is their reference.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Keys {
+    token: Secret,
+    url: Option<String>,
+    #[serde(default)]
+    fields: BTreeMap<String, String>,
+}
+
+/// Valid settings.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) token: Secret,
+    pub(crate) url: Url,
+    pub(crate) fields: FieldMap,
+}
+
+/// Reads the keys; every fault at once.
+pub(crate) fn parse(keys: Map<String, Value>, origin: &dyn Origin) -> Result<Box<dyn Build>, Vec<Fault>> {
+    Ok(Box::new(settings::parse_and(keys, origin, Settings::new)?))
+}
+
+impl Settings {
+    fn new(keys: Keys) -> Result<Self, Vec<Fault>> {
+        let mut templates: BTreeMap<String, String> = FIELDS.map(|(name, template)| (name.to_owned(), template.to_owned())).into();
+        templates.extend(keys.fields);
+        let url = Url::parse(keys.url.as_deref().unwrap_or(API)).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        let wrong = || vec![Fault::new(["url"], "this is no web address").with_help(format!("write it as \"{API}\", or leave it out"))];
+        match (url.ok_or_else(wrong), FieldMap::compile(&templates)) {
+            (Ok(url), Ok(fields)) => Ok(Self { token: keys.token, url, fields }),
+            (url, fields) => Err([url.err(), fields.err()].into_iter().flatten().flatten().collect()),
+        }
+    }
+}
+
+impl Build for Settings {
+    fn build(&self, context: &BuildContext) -> Result<Box<dyn Connector>, String> {
+        Ok(Box::new(Acme::new(self.clone(), context)?))
+    }
+
+    /// Acme documents 10 requests per second; a delivery makes two.
+    fn limits(&self) -> Limits {
+        Limits { concurrency: 4, per_second: Some(5.0), burst: 5 }
+    }
+}
