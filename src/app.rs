@@ -280,7 +280,7 @@ fn build_destinations(settings: &mut Settings, store: &Store) -> Vec<deliver::De
 #[must_use]
 pub fn connect(name: &str, destination: config::Destination, delivery: &config::Delivery) -> LateConnector {
     let http = HttpSettings { connect_timeout: delivery.connect_timeout, timeout: delivery.timeout, ..HttpSettings::default() };
-    let context = BuildContext { destination: name.to_owned(), base_directory: destination.base_directory, http };
+    let context = BuildContext::new(name).with_base_directory(destination.base_directory).with_http(http);
     LateConnector { settings: Arc::from(destination.settings), context, built: Arc::default() }
 }
 

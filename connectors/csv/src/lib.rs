@@ -70,7 +70,7 @@ impl Connector for Csv {
     fn preview(&self, event: &Event) -> Result<Vec<PreviewRequest>, DeliveryError> {
         let file = self.directory.join(self.rotation.file_name(event.received_at, 1));
         let body = self.table.preview(event)?;
-        Ok(vec![PreviewRequest { method: "APPEND".to_owned(), url: file.display().to_string(), headers: Vec::new(), body }])
+        Ok(vec![PreviewRequest { method: "APPEND".to_owned(), url: file.display().to_string(), body, ..PreviewRequest::default() }])
     }
 
     /// Files that somebody moved away are out of reach.

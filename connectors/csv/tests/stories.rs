@@ -1,7 +1,6 @@
 //! The connector as the bridge sees it.
 #![allow(clippy::unwrap_used, clippy::allow_attributes)]
 
-use leadwire_connector::http::HttpSettings;
 use leadwire_connector::settings::Typed;
 use leadwire_connector::{BuildContext, Connector, Delivery, Event, MemorySteps, Receipt, Steps};
 use leadwire_connector_csv::KIND;
@@ -17,7 +16,7 @@ use tempfile::TempDir;
 
 fn try_build(base: &Path, keys: &Value) -> Result<Box<dyn Connector>, String> {
     let settings = (KIND.parse)(keys.as_object().unwrap().clone(), &Typed).unwrap();
-    let context = BuildContext { destination: "archive".to_owned(), base_directory: base.to_owned(), http: HttpSettings::default() };
+    let context = BuildContext::new("archive").with_base_directory(base);
     settings.build(&context)
 }
 

@@ -6,7 +6,7 @@ use leadwire_connector::reexport::Timestamp;
 use leadwire_connector::settings::Typed;
 use leadwire_connector::simulator::{FaultRule, Faults, Request, Response, Server, Service};
 use leadwire_connector::{
-    BuildContext, Connector, Delivery, DeliveryError, ErrorKind, Event, MemorySteps, Receipt, StepStore, Steps, Verdict,
+    BuildContext, Connector, Delivery, DeliveryError, ErrorKind, Event, MemorySteps, Receipt, Severity, StepStore, Steps, Verdict,
 };
 use leadwire_connector_hubspot::KIND;
 use leadwire_connector_hubspot::simulator::Simulator;
@@ -99,7 +99,7 @@ fn connector(server: &Server, token: &str, config: &Value) -> Box<dyn Connector>
     table.insert("token".to_owned(), token.into());
     table.insert("base_url".to_owned(), server.url().as_str().into());
     let http = HttpSettings { timeout: Duration::from_secs(5), ..HttpSettings::default() };
-    let context = BuildContext { destination: "crm".to_owned(), base_directory: ".".into(), http };
+    let context = BuildContext::new("crm").with_http(http);
     (KIND.parse)(table, &Typed).unwrap().build(&context).unwrap()
 }
 
@@ -530,7 +530,8 @@ async fn check_finds_what_is_missing_and_changes_nothing() {
     assert!(report.is_good() && report.findings[0].message.contains("1234567"), "{report:?}");
     let bad =
         connector(&crm.server, TOKEN, &json!({"fields": {"favcolor": "x", "lifecyclestage": "Lead", "createdate": "1"}})).check().await;
-    let told: Vec<&str> = bad.findings.iter().filter(|finding| !finding.good).map(|finding| finding.message.as_str()).collect();
+    let told: Vec<&str> =
+        bad.findings.iter().filter(|finding| finding.severity == Severity::Bad).map(|finding| finding.message.as_str()).collect();
     assert_eq!(told.len(), 3, "{told:?}");
     assert!(!connector(&crm.server, "wrong", &json!({})).check().await.is_good());
     assert!(crm.sent().iter().all(|line| line.starts_with("GET ")), "{:?}", crm.sent());

@@ -8,7 +8,6 @@ use leadwire_connector::simulator::{Faults, Request, Response, Server, Service};
 use leadwire_connector::{BuildContext, Connector, Delivery, DeliveryError, ErrorKind, MemorySteps, Receipt, Steps, Verdict};
 use leadwire_connector_json::{KIND, simulator::Endpoint};
 use serde_json::{Value, json};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +31,7 @@ impl Story {
         table.insert("url".to_owned(), json!(server.url().join("leads?list=1").unwrap()));
         table.entry("secret").or_insert(json!(SECRET));
         let http = HttpSettings { timeout: Duration::from_secs(20), max_answer_bytes: 10_000, ..HttpSettings::default() };
-        let context = BuildContext { destination: "backend".to_owned(), base_directory: PathBuf::from("."), http };
+        let context = BuildContext::new("backend").with_http(http);
         let connector = (KIND.parse)(table.clone(), &Typed).unwrap().build(&context).unwrap();
         Self { server, connector }
     }

@@ -18,7 +18,6 @@ use crate::{
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
@@ -149,7 +148,7 @@ impl<'a> Room<'a> {
         let build = (subject.kind().parse)(subject.settings(&server.url()), &Typed)
             .map_err(|faults| format!("the settings are refused: {faults:?}"))?;
         let http = HttpSettings { timeout: TIMEOUT, ..HttpSettings::default() };
-        let context = BuildContext { destination: "exam".to_owned(), base_directory: PathBuf::from("."), http };
+        let context = BuildContext::new("exam").with_http(http);
         let connector = build.build(&context)?;
         let event = Arc::new(subject.event());
         let delivery =

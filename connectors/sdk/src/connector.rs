@@ -1,12 +1,15 @@
 //! The contract between the bridge and a connector.
 
 use crate::http::HttpSettings;
+use crate::report::Report;
 use crate::settings::Fault;
+use crate::values::{MemoryValues, ValueStore};
 use crate::{Delivery, DeliveryError, Event, Receipt, Steps};
 use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The code that talks to one kind of destination.
 ///
@@ -31,7 +34,8 @@ pub trait Connector: Send + Sync {
     /// Proves credentials, scopes and required fields without changing anything at the destination.
     async fn check(&self) -> Report;
 
-    /// What [`deliver`](Self::deliver) would send for this event, nothing sent. Secrets are masked.
+    /// What [`deliver`](Self::deliver) would send for this event, nothing sent and nobody asked. Secrets are masked. Requests that
+    /// depend on an answer say so in [`PreviewRequest::condition`].
     ///
     /// # Errors
     /// What `deliver` would say before sending anything.
@@ -84,8 +88,17 @@ pub struct Kept {
 }
 
 /// A request that would be sent, or a file that would be written.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+///
+/// What cannot be known before something is sent, such as the id of a record that an earlier request makes, stands as a
+/// [`placeholder`](Self::placeholder).
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct PreviewRequest {
+    /// What it is for, in a word or two: `contact`, `note 2`, `find the contact`. Empty when there is one request only.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub step: String,
+    /// When it is sent, if not always: `only when there is no such contact`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
     /// `POST`, `PATCH`, …; `APPEND` for a file.
     pub method: String,
     /// Where to.
@@ -96,43 +109,25 @@ pub struct PreviewRequest {
     pub body: Value,
 }
 
-/// One thing that [`Connector::check`] looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// Whether it is as it should be.
-    pub good: bool,
-    /// What was looked at: `credentials`, `scopes`, …
-    pub subject: String,
-    /// What was found, and the remedy if it is not good.
-    pub message: String,
-}
-
-/// What [`Connector::check`] found.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Report {
-    /// In the order they were looked at.
-    pub findings: Vec<Finding>,
-}
-
-impl Report {
-    /// Adds something that is as it should be.
+impl PreviewRequest {
+    /// Says what it is for.
     #[must_use]
-    pub fn good(mut self, subject: &str, message: impl Into<String>) -> Self {
-        self.findings.push(Finding { good: true, subject: subject.to_owned(), message: message.into() });
+    pub fn step(mut self, step: impl Into<String>) -> Self {
+        self.step = step.into();
         self
     }
 
-    /// Adds something that keeps deliveries from succeeding.
+    /// Says when it is sent, if not always, beginning with `when` or `only when`.
     #[must_use]
-    pub fn bad(mut self, subject: &str, message: impl Into<String>) -> Self {
-        self.findings.push(Finding { good: false, subject: subject.to_owned(), message: message.into() });
+    pub fn only_when(mut self, condition: impl Into<String>) -> Self {
+        self.condition = Some(condition.into());
         self
     }
 
-    /// Whether every finding is good.
+    /// Stands for what is not known yet: `(id of the contact)`.
     #[must_use]
-    pub fn is_good(&self) -> bool {
-        self.findings.iter().all(|finding| finding.good)
+    pub fn placeholder(what: &str) -> String {
+        format!("({what})")
     }
 }
 
@@ -162,6 +157,39 @@ pub struct BuildContext {
     pub base_directory: PathBuf,
     /// For [`http::Client::new`](crate::http::Client::new).
     pub http: HttpSettings,
+    /// Small values that survive restarts and that all bridges on one store share, such as tokens.
+    pub values: Arc<dyn ValueStore>,
+}
+
+impl BuildContext {
+    /// For a destination of this name, in the current folder, with values that are kept in memory only: for tests and previews.
+    #[must_use]
+    pub fn new(destination: impl Into<String>) -> Self {
+        Self {
+            destination: destination.into(),
+            base_directory: PathBuf::from("."),
+            http: HttpSettings::default(),
+            values: Arc::<MemoryValues>::default(),
+        }
+    }
+
+    /// With these settings for HTTP.
+    #[must_use]
+    pub fn with_http(self, http: HttpSettings) -> Self {
+        Self { http, ..self }
+    }
+
+    /// With paths relative to this folder.
+    #[must_use]
+    pub fn with_base_directory(self, base_directory: impl Into<PathBuf>) -> Self {
+        Self { base_directory: base_directory.into(), ..self }
+    }
+
+    /// With values that are kept there.
+    #[must_use]
+    pub fn with_values(self, values: Arc<dyn ValueStore>) -> Self {
+        Self { values, ..self }
+    }
 }
 
 /// Valid settings of one destination: everything that can be known without touching the world.

@@ -9,21 +9,27 @@ mod error;
 mod event;
 pub mod http;
 pub mod mapping;
+mod redact;
+pub mod refusal;
+mod report;
 pub mod settings;
 #[cfg(feature = "simulator")]
 pub mod simulator;
 mod steps;
 pub mod text;
+pub mod token;
+mod values;
 
 #[cfg(feature = "simulator")]
 pub use connector::Simulation;
-pub use connector::{
-    Build, BuildContext, Connector, ConnectorKind, Erased, ErasedPlace, Finding, Kept, Limits, ParseSettings, PreviewRequest, Report,
-};
+pub use connector::{Build, BuildContext, Connector, ConnectorKind, Erased, ErasedPlace, Kept, Limits, ParseSettings, PreviewRequest};
 pub use delivery::{Delivery, Receipt, Record};
 pub use error::{DeliveryError, ErrorKind, Verdict};
 pub use event::{Author, Conversation, Event, Kind, Message, Person, Window, timestamp};
+pub use redact::Redactor;
+pub use report::{Finding, Report, Severity};
 pub use steps::{MemorySteps, StepStore, Steps};
+pub use values::{MemoryValues, Stored, ValueStore};
 
 /// Everything a connector's signature mentions from other crates, at the versions this SDK was built with.
 pub mod reexport {

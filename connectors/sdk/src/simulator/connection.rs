@@ -93,7 +93,11 @@ impl Connection {
         match fault {
             // Latency never gets here: it is drawn as a delay.
             None | Some(FaultKind::Latency(_)) => answer(Manner::Whole),
-            Some(FaultKind::Status(status)) => Outcome::Answer(plain_status(status), Manner::Whole),
+            Some(FaultKind::Status(status)) => {
+                let own = lock(&self.shared.service).failing(status);
+                Outcome::Answer(with_location(own.unwrap_or_else(|| plain_status(status))), Manner::Whole)
+            }
+            Some(FaultKind::InvalidField(field)) => Outcome::Answer(lock(&self.shared.service).invalid_field(&field), Manner::Whole),
             Some(FaultKind::RateLimit { retry_after }) => {
                 let response = lock(&self.shared.service).rate_limited();
                 let response = match retry_after {
@@ -108,6 +112,8 @@ impl Connection {
                 Outcome::Reset
             }
             Some(FaultKind::ErrorInside) => Outcome::Answer(lock(&self.shared.service).error_inside(), Manner::Whole),
+            Some(FaultKind::Echo) => Outcome::Answer(echo(request), Manner::Whole),
+            Some(FaultKind::WrongType) => Outcome::Answer(as_html(lock(&self.shared.service).answer(request)), Manner::Whole),
             Some(FaultKind::Garbage) => Outcome::Answer(garbage(), Manner::Whole),
             Some(FaultKind::SlowBody(pace)) => answer(Manner::Slow(pace)),
             Some(FaultKind::HugeBody(bytes)) => answer(Manner::Huge(bytes)),
@@ -163,8 +169,26 @@ impl Connection {
 }
 
 fn plain_status(status: u16) -> Response {
-    let response = Response::json(status, &json!({"error": "a fault that was ordered", "status": status}));
-    if (300..400).contains(&status) { response.header("Location", "/moved") } else { response }
+    Response::json(status, &json!({"error": "a fault that was ordered", "status": status}))
+}
+
+fn with_location(response: Response) -> Response {
+    if (300..400).contains(&response.status) { response.header("Location", "/moved") } else { response }
+}
+
+fn as_html(mut response: Response) -> Response {
+    response.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-type"));
+    response.header("Content-Type", "text/html; charset=utf-8")
+}
+
+fn echo(request: &Request) -> Response {
+    let mut text = format!("{} {}\n", request.method, request.target);
+    for (name, value) in &request.headers {
+        text.push_str(&format!("{name}: {value}\n"));
+    }
+    text.push_str(&String::from_utf8_lossy(&request.body));
+    let headers = vec![("Content-Type".to_owned(), "text/plain".to_owned())];
+    Response { status: 400, headers, body: text.into() }
 }
 
 fn garbage() -> Response {

@@ -13,8 +13,10 @@ const DEFAULT_HUGE: u64 = 64 << 20;
 /// What goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FaultKind {
-    /// This status; the service does not see the request. A redirect names a `Location`.
+    /// This status, in the service's own shape if it has one; the service does not process the request. A redirect names a `Location`.
     Status(u16),
+    /// The service's own refusal of a field of this name; the service does not process the request.
+    InvalidField(String),
     /// The service's own 429; the service does not process the request.
     RateLimit {
         /// `Retry-After`, seconds or a date, sent as it is.
@@ -28,6 +30,11 @@ pub enum FaultKind {
     ErrorInside,
     /// 200 with a page of HTML, as a proxy in between sends it; the service does not see the request.
     Garbage,
+    /// 400 with everything that was sent, credentials too, as debugging endpoints and proxies repeat it; the service does not see the
+    /// request.
+    Echo,
+    /// The service processes the request; the answer says that it is `text/html`.
+    WrongType,
     /// The service answers; the body goes out one byte at a time, with this pause between.
     SlowBody(Duration),
     /// The service processes the request; the answer's body is this many bytes of nonsense.
@@ -51,7 +58,8 @@ pub enum FaultKind {
 /// | KIND | VALUE |
 /// | --- | --- |
 /// | a status, 200 to 599 | for 429: `Retry-After`, seconds or a date |
-/// | `reset-before`, `reset-after-write`, `error-inside`, `garbage`, `hang`, `close-idle` | |
+/// | `reset-before`, `reset-after-write`, `error-inside`, `garbage`, `echo`, `wrong-type`, `hang`, `close-idle` | |
+/// | `invalid` | the name of the field that is refused, required |
 /// | `slow-body` | the pause between two bytes, 100ms unless given |
 /// | `huge-body` | bytes, 64 MiB unless given |
 /// | `latency` | a duration, required |
@@ -143,6 +151,10 @@ fn parse_kind(text: &str) -> Result<FaultKind, String> {
         ("reset-after-write", None) => FaultKind::ResetAfterWrite,
         ("error-inside", None) => FaultKind::ErrorInside,
         ("garbage", None) => FaultKind::Garbage,
+        ("echo", None) => FaultKind::Echo,
+        ("wrong-type", None) => FaultKind::WrongType,
+        ("invalid", Some(field)) if !field.is_empty() => FaultKind::InvalidField(field.to_owned()),
+        ("invalid", _) => return Err("`invalid` needs the name of a field, such as `invalid:email`".to_owned()),
         ("hang", None) => FaultKind::Hang,
         ("close-idle", None) => FaultKind::CloseIdle,
         ("slow-body", value) => FaultKind::SlowBody(value.map_or(Ok(DEFAULT_PACE), duration::parse)?),
@@ -160,7 +172,7 @@ fn parse_status(word: &str) -> Result<u16, String> {
     word.parse().ok().filter(|status| (200..600).contains(status)).ok_or_else(|| {
         format!(
             "unknown fault `{word}`; known are a status (`503`), `429:SECONDS`, `reset-before`, `reset-after-write`, `error-inside`, \
-             `garbage`, `slow-body`, `huge-body`, `hang`, `latency:DURATION` and `close-idle`"
+             `invalid:FIELD`, `garbage`, `echo`, `wrong-type`, `slow-body`, `huge-body`, `hang`, `latency:DURATION` and `close-idle`"
         )
     })
 }
@@ -174,7 +186,10 @@ impl fmt::Display for FaultKind {
             Self::ResetBefore => f.write_str("reset-before"),
             Self::ResetAfterWrite => f.write_str("reset-after-write"),
             Self::ErrorInside => f.write_str("error-inside"),
+            Self::InvalidField(field) => write!(f, "invalid:{field}"),
             Self::Garbage => f.write_str("garbage"),
+            Self::Echo => f.write_str("echo"),
+            Self::WrongType => f.write_str("wrong-type"),
             Self::SlowBody(pace) => write!(f, "slow-body:{}ms", pace.as_millis()),
             Self::HugeBody(bytes) => write!(f, "huge-body:{bytes}"),
             Self::Hang => f.write_str("hang"),
@@ -312,6 +327,7 @@ mod tests {
             ("503@NaN%", "no probability"),
             ("503@post", "neither"),
             ("latency", "needs a duration"),
+            ("invalid", "needs the name of a field"),
             ("latency:200", "no duration"),
             ("huge-body:many", "no number of bytes"),
         ] {
@@ -358,7 +374,10 @@ mod tests {
             Just(FaultKind::ResetBefore),
             Just(FaultKind::ResetAfterWrite),
             Just(FaultKind::ErrorInside),
+            "[a-w][a-w_]{0,11}".prop_map(FaultKind::InvalidField),
             Just(FaultKind::Garbage),
+            Just(FaultKind::Echo),
+            Just(FaultKind::WrongType),
             (0_u64..100_000).prop_map(|pace| FaultKind::SlowBody(Duration::from_millis(pace))),
             any::<u64>().prop_map(FaultKind::HugeBody),
             Just(FaultKind::Hang),

@@ -16,10 +16,12 @@ mod connection;
 mod control;
 mod faults;
 mod server;
+mod tokens;
 mod wire;
 
 pub use faults::{FaultKind, FaultRule, Faults};
 pub use server::{Logged, Server};
+pub use tokens::TokenEndpoint;
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -93,6 +95,19 @@ pub trait Service: Send {
 
     /// A 429 answer of the shape of this service, without `Retry-After`, which the server adds when ordered.
     fn rate_limited(&self) -> Response;
+
+    /// An answer of the shape of this service with this status, for [`FaultKind::Status`]; `None` for a plain one. A 403 speaks of a
+    /// missing scope, a 409 of a record that is there already.
+    fn failing(&self, status: u16) -> Option<Response> {
+        let _ = status;
+        None
+    }
+
+    /// The refusal of a field in the shape of this service, for [`FaultKind::InvalidField`].
+    fn invalid_field(&self, field: &str) -> Response {
+        let error = serde_json::json!({"field": field, "code": "invalid", "message": "the value is not accepted"});
+        Response::json(422, &serde_json::json!({"code": "validation_error", "errors": [error]}))
+    }
 
     /// Everything it holds, for people and tests to look at.
     fn state(&self) -> Value;

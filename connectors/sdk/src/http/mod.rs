@@ -1,0 +1,91 @@
+//! One HTTP client for all connectors: bounded in time and size, no redirects, no retries of its own.
+
+mod address;
+mod answer;
+mod client;
+mod quota;
+mod request;
+
+pub use address::is_public;
+pub use answer::{Answer, parse_retry_after};
+pub use client::Client;
+pub use quota::{Quota, QuotaHeaders, Reset, Window};
+pub use request::{Method, Request};
+
+use crate::settings::Secret;
+use std::time::Duration;
+use url::{Host, Url};
+
+/// How a client behaves. The bridge sets what is the same for all its destinations; a connector may change it for its own client.
+#[derive(Debug, Clone)]
+pub struct HttpSettings {
+    /// For TCP and TLS together.
+    pub connect_timeout: Duration,
+    /// From the first byte sent to the last byte of the answer; [`Request::timeout`] overrides it for one request.
+    pub timeout: Duration,
+    /// A longer answer is cut here; what a connector needs stands at its start.
+    pub max_answer_bytes: usize,
+    /// Whether addresses that are not public are refused: private networks, this machine, link-local ones (cloud metadata), however
+    /// a name resolves to them. Requests then go straight out, past a proxy of the environment, which would resolve names itself.
+    pub block_private_addresses: bool,
+    /// Shown to the other side when it asks for a certificate (mutual TLS).
+    pub identity: Option<Identity>,
+    /// Certificates of authorities that are trusted beside those of the machine, each a text of PEM with one or more of them.
+    pub extra_roots: Vec<String>,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            timeout: Duration::from_secs(30),
+            max_answer_bytes: 1 << 20,
+            block_private_addresses: false,
+            identity: None,
+            extra_roots: Vec::new(),
+        }
+    }
+}
+
+/// A client certificate with its key.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    pem: Secret,
+}
+
+impl Identity {
+    /// `certificate` is PEM, with the chain up to the authority if it has one; `key` is PEM too (PKCS#8, PKCS#1 or SEC1), not encrypted.
+    ///
+    /// # Errors
+    /// Which of the two cannot be read, in a sentence without their contents.
+    pub fn new(certificate: &str, key: &Secret) -> Result<Self, String> {
+        if !certificate.contains("-----BEGIN CERTIFICATE-----") {
+            return Err("the client certificate is not PEM (it begins with -----BEGIN CERTIFICATE-----)".to_owned());
+        }
+        if key.expose().contains("ENCRYPTED") {
+            return Err("the client key is encrypted; give it without a passphrase, in a file for the bridge alone".to_owned());
+        }
+        if !key.expose().contains("PRIVATE KEY-----") {
+            return Err("the client key is not PEM (it begins with -----BEGIN PRIVATE KEY-----)".to_owned());
+        }
+        let pem = Secret::literal(format!("{}\n{certificate}", key.expose()));
+        let identity = Self { pem };
+        identity.parse().map(|_| identity)
+    }
+
+    fn parse(&self) -> Result<reqwest::Identity, String> {
+        let told = "the client certificate and its key cannot be read; give both as PEM";
+        reqwest::Identity::from_pem(self.pem.expose().as_bytes()).map_err(|_| told.to_owned())
+    }
+}
+
+/// Whether the address is this machine itself, where plain HTTP shows nothing to others.
+#[must_use]
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}

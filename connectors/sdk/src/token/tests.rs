@@ -1,0 +1,266 @@
+#![allow(clippy::unwrap_used, clippy::allow_attributes)]
+use super::*;
+use crate::http::Method;
+use crate::{MemoryValues, Stored, ValueStore, Verdict};
+use async_trait::async_trait;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+/// What the endpoint says to its first request, its second, and so on; the last one stands for all later ones.
+type Script = Vec<(u16, String)>;
+
+/// A token endpoint and an API behind one address: `POST /token`, anything else is the API.
+struct Place {
+    url: url::Url,
+    asked: Arc<AtomicUsize>,
+    bodies: Arc<Mutex<Vec<String>>>,
+}
+
+fn issue(access: &str, refresh: Option<&str>) -> (u16, String) {
+    let refresh = refresh.map_or_else(String::new, |token| format!(",\"refresh_token\":\"{token}\""));
+    (200, format!("{{\"access_token\":\"{access}\",\"expires_in\":3600{refresh}}}"))
+}
+
+/// The API takes `good` tokens only; the endpoint takes `pause` for each answer.
+async fn place(script: Script, good: &'static [&'static str], pause: Duration) -> Place {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+    let (asked, bodies) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
+    let (count, kept) = (Arc::clone(&asked), Arc::clone(&bodies));
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let (script, count, kept) = (script.clone(), Arc::clone(&count), Arc::clone(&kept));
+            tokio::spawn(async move {
+                let mut request = String::new();
+                let mut buffer = [0; 4096];
+                loop {
+                    let read = stream.read(&mut buffer).await.unwrap_or(0);
+                    request.push_str(&String::from_utf8_lossy(&buffer[..read]));
+                    let length =
+                        request.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next()?.parse().ok()).unwrap_or(0);
+                    let body = request.split_once("\r\n\r\n").map(|(_, body)| body.len());
+                    if read == 0 || body.is_some_and(|body| body >= length) {
+                        break;
+                    }
+                }
+                let (status, body) = if request.starts_with("POST /token") {
+                    let number = count.fetch_add(1, Ordering::SeqCst);
+                    kept.lock().unwrap().push(request.split_once("\r\n\r\n").unwrap().1.to_owned());
+                    tokio::time::sleep(pause).await;
+                    script[number.min(script.len() - 1)].clone()
+                } else {
+                    let is_good = good.iter().any(|token| request.contains(&format!("Bearer {token}\r\n")));
+                    (if is_good { 200 } else { 401 }, "{}".to_owned())
+                };
+                let head = format!("HTTP/1.1 {status} x\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+                let _ = stream.write_all(format!("{head}{body}").as_bytes()).await;
+            });
+        }
+    });
+    Place { url, asked, bodies }
+}
+
+impl Place {
+    fn oauth(&self) -> OAuth {
+        let grant = Grant::RefreshToken(Secret::literal("refresh-0"));
+        OAuth::new(self.url.join("token").unwrap(), "client", grant).client_secret(Secret::literal("client-secret"))
+    }
+
+    fn tokens(&self, values: &Arc<dyn ValueStore>) -> Tokens {
+        Tokens::oauth(self.oauth(), "the CRM", &BuildContext::new("crm").with_values(Arc::clone(values))).unwrap()
+    }
+
+    async fn call(&self, tokens: &Tokens) -> Result<u16, DeliveryError> {
+        let client = Client::new(&crate::http::HttpSettings::default()).unwrap();
+        let make = |token: &Token| {
+            Request::new(Method::Post, self.url.clone()).secret_header("Authorization", format!("Bearer {}", token.expose()))
+        };
+        tokens.send(&client, make).await.map(|answer| answer.status)
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+fn memory() -> Arc<dyn ValueStore> {
+    Arc::<MemoryValues>::default()
+}
+
+async fn kept(values: &Arc<dyn ValueStore>) -> Value {
+    serde_json::from_str(&values.load("oauth").await.unwrap().unwrap().value).unwrap()
+}
+
+/// Makes kept tokens old: of a long time ago, and no longer good when `expired`.
+async fn age(values: &Arc<dyn ValueStore>, expired: bool) {
+    let Stored { value, version } = values.load("oauth").await.unwrap().unwrap();
+    let mut held: Value = serde_json::from_str(&value).unwrap();
+    held["issued"]["issued_at"] = "2026-01-01T00:00:00Z".into();
+    if expired {
+        held["issued"]["expires_at"] = "2026-01-01T01:00:00Z".into();
+    }
+    assert!(values.save("oauth", &held.to_string(), version).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn however_many_wait_there_is_one_request() {
+    let place = place(vec![issue("a1", Some("refresh-1"))], &["a1"], Duration::from_millis(100)).await;
+    let values = memory();
+    let tokens = place.tokens(&values);
+    let waiting: Vec<_> = (0..50)
+        .map(|_| {
+            tokio::spawn({
+                let tokens = tokens.clone();
+                async move { tokens.get().await }
+            })
+        })
+        .collect();
+    for one in waiting {
+        assert_eq!(one.await.unwrap().unwrap().expose(), "a1");
+    }
+    assert_eq!(place.asked(), 1);
+    assert_eq!(kept(&values).await["refresh_token"], "refresh-1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_bridges_on_one_store_ask_once_and_share_what_they_get() {
+    let place = place(vec![issue("a1", Some("refresh-1"))], &["a1"], Duration::from_millis(300)).await;
+    let values = memory();
+    let bridges: Vec<Tokens> = (0..4).map(|_| place.tokens(&values)).collect();
+    let asking = bridges.iter().cloned().map(|tokens| tokio::spawn(async move { tokens.get().await.unwrap().expose().to_owned() }));
+    for one in asking.collect::<Vec<_>>() {
+        assert_eq!(one.await.unwrap(), "a1");
+    }
+    assert_eq!(place.asked(), 1);
+}
+
+#[tokio::test]
+async fn a_restart_goes_on_with_what_was_kept() {
+    let place = place(vec![issue("a1", Some("refresh-1")), issue("a2", Some("refresh-2"))], &["a1", "a2"], Duration::ZERO).await;
+    let values = memory();
+    assert_eq!(place.tokens(&values).get().await.unwrap().expose(), "a1");
+    assert_eq!(place.tokens(&values).get().await.unwrap().expose(), "a1", "a token that is good is not asked for again");
+    age(&values, true).await;
+    assert_eq!(place.tokens(&values).get().await.unwrap().expose(), "a2");
+    assert!(place.bodies.lock().unwrap()[1].contains("refresh_token=refresh-1"), "the rotated one is used");
+    let other = OAuth::new(place.url.join("token").unwrap(), "client", Grant::RefreshToken(Secret::literal("set-anew")));
+    let tokens = Tokens::oauth(other, "the CRM", &BuildContext::new("crm").with_values(values)).unwrap();
+    tokens.get().await.unwrap();
+    assert!(place.bodies.lock().unwrap()[2].contains("refresh_token=set-anew"), "what a person sets counts more than what was kept");
+}
+
+#[tokio::test]
+async fn a_refused_token_is_renewed_once_and_only_if_it_is_old() {
+    let place = place(vec![issue("a1", None), issue("a2", None)], &["a2"], Duration::ZERO).await;
+    let values = memory();
+    let tokens = place.tokens(&values);
+    assert_eq!(place.call(&tokens).await, Ok(401), "a token of this moment is refused for another reason");
+    assert_eq!(place.asked(), 1);
+    age(&values, false).await;
+    let tokens = place.tokens(&values);
+    assert_eq!(place.call(&tokens).await, Ok(200));
+    assert_eq!(place.asked(), 2);
+    assert_eq!(tokens.renew(&Token { secret: "a1".to_owned(), fields: Map::new() }).await.unwrap().unwrap().expose(), "a2");
+    assert_eq!(place.asked(), 2, "somebody else has renewed it already");
+}
+
+#[tokio::test]
+async fn a_revoked_grant_holds_and_an_outage_is_tried_again() {
+    let revoked = place(vec![(400, "{\"error\":\"invalid_grant\"}".to_owned())], &[], Duration::ZERO).await;
+    let error = revoked.tokens(&memory()).get().await.unwrap_err();
+    assert_eq!((error.verdict.clone(), error.kind), (Verdict::Hold { until: None }, ErrorKind::Credentials));
+    let down = place(vec![(503, String::new()), issue("a1", None)], &[], Duration::ZERO).await;
+    let tokens = down.tokens(&memory());
+    assert!(matches!(tokens.get().await.unwrap_err().verdict, Verdict::Retry { .. }));
+    assert_eq!(tokens.get().await.unwrap().expose(), "a1");
+}
+
+#[tokio::test]
+async fn those_who_waited_for_a_failure_share_it() {
+    let down = place(vec![(503, String::new())], &[], Duration::from_millis(200)).await;
+    let tokens = down.tokens(&memory());
+    let waiting: Vec<_> = (0..20)
+        .map(|_| {
+            tokio::spawn({
+                let tokens = tokens.clone();
+                async move { tokens.get().await }
+            })
+        })
+        .collect();
+    for one in waiting {
+        assert!(one.await.unwrap().is_err());
+    }
+    assert_eq!(down.asked(), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_is_still_good_outlives_an_outage_of_its_endpoint() {
+    let place = place(vec![issue("a1", None), (503, String::new())], &["a1"], Duration::ZERO).await;
+    let values = memory();
+    place.tokens(&values).get().await.unwrap();
+    let Stored { value, version } = values.load("oauth").await.unwrap().unwrap();
+    let mut held: Value = serde_json::from_str(&value).unwrap();
+    held["issued"]["expires_at"] = (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(20)).to_string().into();
+    held["issued"]["issued_at"] = "2026-01-01T00:00:00Z".into();
+    values.save("oauth", &held.to_string(), version).await.unwrap();
+    assert_eq!(place.tokens(&values).get().await.unwrap().expose(), "a1");
+    assert_eq!(place.asked(), 2);
+}
+
+/// Refuses the first so many writes of issued tokens.
+#[derive(Debug, Default)]
+struct Sick {
+    inner: MemoryValues,
+    failures: AtomicU32,
+}
+
+#[async_trait]
+impl ValueStore for Sick {
+    async fn load(&self, name: &str) -> Result<Option<Stored>, String> {
+        self.inner.load(name).await
+    }
+
+    async fn save(&self, name: &str, value: &str, version: i64) -> Result<bool, String> {
+        let is_issued = value.contains("access_token\":\"a");
+        if is_issued && self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+            return Err("the disk is full".to_owned());
+        }
+        self.inner.save(name, value, version).await
+    }
+}
+
+#[tokio::test]
+async fn a_new_token_is_kept_before_it_is_used_and_not_lost_when_it_cannot_be() {
+    let place =
+        place(vec![issue("a1", Some("refresh-1")), (400, "{\"error\":\"invalid_grant\"}".to_owned())], &["a1"], Duration::ZERO).await;
+    let values: Arc<dyn ValueStore> = Arc::new(Sick { failures: AtomicU32::new(12), ..Sick::default() });
+    let tokens = place.tokens(&values);
+    let sick = tokio::time::timeout(Duration::from_secs(60), tokens.get()).await.unwrap().unwrap_err();
+    assert!(sick.message.contains("the disk is full"), "{sick}");
+    assert_eq!(tokens.get().await.unwrap().expose(), "a1");
+    assert_eq!((place.asked(), &kept(&values).await["refresh_token"]), (1, &serde_json::json!("refresh-1")));
+}
+
+#[tokio::test]
+async fn a_delivery_that_is_given_up_does_not_take_the_token_with_it() {
+    let place = place(vec![issue("a1", Some("refresh-1"))], &["a1"], Duration::from_millis(200)).await;
+    let values = memory();
+    let tokens = place.tokens(&values);
+    assert!(tokio::time::timeout(Duration::from_millis(50), tokens.get()).await.is_err());
+    assert_eq!(tokens.get().await.unwrap().expose(), "a1");
+    assert_eq!(place.asked(), 1);
+}
+
+#[tokio::test]
+async fn no_token_is_printed() {
+    let place = place(vec![issue("a1-secret", Some("refresh-1"))], &[], Duration::ZERO).await;
+    let tokens = place.tokens(&memory());
+    let token = tokens.get().await.unwrap();
+    let shown = format!("{tokens:?} {token:?} {:?} {:?}", tokens.placeholder(), Tokens::fixed(&Secret::literal("fixed-secret")));
+    for secret in ["a1-secret", "refresh-", "client-secret", "fixed-secret"] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+}
