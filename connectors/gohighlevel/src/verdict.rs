@@ -228,9 +228,10 @@ mod tests {
 
     #[test]
     fn a_missing_scope_is_named_although_it_is_a_401() {
-        let error = error(401, &[], &json!({"message": "The token is not authorized for this scope.", "traceId": "t-1"}));
-        assert!(error.message.contains("contacts.write") && error.message.contains("t-1"), "{error}");
-        assert!(super::tests::error(403, &[], &json!({"message": "The token does not have access to this location."})).message.contains("location_id"));
+        let scope = error(401, &[], &json!({"message": "The token is not authorized for this scope.", "traceId": "t-1"}));
+        assert!(scope.message.contains("contacts.write") && scope.message.contains("t-1"), "{scope}");
+        let foreign = json!({"message": "The token does not have access to this location."});
+        assert!(error(403, &[], &foreign).message.contains("location_id"));
     }
 
     #[test]
