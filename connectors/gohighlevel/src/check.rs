@@ -12,7 +12,9 @@ pub(crate) async fn check(api: &Api, settings: &Settings) -> Report {
     // An address that nobody has: what counts is whether the question may be asked. It needs no scope that deliveries do not need.
     let probe = api.find("email", "nobody@leadwire.invalid");
     let report = match ask(api, &probe).await {
-        Ok((_, answer)) => about_answer(Report::default().good("credentials", "the token is valid for this location and reads contacts"), &answer),
+        Ok((_, answer)) => {
+            about_answer(Report::default().good("credentials", "the token is valid for this location and reads contacts"), &answer)
+        }
         Err(error) => return Report::default().failed(subject(&error), &error),
     };
     let report = location(api, report).await;
@@ -64,9 +66,9 @@ async fn calendar(api: &Api, settings: &Settings, report: Report) -> Report {
         return report.good("calendar", "none is set: wishes for an appointment become tasks and notes");
     };
     match ask(api, &api.calendar(calendar)).await {
-        Ok((body, _)) if body["calendar"]["isActive"] == false => {
-            report.warn("calendar", "the calendar is switched off, so that nothing can be booked in it").remedy("switch it on in GoHighLevel")
-        }
+        Ok((body, _)) if body["calendar"]["isActive"] == false => report
+            .warn("calendar", "the calendar is switched off, so that nothing can be booked in it")
+            .remedy("switch it on in GoHighLevel"),
         Ok(_) => report.good("calendar", "the calendar is there"),
         Err(error) if is_gone(&error) || error.kind == ErrorKind::Data => {
             report.bad("calendar", "there is no such calendar in this location").remedy("correct `calendar_id`, or leave it out")

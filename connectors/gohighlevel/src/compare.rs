@@ -6,23 +6,29 @@ use serde_json::Value;
 
 /// The names of the fields that `contact`, as GoHighLevel shows it, does not have as they were sent.
 pub(crate) fn missing(sent: &[(&str, &str)], contact: &Value) -> Vec<String> {
-    let is_there = |name: &str, value: &str| if fields::is_standard(name) { same(value, &contact[name]) } else { has_custom(value, contact) };
+    let is_there =
+        |name: &str, value: &str| if fields::is_standard(name) { same(value, &contact[name]) } else { has_custom(value, contact) };
     sent.iter().filter(|(name, value)| !is_there(name, value)).map(|(name, _)| (*name).to_owned()).collect()
 }
 
 /// Custom fields are shown by id only, and were perhaps sent by key, so that their values are what can be compared.
 fn has_custom(value: &str, contact: &Value) -> bool {
     let list = contact["customFields"].as_array();
-    list.into_iter().flatten().any(|field| [&field["value"], &field["fieldValue"], &field["field_value"]].into_iter().any(|there| same(value, there)))
+    list.into_iter()
+        .flatten()
+        .any(|field| [&field["value"], &field["fieldValue"], &field["field_value"]].into_iter().any(|there| same(value, there)))
 }
 
 /// Phones are reformatted, names change their case, dates get a time: only letters and digits count, and the longer one may have more.
 fn same(sent: &str, there: &Value) -> bool {
-    let (sent, there) = (plain(sent), plain(&match there {
-        Value::String(text) => text.clone(),
-        Value::Null => String::new(),
-        other => other.to_string(),
-    }));
+    let (sent, there) = (
+        plain(sent),
+        plain(&match there {
+            Value::String(text) => text.clone(),
+            Value::Null => String::new(),
+            other => other.to_string(),
+        }),
+    );
     !there.is_empty() && (there.contains(&sent) || sent.contains(&there)) || sent.is_empty()
 }
 
@@ -54,8 +60,17 @@ mod tests {
             "firstName": "david", "email": "a@b.example", "phone": "+1 415-555-0100", "dateOfBirth": "1990-09-25T00:00:00.000Z", "city": null,
             "customFields": [{"id": "x", "value": ["Red", "Blue"]}, {"id": "y", "value": 10}],
         });
-        let sent = [("firstName", "David"), ("email", "A@b.example"), ("phone", "+14155550100"), ("dateOfBirth", "1990-09-25"), ("source", "Chat"),
-            ("city", "Bonn"), ("contact.colors", "[\"Red\",\"Blue\"]"), ("contact.budget", "10"), ("contact.size", "XL")];
+        let sent = [
+            ("firstName", "David"),
+            ("email", "A@b.example"),
+            ("phone", "+14155550100"),
+            ("dateOfBirth", "1990-09-25"),
+            ("source", "Chat"),
+            ("city", "Bonn"),
+            ("contact.colors", "[\"Red\",\"Blue\"]"),
+            ("contact.budget", "10"),
+            ("contact.size", "XL"),
+        ];
         assert_eq!(missing(&sent, &contact), ["source", "city", "contact.size"]);
         assert_eq!(missing(&sent[..1], &Value::Null), ["firstName"]);
     }

@@ -249,7 +249,11 @@ impl Settings {
 }
 
 /// The compiled templates, or their faults at the places where they stand.
-fn collect(compiled: Result<FieldMap, Vec<Fault>>, faults: &mut Vec<Fault>, place: impl Fn(Vec<String>) -> Vec<String>) -> Option<FieldMap> {
+fn collect(
+    compiled: Result<FieldMap, Vec<Fault>>,
+    faults: &mut Vec<Fault>,
+    place: impl Fn(Vec<String>) -> Vec<String>,
+) -> Option<FieldMap> {
     compiled.map_err(|more| faults.extend(more.into_iter().map(|fault| Fault { path: place(fault.path), ..fault }))).ok()
 }
 
@@ -259,7 +263,9 @@ fn faults(config: &Config) -> Vec<Fault> {
     faults.extend([("base_url", &config.base_url), ("app_url", &config.app_url)].into_iter().flat_map(|(key, url)| url_faults(key, url)));
     faults.extend(id_faults(config));
     if !(MIN_NOTE..=MAX_NOTE).contains(&config.note_characters) {
-        faults.push(Fault::new(["note_characters"], format!("a note has {MIN_NOTE} to {MAX_NOTE} characters")).with_help("leave it out for 5000"));
+        faults.push(
+            Fault::new(["note_characters"], format!("a note has {MIN_NOTE} to {MAX_NOTE} characters")).with_help("leave it out for 5000"),
+        );
     }
     if config.api_version.is_some() && (config.contacts_version.is_some() || config.calendars_version.is_some()) {
         let fault = Fault::new(["api_version"], "one version for all, and one for some: it is not clear which is meant");
@@ -285,7 +291,10 @@ fn credential_faults(config: &Config) -> Vec<Fault> {
 fn url_faults(key: &str, url: &Url) -> Vec<Fault> {
     let mut faults = Vec::new();
     if !matches!(url.scheme(), "http" | "https") || url.query().is_some() {
-        faults.push(Fault::new([key], "this is not an address that paths can be added to").with_help("write it as \"https://example.com\", or leave it out"));
+        faults.push(
+            Fault::new([key], "this is not an address that paths can be added to")
+                .with_help("write it as \"https://example.com\", or leave it out"),
+        );
     }
     if !url.username().is_empty() || url.password().is_some() {
         faults.push(Fault::new([key], "the address holds credentials, which belong into `token`"));
@@ -386,7 +395,15 @@ pub(crate) mod tests {
         });
         let places = places(&wrong);
         let expected = [
-            "fields.first_name", "token", "base_url", "location_id", "note_characters", "api_version", "fields.city", "tags.1", "appointments.title",
+            "fields.first_name",
+            "token",
+            "base_url",
+            "location_id",
+            "note_characters",
+            "api_version",
+            "fields.city",
+            "tags.1",
+            "appointments.title",
         ];
         assert_eq!(places, expected);
     }
@@ -403,9 +420,32 @@ pub(crate) mod tests {
     #[test]
     fn the_reference_names_every_key() {
         let keys = [
-            "token", "oauth", "location_id", "calendar_id", "base_url", "app_url", "api_version", "contacts_version", "calendars_version",
-            "fields", "create_only", "tags", "notes", "note_characters", "note_format", "conversations", "session_field", "start", "title",
-            "minutes", "status", "free_slots_only", "notify", "assigned_user", "task", "task_due_hours",
+            "token",
+            "oauth",
+            "location_id",
+            "calendar_id",
+            "base_url",
+            "app_url",
+            "api_version",
+            "contacts_version",
+            "calendars_version",
+            "fields",
+            "create_only",
+            "tags",
+            "notes",
+            "note_characters",
+            "note_format",
+            "conversations",
+            "session_field",
+            "start",
+            "title",
+            "minutes",
+            "status",
+            "free_slots_only",
+            "notify",
+            "assigned_user",
+            "task",
+            "task_due_hours",
         ];
         for key in keys {
             assert!(crate::KIND.reference.contains(&format!("| `{key}` |")), "{key} is missing in the README");

@@ -41,7 +41,12 @@ enum Tried {
 
 impl HighLevel {
     /// The contact's id, from an earlier attempt or from GoHighLevel. `None` when it must be there already and is not.
-    pub(crate) async fn contact(&self, contact: &mut Contact, may_create: bool, steps: &mut Steps<'_>) -> Result<Option<String>, DeliveryError> {
+    pub(crate) async fn contact(
+        &self,
+        contact: &mut Contact,
+        may_create: bool,
+        steps: &mut Steps<'_>,
+    ) -> Result<Option<String>, DeliveryError> {
         if let Some(memory) = steps.get(LEFT_OUT) {
             contact.recall(memory);
         }

@@ -64,7 +64,8 @@ pub(crate) fn fault(name: &str) -> Option<Fault> {
     let is_key = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-');
     let is_custom = !key(name).is_empty() && name.chars().all(is_key);
     let help = "a custom field is named by its key, such as \"contact.budget\", or by its id";
-    (!is_custom).then(|| Fault::new(["fields", name], format!("`{name}` is neither a standard field nor the key of a custom one")).with_help(help))
+    (!is_custom)
+        .then(|| Fault::new(["fields", name], format!("`{name}` is neither a standard field nor the key of a custom one")).with_help(help))
 }
 
 /// How people write the same name.
@@ -111,7 +112,9 @@ mod tests {
         for right in ["email", "companyName", "contact.budget", "budget", "3sv6UEo51C9Bmpo1cKTq", "größe"] {
             assert_eq!(fault(right), None, "{right}");
         }
-        for (wrong, help) in [("first_name", "firstName"), ("Email", "email"), ("tags", "`tags`"), ("Budget in $", "contact.budget"), ("", "key")] {
+        for (wrong, help) in
+            [("first_name", "firstName"), ("Email", "email"), ("tags", "`tags`"), ("Budget in $", "contact.budget"), ("", "key")]
+        {
             assert!(fault(wrong).unwrap().help.unwrap().contains(help), "{wrong}");
         }
     }

@@ -140,9 +140,7 @@ impl Contact {
     /// What a known contact is updated with. Its e-mail stays, unless it has none.
     pub(crate) fn for_update(&self, has_email: bool) -> Vec<(&str, &str)> {
         let keeps = |name: &str| {
-            name == "email" && has_email
-                || self.create_only.iter().any(|only| only == name)
-                || fields::NEW_CONTACTS_ONLY.contains(&name)
+            name == "email" && has_email || self.create_only.iter().any(|only| only == name) || fields::NEW_CONTACTS_ONLY.contains(&name)
         };
         self.for_create().into_iter().filter(|(name, _)| !keeps(name)).collect()
     }
@@ -263,7 +261,10 @@ pub(crate) mod tests {
     fn kinds_and_people_without_a_place_are_skipped() {
         let nobody = json!({"person": {"first_name": "A", "last_name": null, "email": null, "phone": null}});
         assert!(skipped(&nobody, &json!({})));
-        assert!(!skipped(&nobody, &json!({"fields": {"email": "{{ person.email|default('chat-' ~ session_id ~ '@acme.example', true) }}"}})));
+        assert!(!skipped(
+            &nobody,
+            &json!({"fields": {"email": "{{ person.email|default('chat-' ~ session_id ~ '@acme.example', true) }}"}})
+        ));
         assert!(skipped(&json!({"kind": "test"}), &json!({})));
         assert!(skipped(&json!({"kind": "unrecognized"}), &json!({})));
         let chat = json!({"kind": "conversation", "messages": [{"author": "user", "text": "Hi"}]});

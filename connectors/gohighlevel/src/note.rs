@@ -117,7 +117,10 @@ pub(crate) fn notes(text: &str, delivery: &str, most: usize, format: NoteFormat)
 fn pieces(line: &str, room: usize, format: NoteFormat) -> Vec<String> {
     match format {
         NoteFormat::Text => vec![line.to_owned()],
-        NoteFormat::Html => text::chunk_in(line, room / LONGEST_ESCAPE, Unit::Utf16).into_iter().map(|piece| text::escape_html(piece).into_owned()).collect(),
+        NoteFormat::Html => text::chunk_in(line, room / LONGEST_ESCAPE, Unit::Utf16)
+            .into_iter()
+            .map(|piece| text::escape_html(piece).into_owned())
+            .collect(),
     }
 }
 

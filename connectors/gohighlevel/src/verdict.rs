@@ -82,7 +82,9 @@ fn failure(answer: &Answer, body: &Value, call: &Call) -> DeliveryError {
 /// A missing scope is a 401, a foreign location a 403; only the sentence tells a missing scope from a wrong token.
 fn refused_credentials(status: u16, said: &str, scope: &str) -> String {
     if said.contains("scope") {
-        return format!("GoHighLevel says that the token lacks the scope {scope} ({status}); add it to the token, then resume the destination");
+        return format!(
+            "GoHighLevel says that the token lacks the scope {scope} ({status}); add it to the token, then resume the destination"
+        );
     }
     if said.contains("location") {
         return format!(
@@ -152,7 +154,9 @@ fn refused(answer: &Answer, body: &Value) -> Result<Outcome, DeliveryError> {
 /// `message` is a text in a 400 and a list of texts in a 422.
 fn sentences(body: &Value) -> Vec<&str> {
     let message = &body["message"];
-    message.as_array().map_or_else(|| message.as_str().into_iter().collect(), |list| list.iter().filter_map(Value::as_str).take(50).collect())
+    message
+        .as_array()
+        .map_or_else(|| message.as_str().into_iter().collect(), |list| list.iter().filter_map(Value::as_str).take(50).collect())
 }
 
 /// `property X should not exist`, or `X must be an email`: the field's name, or its path such as `customFields.1.field_value`.

@@ -66,7 +66,13 @@ impl HighLevel {
     }
 
     /// Books the appointment, if the event says exactly when. A time that is not free is no error: the wish becomes a task.
-    pub(crate) async fn appointment(&self, contact: &str, event: &Event, delivery: &str, steps: &mut Steps<'_>) -> Result<Booking, DeliveryError> {
+    pub(crate) async fn appointment(
+        &self,
+        contact: &str,
+        event: &Event,
+        delivery: &str,
+        steps: &mut Steps<'_>,
+    ) -> Result<Booking, DeliveryError> {
         let Some((start, call)) = self.booking(contact, event, delivery)? else { return Ok(Booking::None) };
         if let Some(known) = done(steps, APPOINTMENT) {
             let refused = known.strip_prefix(REFUSED).map(|why| Booking::Refused(why.to_owned()));
@@ -112,7 +118,8 @@ impl HighLevel {
         let at = start.at.as_millisecond();
         let body = self.api.send(&self.api.events(calendar, at - AROUND, at + AROUND)).await?.done()?;
         let events = body["events"].as_array().ok_or_else(|| unexpected("a list that is none", &body))?;
-        let is_at = |event: &Value| event["startTime"].as_str().and_then(|text| text.parse::<Timestamp>().ok()).is_none_or(|at| at == start.at);
+        let is_at =
+            |event: &Value| event["startTime"].as_str().and_then(|text| text.parse::<Timestamp>().ok()).is_none_or(|at| at == start.at);
         let is_ours = |event: &&Value| event["contactId"] == contact && event["appointmentStatus"] != "cancelled" && is_at(event);
         Ok(events.iter().find(is_ours).and_then(|event| refusal::text(&event["id"])))
     }
@@ -147,7 +154,8 @@ impl HighLevel {
     /// The text in which the time is looked for, and the title.
     fn appointment_texts(&self, event: &Event) -> Result<(String, String), DeliveryError> {
         let mut texts = self.settings.appointment.render(event)?;
-        let mut take = |name: &str| texts.iter().position(|(known, _)| known == name).map(|index| texts.remove(index).1).unwrap_or_default();
+        let mut take =
+            |name: &str| texts.iter().position(|(known, _)| known == name).map(|index| texts.remove(index).1).unwrap_or_default();
         let (start, title) = (take("start"), take("title"));
         let title = title.split_whitespace().collect::<Vec<_>>().join(" ");
         let title = if title.is_empty() { "Chat appointment".to_owned() } else { text::truncate(&title, MAX_TITLE).into_owned() };

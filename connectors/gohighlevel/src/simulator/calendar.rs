@@ -34,15 +34,20 @@ impl Calendars {
     /// `POST /calendars/events/appointments`. The caller knows whether the contact is there.
     pub(super) fn book(&mut self, body: &Value) -> Result<Response, Response> {
         let required = ["calendarId", "locationId", "contactId", "startTime"];
-        let faults: Vec<String> =
-            required.iter().filter(|name| body[**name].as_str().is_none_or(str::is_empty)).map(|name| format!("{name} should not be empty")).collect();
+        let faults: Vec<String> = required
+            .iter()
+            .filter(|name| body[**name].as_str().is_none_or(str::is_empty))
+            .map(|name| format!("{name} should not be empty"))
+            .collect();
         if !faults.is_empty() {
             return Err(invalid(&faults));
         }
         if !self.is_known(body["calendarId"].as_str().unwrap_or_default()) {
             return Err(error(400, "Calendar not found"));
         }
-        let Some(start) = moment(&body["startTime"]) else { return Err(invalid(&["startTime must be a valid ISO 8601 date string".to_owned()])) };
+        let Some(start) = moment(&body["startTime"]) else {
+            return Err(invalid(&["startTime must be a valid ISO 8601 date string".to_owned()]));
+        };
         if body["ignoreFreeSlotValidation"] != true && self.is_taken(&body["calendarId"], start) {
             return Err(error(400, "The slot you have selected is no longer available."));
         }

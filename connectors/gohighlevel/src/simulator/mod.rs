@@ -91,6 +91,13 @@ impl Simulator {
         self
     }
 
+    /// This field is refused with a 422, as one that there is not.
+    #[must_use]
+    pub fn refusing(mut self, field: impl Into<String>) -> Self {
+        self.contacts.refuses.push(field.into());
+        self
+    }
+
     /// The next upsert is refused with a 422, and makes the contact all the same.
     #[must_use]
     pub fn creating_despite_refusal(mut self) -> Self {
@@ -114,7 +121,8 @@ impl Simulator {
 
     fn refuse_token(&self, request: &Request) -> Result<(), Response> {
         let token = request.header("authorization").and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-        let is_good = self.oauth.accepts(token).unwrap_or_else(|| !token.is_empty() && self.token.as_ref().is_none_or(|known| known == token));
+        let is_good =
+            self.oauth.accepts(token).unwrap_or_else(|| !token.is_empty() && self.token.as_ref().is_none_or(|known| known == token));
         match request.header("version") {
             _ if !is_good => Err(error(401, "Invalid token: access token is invalid")),
             None => Err(error(401, "version header was not found.")),
@@ -167,7 +175,14 @@ impl Simulator {
         }
     }
 
-    fn route_contacts(&mut self, method: &str, rest: &[&str], location: &str, request: &Request, body: &Value) -> Result<Response, Response> {
+    fn route_contacts(
+        &mut self,
+        method: &str,
+        rest: &[&str],
+        location: &str,
+        request: &Request,
+        body: &Value,
+    ) -> Result<Response, Response> {
         match (method, rest) {
             ("GET", ["search", "duplicate"]) => self.contacts.find(location, query(request, "email"), query(request, "number")),
             ("POST", ["search"]) => self.contacts.search(location, body),
@@ -193,7 +208,8 @@ impl Simulator {
     fn add_tags(&mut self, id: &str, body: &Value) -> Result<Response, Response> {
         let contact = self.contacts.get(id)?;
         let tags = body["tags"].as_array().ok_or_else(|| invalid(&["tags must be an array".to_owned()]))?;
-        let new: Vec<String> = tags.iter().filter_map(Value::as_str).map(str::to_lowercase).filter(|tag| !contact.tags.contains(tag)).collect();
+        let new: Vec<String> =
+            tags.iter().filter_map(Value::as_str).map(str::to_lowercase).filter(|tag| !contact.tags.contains(tag)).collect();
         contact.tags.extend(new.clone());
         Ok(ok(201, json!({"tags": contact.tags, "tagsAdded": new})))
     }

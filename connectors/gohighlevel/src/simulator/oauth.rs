@@ -38,9 +38,12 @@ impl OAuth {
         self.issued += 1;
         let refresh = format!("refresh-token-{}", self.issued);
         self.refresh = Some(refresh.clone());
-        Ok(ok(200, json!({
-            "access_token": self.access(), "token_type": "Bearer", "expires_in": 86_399, "refresh_token": refresh,
-            "scope": "contacts.readonly contacts.write", "userType": field("user_type"),
-        })))
+        Ok(ok(
+            200,
+            json!({
+                "access_token": self.access(), "token_type": "Bearer", "expires_in": 86_399, "refresh_token": refresh,
+                "scope": "contacts.readonly contacts.write", "userType": field("user_type"),
+            }),
+        ))
     }
 }

@@ -9,8 +9,11 @@ use leadwire_connector::timestamp;
 use serde_json::{Map, Value, json};
 
 /// The custom fields of the simulated location.
-pub(super) const CUSTOM_FIELDS: [(&str, &str); 3] =
-    [("3sv6UEo51C9Bmpo1cKTq", "contact.budget"), ("Kq2Zt8RwXy4Lm6Np0VbC", "contact.chat_session"), ("Pz7Yw3Hc9Qe1Ju5Ds2Ga", "contact.color")];
+pub(super) const CUSTOM_FIELDS: [(&str, &str); 3] = [
+    ("3sv6UEo51C9Bmpo1cKTq", "contact.budget"),
+    ("Kq2Zt8RwXy4Lm6Np0VbC", "contact.chat_session"),
+    ("Pz7Yw3Hc9Qe1Ju5Ds2Ga", "contact.color"),
+];
 const UPSERT_ONLY: [&str; 3] = ["locationId", "createNewIfDuplicateAllowed", "gender"];
 const BESIDE_FIELDS: [&str; 3] = ["tags", "customFields", "dnd"];
 
@@ -36,7 +39,11 @@ impl Contact {
 
     fn has(&self, field: &str, value: &str) -> bool {
         match field {
-            "email" => self.text("email").into_iter().chain(self.additional_emails.iter().map(String::as_str)).any(|email| same_email(email, value)),
+            "email" => self
+                .text("email")
+                .into_iter()
+                .chain(self.additional_emails.iter().map(String::as_str))
+                .any(|email| same_email(email, value)),
             _ => self.text("phone").is_some_and(|phone| same_phone(phone, value)),
         }
     }
@@ -66,6 +73,8 @@ pub(super) struct Contacts {
     pub(super) phone_first: bool,
     /// Fields that are accepted and not kept.
     pub(super) drops: Vec<String>,
+    /// Fields that are unknown here.
+    pub(super) refuses: Vec<String>,
     /// The next upsert is refused, and makes the contact all the same.
     pub(super) creates_despite_refusal: bool,
 }
@@ -105,18 +114,20 @@ impl Contacts {
     /// `POST /contacts/search`, as far as it filters custom fields by equality.
     pub(super) fn search(&self, location: &str, body: &Value) -> Result<Response, Response> {
         let filter = &body["filters"][0];
-        let (Some(field), "eq") = (filter["field"].as_str().and_then(|name| name.strip_prefix("customFields.")), filter["operator"].as_str().unwrap_or_default())
+        let (Some(field), "eq") =
+            (filter["field"].as_str().and_then(|name| name.strip_prefix("customFields.")), filter["operator"].as_str().unwrap_or_default())
         else {
             return Err(invalid(&["The simulated search knows filters on customFields.ID with the operator eq".to_owned()]));
         };
         let has = |contact: &&Contact| contact.custom.get(field) == Some(&filter["value"]);
-        let found: Vec<Value> = self.list.iter().filter(|contact| self.is_searchable(contact)).filter(has).map(|contact| contact.shown(location)).collect();
+        let found: Vec<Value> =
+            self.list.iter().filter(|contact| self.is_searchable(contact)).filter(has).map(|contact| contact.shown(location)).collect();
         Ok(ok(200, json!({"total": found.len(), "contacts": found})))
     }
 
     /// `POST /contacts/upsert`: the first field of the location's order that matches decides; what another contact has is dropped.
     pub(super) fn upsert(&mut self, location: &str, body: &Value, now: Timestamp) -> Result<Response, Response> {
-        validate(body, true)?;
+        self.validate(body, true)?;
         let order = self.order();
         let id = order.into_iter().find_map(|field| self.owner(field, body, None).map(|contact| contact.id.clone()));
         let taken: Vec<&str> = order.into_iter().filter(|field| self.owner(field, body, id.as_deref()).is_some()).collect();
@@ -131,7 +142,7 @@ impl Contacts {
 
     /// `POST /contacts/`.
     pub(super) fn create(&mut self, location: &str, body: &Value, now: Timestamp) -> Result<Response, Response> {
-        validate(body, true)?;
+        self.validate(body, true)?;
         self.refuse_twin(body, None)?;
         let id = self.make(now);
         self.write(&id, body, &[], true);
@@ -141,7 +152,7 @@ impl Contacts {
     /// `PUT /contacts/{id}`.
     pub(super) fn update(&mut self, location: &str, id: &str, body: &Value) -> Result<Response, Response> {
         self.get(id)?;
-        validate(body, false)?;
+        self.validate(body, false)?;
         self.refuse_twin(body, Some(id))?;
         self.write(id, body, &[], false);
         Ok(ok(200, json!({"succeded": true, "contact": self.get(id)?.shown(location)})))
@@ -193,6 +204,34 @@ impl Contacts {
         }
     }
 
+    /// Every fault at once, in the words of a 422.
+    fn validate(&self, body: &Value, is_upsert: bool) -> Result<(), Response> {
+        let Some(table) = body.as_object() else { return Err(error(400, "Bad Request")) };
+        let is_known = |name: &str| {
+            let beside = BESIDE_FIELDS.contains(&name) || is_upsert && UPSERT_ONLY.contains(&name);
+            let is_refused = self.refuses.iter().any(|refused| refused == name);
+            !is_refused && (beside || fields::is_standard(name) && (is_upsert || name != "gender"))
+        };
+        let mut faults: Vec<String> =
+            table.keys().filter(|name| !is_known(name)).map(|name| format!("property {name} should not exist")).collect();
+        if is_upsert && table.get("locationId").and_then(Value::as_str).is_none_or(str::is_empty) {
+            faults.push("locationId should not be empty".to_owned());
+        }
+        if table.get("email").and_then(Value::as_str).is_some_and(|email| !email.contains('@') || email.contains(' ')) {
+            faults.push("email must be an email".to_owned());
+        }
+        let texts = table.iter().filter(|(name, value)| fields::is_standard(name) && !value.is_string() && !value.is_null());
+        faults.extend(texts.map(|(name, _)| format!("{name} must be a string")));
+        if !faults.is_empty() {
+            return Err(invalid(&faults));
+        }
+        let has = |name: &str| table.get(name).and_then(Value::as_str).is_some_and(|value| !value.is_empty());
+        if is_upsert && !has("email") && !has("phone") {
+            return Err(error(400, "Pass at least one of number, email query parameter"));
+        }
+        Ok(())
+    }
+
     pub(super) fn state(&self, location: &str) -> Value {
         self.list.iter().map(|contact| contact.shown(location)).collect()
     }
@@ -201,31 +240,4 @@ impl Contacts {
 fn custom_id(field: &Value) -> Option<&'static str> {
     let key = field["key"].as_str().map(fields::key);
     CUSTOM_FIELDS.into_iter().find(|(id, known)| field["id"] == *id || key == Some(fields::key(known))).map(|(id, _)| id)
-}
-
-/// Every fault at once, in the words of a 422.
-fn validate(body: &Value, is_upsert: bool) -> Result<(), Response> {
-    let Some(table) = body.as_object() else { return Err(error(400, "Bad Request")) };
-    let is_known = |name: &str| {
-        let beside = BESIDE_FIELDS.contains(&name) || is_upsert && UPSERT_ONLY.contains(&name);
-        beside || fields::is_standard(name) && (is_upsert || name != "gender")
-    };
-    let mut faults: Vec<String> =
-        table.keys().filter(|name| !is_known(name)).map(|name| format!("property {name} should not exist")).collect();
-    if is_upsert && table.get("locationId").and_then(Value::as_str).is_none_or(str::is_empty) {
-        faults.push("locationId should not be empty".to_owned());
-    }
-    if table.get("email").and_then(Value::as_str).is_some_and(|email| !email.contains('@') || email.contains(' ')) {
-        faults.push("email must be an email".to_owned());
-    }
-    let texts = table.iter().filter(|(name, value)| fields::is_standard(name) && !value.is_string() && !value.is_null());
-    faults.extend(texts.map(|(name, _)| format!("{name} must be a string")));
-    if !faults.is_empty() {
-        return Err(invalid(&faults));
-    }
-    let has = |name: &str| table.get(name).and_then(Value::as_str).is_some_and(|value| !value.is_empty());
-    if is_upsert && !has("email") && !has("phone") {
-        return Err(error(400, "Pass at least one of number, email query parameter"));
-    }
-    Ok(())
 }

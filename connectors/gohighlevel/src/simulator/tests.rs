@@ -106,10 +106,14 @@ fn a_slot_is_taken_once_unless_nobody_cares() {
     let mut crm = client();
     crm.upsert(&json!({"email": "a@b.example"}));
     let mut book = |extra: Value| {
-        let mut body = json!({"calendarId": "C", "locationId": "L", "contactId": "contact0000000000001", "startTime": "2026-11-24T15:00:00+01:00"});
+        let mut body =
+            json!({"calendarId": "C", "locationId": "L", "contactId": "contact0000000000001", "startTime": "2026-11-24T15:00:00+01:00"});
         body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
         crm.send("POST", "/calendars/events/appointments", &body).0
     };
-    assert_eq!((book(json!({})), book(json!({"startTime": "2026-11-24T14:00:00Z"})), book(json!({"ignoreFreeSlotValidation": true}))), (200, 400, 200));
+    assert_eq!(
+        (book(json!({})), book(json!({"startTime": "2026-11-24T14:00:00Z"})), book(json!({"ignoreFreeSlotValidation": true}))),
+        (200, 400, 200)
+    );
     assert_eq!(book(json!({"startTime": ""})), 422);
 }
