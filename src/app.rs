@@ -3,11 +3,11 @@
 use crate::bucket::Bucket;
 use crate::config::{self, Settings, StoreUrl};
 use crate::console::{self, Console};
-use crate::deliver::{self, Backoff, Deliverer, LaneLimits, Policy};
+use crate::deliver::{self, Backoff, Deliverer, LaneLimits, Policy, StoredValues};
 use crate::normalize::{self, Profile};
 use crate::receive::{self, Budget, Intake, Receiver, SourceGate, reverify};
 use crate::route::Rules;
-use crate::store::{self, Keeper, Origin, Ownership, QuarantineLimits, Retention, Spool, Store};
+use crate::store::{self, DestinationId, Keeper, Origin, Ownership, QuarantineLimits, Retention, Spool, Store};
 use crate::telemetry::{Health, Refusals};
 use crate::verify::{SigningKey, Tolerance};
 use actix_web::dev::ServerHandle;
@@ -269,18 +269,33 @@ fn build_destinations(settings: &mut Settings, store: &Store) -> Vec<deliver::De
             };
             let backoff = Backoff { initial: settings.delivery.backoff_initial, max: settings.delivery.backoff_max, ..Backoff::default() };
             let policy = Policy { backoff, give_up_after: destination.give_up_after };
-            let connector = Box::new(connect(&name, destination, &settings.delivery));
+            let connector = Box::new(connect(&name, destination, &settings.delivery, Some((store, id))));
             connector.prepare();
             Some(deliver::Destination { name, id, connector, limits, policy })
         })
         .collect()
 }
 
-/// The connector of a destination, built when it is first needed.
+/// The connector of a destination, built when it is first needed. What it keeps, such as renewed tokens, is kept `at` its place in the
+/// store; without one it is kept in memory, which is right only where nothing is asked of the destination.
 #[must_use]
-pub fn connect(name: &str, destination: config::Destination, delivery: &config::Delivery) -> LateConnector {
-    let http = HttpSettings { connect_timeout: delivery.connect_timeout, timeout: delivery.timeout, ..HttpSettings::default() };
+pub fn connect(
+    name: &str,
+    destination: config::Destination,
+    delivery: &config::Delivery,
+    at: Option<(&Store, DestinationId)>,
+) -> LateConnector {
+    let http = HttpSettings {
+        connect_timeout: delivery.connect_timeout,
+        timeout: delivery.timeout,
+        block_private_addresses: delivery.block_private_addresses,
+        ..HttpSettings::default()
+    };
     let context = BuildContext::new(name).with_base_directory(destination.base_directory).with_http(http);
+    let context = match at {
+        Some((store, id)) => context.with_values(Arc::new(StoredValues::new(store, id))),
+        None => context,
+    };
     LateConnector { settings: Arc::from(destination.settings), context, built: Arc::default() }
 }
 

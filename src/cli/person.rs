@@ -99,7 +99,7 @@ impl Scene {
             sources.into_iter().filter_map(|(name, source)| Some((name, source.default_country?))).collect();
         let subject = Subject::new(who.email.as_deref(), who.phone.as_deref(), countries.values().map(String::as_str));
         let kinds = destinations.iter().map(|(name, destination)| (name.clone(), destination.kind.clone())).collect();
-        let connect = |(name, destination): (String, _)| (name.clone(), app::connect(&name, destination, &delivery));
+        let connect = |(name, destination): (String, _)| (name.clone(), app::connect(&name, destination, &delivery, None));
         Ok(Self {
             store: context.store().await?,
             subject: subject.map_err(Failure::Usage)?,

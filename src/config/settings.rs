@@ -176,6 +176,8 @@ pub struct Delivery {
     /// How long one request to a destination may take in all.
     #[serde(deserialize_with = "values::period")]
     pub timeout: Duration,
+    /// Whether destinations may only be at public addresses.
+    pub block_private_addresses: bool,
 }
 
 impl Default for Delivery {
@@ -186,6 +188,7 @@ impl Default for Delivery {
             give_up_after: Duration::from_hours(72),
             connect_timeout: Duration::from_secs(10),
             timeout: Duration::from_secs(30),
+            block_private_addresses: false,
         }
     }
 }

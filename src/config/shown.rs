@@ -7,7 +7,7 @@ use leadwire_connector::settings::Fault;
 pub(super) const DOTS: &str = "\"••••\"";
 
 /// The keys of the bridge whose values are no secrets.
-pub(super) const HARMLESS: [&str; 37] = [
+pub(super) const HARMLESS: [&str; 38] = [
     "listen",
     "trusted_proxies",
     "workers",
@@ -26,6 +26,7 @@ pub(super) const HARMLESS: [&str; 37] = [
     "give_up_after",
     "connect_timeout",
     "timeout",
+    "block_private_addresses",
     "level",
     "format",
     "allow_ips",

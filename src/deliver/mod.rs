@@ -15,11 +15,13 @@ mod parked;
 mod shell;
 #[cfg(test)]
 mod simulation;
+mod values;
 
 pub use backoff::Backoff;
 pub use decide::Policy;
 pub use lane::LaneLimits;
 pub use shell::LaneStatus;
+pub use values::StoredValues;
 
 use crate::store::{DestinationId, Hold, LaneEnd, Leased, Room, Store};
 use attempt::{Bench, until_stored};

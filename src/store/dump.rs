@@ -55,7 +55,7 @@ pub(super) struct Table {
 }
 
 /// Everything that moves. What is not here is made anew from it (totals) or belongs to one place only (the mark of a transfer).
-pub(super) static TABLES: [Table; 9] = {
+pub(super) static TABLES: [Table; 10] = {
     use Kind::{Bytes, Int, Text};
     [
         Table { name: "source", part: Part::Head, columns: &[("id", Int), ("name", Text), ("received", Int), ("removed", Int)] },
@@ -92,6 +92,7 @@ pub(super) static TABLES: [Table; 9] = {
                 ("arrived", Text),
             ],
         },
+        Table { name: "token", part: Part::Head, columns: &[("destination", Int), ("name", Text), ("value", Text), ("version", Int)] },
         Table { name: "pulse", part: Part::Head, columns: &[("id", Int), ("beats", Int), ("alive_at", Int)] },
         Table {
             name: "event",
@@ -364,6 +365,7 @@ pub(super) const ROW_COUNTS: &str = "
     UNION ALL SELECT 'all', 'steps', count(*) FROM step
     UNION ALL SELECT 'all', 'tombstones', count(*) FROM event WHERE erased_at IS NOT NULL
     UNION ALL SELECT 'all', 'erasures', count(*) FROM erasure
+    UNION ALL SELECT 'all', 'tokens', count(*) FROM token
     UNION ALL SELECT 'quarantine ' || source, 'bodies', count(*) FROM quarantine GROUP BY source
     UNION ALL SELECT 'quarantine ' || source, 'bytes', CAST(sum(size) AS bigint) FROM quarantine GROUP BY source";
 

@@ -297,6 +297,26 @@ impl Store {
     }
 }
 
+/// Small values that connectors keep for their destinations, such as tokens.
+impl Store {
+    /// The value of this name and its version, if there is one.
+    ///
+    /// # Errors
+    /// `Unavailable` when the store cannot be read.
+    pub async fn load_token(&self, destination: DestinationId, name: String) -> Result<Option<(String, i64)>> {
+        each!(&self.engine, engine => engine.load_token(destination, name).await)
+    }
+
+    /// Writes a value over the version that was read, 0 when there was none. False when somebody else wrote since; nothing is written
+    /// then. Durable when it returns true.
+    ///
+    /// # Errors
+    /// `Unavailable` when it is not known to be committed; reading tells.
+    pub async fn save_token(&self, destination: DestinationId, name: String, value: String, version: i64) -> Result<bool> {
+        each!(&self.engine, engine => engine.save_token(destination, name, value, version).await)
+    }
+}
+
 /// Replay.
 impl Store {
     /// The ended deliveries that match, oldest first.

@@ -292,8 +292,8 @@ impl HubSpot {
             (Identity::Email(email), None) => Some(self.api.contact_by_email(email)),
             _ => None,
         };
-        let notes = self.notes_for(event, contact, "DELIVERY-ID");
-        let notes = notes.pages.iter().map(|page| self.note_request("CONTACT-ID", page, event));
+        let notes = self.notes_for(event, contact, &PreviewRequest::placeholder("id of the delivery"));
+        let notes = notes.pages.iter().map(|page| self.note_request(&PreviewRequest::placeholder("id of the contact"), page, event));
         lookup.into_iter().chain(create).chain(notes).collect()
     }
 }

@@ -3,7 +3,7 @@
 
 use leadwire_connector::conformance::{self, Subject};
 use leadwire_connector::reexport::{Timestamp, Url};
-use leadwire_connector::simulator::Service;
+use leadwire_connector::simulator::{Request, Service};
 use leadwire_connector::{ConnectorKind, Event, Person};
 use leadwire_connector_hubspot::{KIND, simulator::Simulator};
 use serde_json::{Map, Value, json};
@@ -18,8 +18,8 @@ impl Subject for HubSpot {
         KIND
     }
 
-    fn service(&self) -> Box<dyn Service> {
-        Box::new(Simulator::accepting(TOKEN))
+    fn service(&self) -> Option<Box<dyn Service>> {
+        Some(Box::new(Simulator::accepting(TOKEN)))
     }
 
     fn settings(&self, url: &Url) -> Map<String, Value> {
@@ -32,6 +32,14 @@ impl Subject for HubSpot {
 
     fn records(&self, state: &Value) -> usize {
         state["contacts"].as_array().unwrap().len() + state["notes"].as_array().unwrap().len()
+    }
+
+    fn is_read(&self, request: &Request) -> bool {
+        request.method == "GET" || request.path().ends_with("/search") || request.path().ends_with("/batch/read")
+    }
+
+    fn field(&self) -> &str {
+        "firstname"
     }
 
     fn event(&self) -> Event {

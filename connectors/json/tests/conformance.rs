@@ -17,8 +17,8 @@ impl Subject for Json {
         KIND
     }
 
-    fn service(&self) -> Box<dyn Service> {
-        Box::<Endpoint>::default()
+    fn service(&self) -> Option<Box<dyn Service>> {
+        Some(Box::<Endpoint>::default())
     }
 
     fn settings(&self, url: &Url) -> Map<String, Value> {

@@ -26,6 +26,7 @@ mod settle;
 mod signal;
 mod size;
 mod tls;
+mod token;
 mod transfer;
 
 use super::names::Names;

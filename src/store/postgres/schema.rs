@@ -5,8 +5,12 @@ use crate::store::{Error, Result};
 use deadpool_postgres::{GenericClient, Object};
 
 /// In order; the number of a migration is its place, from 1.
-const MIGRATIONS: [&str; 3] =
-    [include_str!("migrations/0001_start.sql"), include_str!("migrations/0002_person.sql"), include_str!("migrations/0003_keeping.sql")];
+const MIGRATIONS: [&str; 4] = [
+    include_str!("migrations/0001_start.sql"),
+    include_str!("migrations/0002_person.sql"),
+    include_str!("migrations/0003_keeping.sql"),
+    include_str!("migrations/0006_token.sql"),
+];
 
 /// `LEADWIRE` in ASCII: the lock among those that migrate.
 const LOCK: i64 = 0x4C45_4144_5749_5245;

@@ -21,6 +21,7 @@ mod search;
 mod size;
 #[cfg(test)]
 mod tests;
+mod token;
 mod verify;
 mod writer;
 

@@ -5,8 +5,12 @@ use rusqlite::Connection;
 use std::collections::BTreeMap;
 
 /// In order; the number of a migration is its place, from 1.
-const MIGRATIONS: [&str; 3] =
-    [include_str!("migrations/0001_start.sql"), include_str!("migrations/0002_person.sql"), include_str!("migrations/0003_keeping.sql")];
+const MIGRATIONS: [&str; 4] = [
+    include_str!("migrations/0001_start.sql"),
+    include_str!("migrations/0002_person.sql"),
+    include_str!("migrations/0003_keeping.sql"),
+    include_str!("migrations/0006_token.sql"),
+];
 
 /// The schema that this program writes.
 pub(super) const NEWEST: usize = MIGRATIONS.len();

@@ -95,6 +95,21 @@ impl Service for Simulator {
         self.route(request).unwrap_or_else(|refusal| refusal)
     }
 
+    fn failing(&self, status: u16) -> Option<Response> {
+        let (category, message) = match status {
+            401 => ("EXPIRED_AUTHENTICATION", "The OAuth token used to make this call expired."),
+            403 => ("MISSING_SCOPES", "This app hasn't been granted all required scopes to make this call."),
+            409 => ("CONFLICT", "Contact already exists."),
+            500.. => ("INTERNAL_ERROR", "internal error"),
+            _ => return None,
+        };
+        Some(error(status, category, message))
+    }
+
+    fn invalid_field(&self, field: &str) -> Response {
+        rejected(&[json!({"isValid": false, "message": "it is not accepted", "error": "INVALID_OPTION", "name": field})])
+    }
+
     fn error_inside(&self) -> Response {
         let inner = json!({"status": "error", "category": "INTERNAL_ERROR", "message": "There was a problem with the request."});
         Response::json(200, &json!({"status": "COMPLETE", "results": [], "numErrors": 1, "errors": [inner]}))
