@@ -20,12 +20,13 @@ pub(crate) async fn check(api: &Api, settings: &Settings) -> Report {
     let report = location(api, report).await;
     let report = calendar(api, settings, report).await;
     let report = custom_fields(api, settings, report).await;
-    report.good("scopes", "that contacts.write is there shows with the first delivery: nothing is written to find out")
+    let more = if settings.config.calendar_id.is_some() { " and calendars/events.write are" } else { " is" };
+    report.good("scopes", format!("whether contacts.write{more} there shows with the first delivery: nothing is written to find out"))
 }
 
 async fn ask(api: &Api, call: &Call) -> Result<(Value, Answer), DeliveryError> {
     let answer = api.answer(call).await?;
-    verdict::read(&answer, call)?.done().map(|body| (body, answer))
+    verdict::read(&answer, call.scope)?.done().map(|body| (body, answer))
 }
 
 fn subject(error: &DeliveryError) -> &'static str {

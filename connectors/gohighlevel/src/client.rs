@@ -87,7 +87,7 @@ impl Api {
 
     /// Sends, and says what the answer means.
     pub(crate) async fn send(&self, call: &Call) -> Result<Outcome, DeliveryError> {
-        verdict::read(&self.answer(call).await?, call)
+        verdict::read(&self.answer(call).await?, call.scope)
     }
 
     pub(crate) async fn answer(&self, call: &Call) -> Result<Answer, DeliveryError> {

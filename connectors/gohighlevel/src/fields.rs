@@ -97,7 +97,7 @@ pub(crate) fn body(fields: &[(&str, &str)]) -> Map<String, Value> {
 
 fn custom_field(name: &str, value: &str) -> Value {
     // Fields with several choices take a list, which a template writes as JSON.
-    let list = serde_json::from_str::<Vec<Value>>(value).ok();
+    let list = serde_json::from_str::<Vec<String>>(value).ok();
     let value = list.map_or_else(|| Value::from(value), Value::from);
     if is_id(name) { json!({"id": name, "field_value": value}) } else { json!({"key": key(name), "field_value": value}) }
 }

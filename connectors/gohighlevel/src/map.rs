@@ -212,6 +212,7 @@ pub(crate) mod tests {
     use crate::config::tests::settings;
     use proptest::prelude::*;
     use serde_json::json;
+    use std::sync::LazyLock;
 
     pub(crate) fn event(changes: &Value) -> Event {
         let mut event = json!({
@@ -305,11 +306,14 @@ pub(crate) mod tests {
         assert_eq!(contact.for_create().len(), 4);
     }
 
+    /// Templates are compiled once, and not for each case.
+    static SETTINGS: LazyLock<Settings> = LazyLock::new(|| settings(&json!({})));
+
     proptest! {
         #[test]
         fn nothing_empty_is_ever_sent(first in "[ a-z]{0,3}", email in "[ a-z]{0,3}", phone in "[ 0-9]{0,3}", memory in "[a-z:,]{0,12}") {
             let person = json!({"person": {"first_name": first, "last_name": null, "email": email, "phone": phone}});
-            let mut contact = Contact::of(&event(&person), &settings(&json!({}))).unwrap();
+            let mut contact = Contact::of(&event(&person), &SETTINGS).unwrap();
             contact.recall(&memory);
             for (_, value) in contact.for_create().into_iter().chain(contact.for_update(true)) {
                 prop_assert!(!value.trim().is_empty());

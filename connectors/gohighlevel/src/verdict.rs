@@ -1,7 +1,6 @@
 //! What GoHighLevel's answers mean. Shapes follow `common/common-schemas.json` of <https://github.com/GoHighLevel/highlevel-api-docs>, the
 //! sentences are those that its users report there and in public integrations; of a body, every field is optional.
 
-use crate::client::Call;
 use leadwire_connector::http::{Answer, Quota, QuotaHeaders, Window};
 use leadwire_connector::reexport::Timestamp;
 use leadwire_connector::refusal::{self, Outcome};
@@ -43,16 +42,16 @@ pub(crate) fn written(body: &Value, name: &str) -> Result<String, DeliveryError>
     id.filter(|id| refusal::word(id).is_some()).ok_or_else(missing)
 }
 
-/// What an answer means.
+/// What an answer means; `scope` is the one that the request needs.
 ///
 /// # Errors
 /// Every answer that is not an [`Outcome`], with its verdict.
-pub(crate) fn read(answer: &Answer, call: &Call) -> Result<Outcome, DeliveryError> {
+pub(crate) fn read(answer: &Answer, scope: &str) -> Result<Outcome, DeliveryError> {
     let body = answer.json().unwrap_or(Value::Null);
     match answer.status {
         200..=299 if body.is_object() && !says_error(&body) => Ok(Outcome::Done(body)),
         400 | 404 | 422 => refused(answer, &body),
-        _ => Err(failure(answer, &body, call)),
+        _ => Err(failure(answer, &body, scope)),
     }
 }
 
@@ -62,7 +61,7 @@ fn says_error(body: &Value) -> bool {
     is_refusal || body["succeded"] == false || body["succeeded"] == false || body["success"] == false || body["error"].is_string()
 }
 
-fn failure(answer: &Answer, body: &Value, call: &Call) -> DeliveryError {
+fn failure(answer: &Answer, body: &Value, scope: &str) -> DeliveryError {
     let said = sentences(body).join(" ").to_lowercase();
     let error = match answer.status {
         401 if said.contains("version header") => DeliveryError::hold(
@@ -71,7 +70,7 @@ fn failure(answer: &Answer, body: &Value, call: &Call) -> DeliveryError {
              resume the destination",
             None,
         ),
-        401 | 403 => DeliveryError::hold(ErrorKind::Credentials, refused_credentials(answer.status, &said, call.scope), None),
+        401 | 403 => DeliveryError::hold(ErrorKind::Credentials, refused_credentials(answer.status, &said, scope), None),
         429 => return rate_limited(answer, body),
         500.. => DeliveryError::retry_after(ErrorKind::Server, format!("GoHighLevel failed ({})", answer.status), answer.retry_after()),
         _ => return answer.error("GoHighLevel"),
@@ -145,7 +144,11 @@ fn refused(answer: &Answer, body: &Value) -> Result<Outcome, DeliveryError> {
         let message = format!("GoHighLevel has no such record ({}); it was deleted or merged, or `base_url` is wrong", answer.status);
         return Err(finish(DeliveryError::retry(ErrorKind::Unexpected, message)).with_code(GONE));
     }
-    let fields: Vec<String> = said.iter().filter_map(|sentence| named(sentence)).collect();
+    let mut fields: Vec<String> = said.iter().filter_map(|sentence| named(sentence)).collect();
+    if fields.is_empty() {
+        // "Invalid phone number" names a field as well.
+        fields.extend(["phone", "email"].into_iter().filter(|name| text.contains(name)).map(str::to_owned));
+    }
     let about = if fields.is_empty() { " without naming a field".to_owned() } else { format!(": {}", fields.join(", ")) };
     let error = DeliveryError::reject(ErrorKind::Data, format!("GoHighLevel refused the data ({}){about}", answer.status));
     Ok(Outcome::Invalid { fields, error: finish(error) })
@@ -180,7 +183,6 @@ fn traced(mut error: DeliveryError, body: &Value) -> DeliveryError {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::allow_attributes)]
     use super::*;
-    use crate::client::tests::api;
     use leadwire_connector::Verdict;
     use proptest::prelude::*;
     use serde_json::json;
@@ -191,7 +193,7 @@ mod tests {
     }
 
     fn outcome(status: u16, headers: &[(&str, &str)], body: &Value) -> Result<Outcome, DeliveryError> {
-        read(&answer(status, headers, body), &api(&json!({})).upsert(&[]))
+        read(&answer(status, headers, body), "contacts.write")
     }
 
     fn error(status: u16, headers: &[(&str, &str)], body: &Value) -> DeliveryError {
@@ -278,6 +280,16 @@ mod tests {
         let Outcome::Invalid { fields, error } = outcome(422, &[], &body).unwrap() else { panic!("{body}") };
         assert_eq!(fields, ["gender", "email", "customFields.1.field_value"]);
         assert_eq!(error.message, "GoHighLevel refused the data (422): gender, email, customFields.1.field_value");
+    }
+
+    #[test]
+    fn a_sentence_about_a_phone_or_an_email_names_it() {
+        for (message, expected) in
+            [("Invalid phone number", vec!["phone"]), ("Email is invalid: x@y", vec!["email"]), ("Bad Request", vec![])]
+        {
+            let Outcome::Invalid { fields, .. } = outcome(400, &[], &json!({"message": message})).unwrap() else { panic!("{message}") };
+            assert_eq!(fields, expected, "{message}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use leadwire_connector::conformance::{self, Subject};
 use leadwire_connector::reexport::{Timestamp, Url};
-use leadwire_connector::simulator::Service;
+use leadwire_connector::simulator::{Request, Service};
 use leadwire_connector::{ConnectorKind, Event, Kind, Person};
 use leadwire_connector_gohighlevel::{KIND, simulator::Simulator};
 use serde_json::{Map, Value, json};
@@ -29,8 +29,8 @@ impl Subject for HighLevel {
         KIND
     }
 
-    fn service(&self) -> Box<dyn Service> {
-        Box::new(Simulator::accepting(TOKEN, LOCATION))
+    fn service(&self) -> Option<Box<dyn Service>> {
+        Some(Box::new(Simulator::accepting(TOKEN, LOCATION)))
     }
 
     fn settings(&self, url: &Url) -> Map<String, Value> {
@@ -44,6 +44,14 @@ impl Subject for HighLevel {
 
     fn records(&self, state: &Value) -> usize {
         ["contacts", "notes", "tasks", "appointments"].iter().map(|kind| state[*kind].as_array().unwrap().len()).sum()
+    }
+
+    fn is_read(&self, request: &Request) -> bool {
+        request.method == "GET" || request.path() == "/contacts/search"
+    }
+
+    fn field(&self) -> &str {
+        "source"
     }
 
     fn event(&self) -> Event {

@@ -184,7 +184,9 @@ impl Simulator {
         body: &Value,
     ) -> Result<Response, Response> {
         match (method, rest) {
-            ("GET", ["search", "duplicate"]) => self.contacts.find(location, query(request, "email"), query(request, "number")),
+            ("GET", ["search", "duplicate"]) => {
+                self.contacts.find(location, query(request, "email").as_deref(), query(request, "number").as_deref())
+            }
             ("POST", ["search"]) => self.contacts.search(location, body),
             ("POST", ["upsert"]) => self.contacts.upsert(location, body, now()),
             ("POST", []) => self.contacts.create(location, body, now()),

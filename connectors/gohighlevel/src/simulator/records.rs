@@ -94,7 +94,7 @@ impl Contacts {
     }
 
     /// `GET /contacts/search/duplicate`.
-    pub(super) fn find(&self, location: &str, email: Option<String>, number: Option<String>) -> Result<Response, Response> {
+    pub(super) fn find(&self, location: &str, email: Option<&str>, number: Option<&str>) -> Result<Response, Response> {
         if email.is_none() && number.is_none() {
             return Err(error(400, "Pass at least one of number, email query parameter"));
         }
