@@ -98,6 +98,11 @@ impl Api {
         call.request(&self.tokens.placeholder()).preview()
     }
 
+    /// Version v3 names the values of custom fields anew, and calls the name of before deprecated (`apps/v3/contacts-v3.json`).
+    fn value_name(&self) -> &'static str {
+        if self.contacts_version.starts_with('v') { "fieldValue" } else { "field_value" }
+    }
+
     fn call(&self, method: Method, path: &[&str], scope: &'static str) -> Call {
         let repeatable = matches!(method, Method::Get | Method::Put);
         let version = if path.first() == Some(&"calendars") { &self.calendars_version } else { &self.contacts_version };
@@ -120,14 +125,14 @@ impl Api {
 
     /// Makes a contact, or updates the one with the same e-mail or phone: sending it twice does no harm.
     pub(crate) fn upsert(&self, fields: &[(&str, &str)]) -> Call {
-        let mut body = fields::body(fields);
+        let mut body = fields::body(fields, self.value_name());
         body.insert("locationId".to_owned(), self.location.clone().into());
         self.call(Method::Post, &["contacts", "upsert"], WRITE_CONTACTS).json(body.into()).repeatable()
     }
 
     /// Without the location, which is refused here.
     pub(crate) fn update(&self, contact: &str, fields: &[(&str, &str)]) -> Call {
-        self.call(Method::Put, &["contacts", contact], WRITE_CONTACTS).json(fields::body(fields).into())
+        self.call(Method::Put, &["contacts", contact], WRITE_CONTACTS).json(fields::body(fields, self.value_name()).into())
     }
 
     pub(crate) fn contact(&self, contact: &str) -> Call {

@@ -84,22 +84,22 @@ pub(crate) fn is_id(name: &str) -> bool {
 }
 
 /// The members of a contact's JSON: standard fields by name, the others as a list of custom ones, each by id or key
-/// (`customFieldsInputStringSchema` in `apps/contacts.json`).
-pub(crate) fn body(fields: &[(&str, &str)]) -> Map<String, Value> {
+/// (`customFieldsInputStringSchema` in `apps/contacts.json`). `value_name` is how this version names a custom field's value.
+pub(crate) fn body(fields: &[(&str, &str)], value_name: &str) -> Map<String, Value> {
     let (standard, custom): (Vec<_>, Vec<_>) = fields.iter().partition(|(name, _)| is_standard(name));
     let mut body: Map<String, Value> = standard.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
     if !custom.is_empty() {
-        let list: Vec<Value> = custom.iter().map(|(name, value)| custom_field(name, value)).collect();
+        let list: Vec<Value> = custom.iter().map(|(name, value)| custom_field(name, value, value_name)).collect();
         body.insert("customFields".to_owned(), list.into());
     }
     body
 }
 
-fn custom_field(name: &str, value: &str) -> Value {
+fn custom_field(name: &str, value: &str, value_name: &str) -> Value {
     // Fields with several choices take a list, which a template writes as JSON.
     let list = serde_json::from_str::<Vec<String>>(value).ok();
     let value = list.map_or_else(|| Value::from(value), Value::from);
-    if is_id(name) { json!({"id": name, "field_value": value}) } else { json!({"key": key(name), "field_value": value}) }
+    if is_id(name) { json!({"id": name, value_name: value}) } else { json!({"key": key(name), value_name: value}) }
 }
 
 #[cfg(test)]
@@ -121,7 +121,8 @@ mod tests {
 
     #[test]
     fn custom_fields_go_by_id_or_by_bare_key_and_lists_stay_lists() {
-        let body = body(&[("city", "Bonn"), ("contact.budget", "10"), ("3sv6UEo51C9Bmpo1cKTq", "x"), ("wishes", "[\"a\",\"b\"]")]);
+        let body =
+            body(&[("city", "Bonn"), ("contact.budget", "10"), ("3sv6UEo51C9Bmpo1cKTq", "x"), ("wishes", "[\"a\",\"b\"]")], "field_value");
         let expected = json!({"city": "Bonn", "customFields": [
             {"key": "budget", "field_value": "10"}, {"id": "3sv6UEo51C9Bmpo1cKTq", "field_value": "x"},
             {"key": "wishes", "field_value": ["a", "b"]},

@@ -202,7 +202,8 @@ fn resolve(name: &str, sent: &[String]) -> String {
     let custom = || sent.iter().filter(|name| !fields::is_standard(name));
     let by_index = (first == "customFields").then(|| parts.next()?.parse().ok().and_then(|index| custom().nth(index))).flatten();
     let by_key = || custom().find(|known| fields::key(known) == fields::key(name));
-    by_index.or_else(by_key).cloned().unwrap_or_else(|| name.to_owned())
+    let by_case = || fields::STANDARD.iter().find(|known| known.eq_ignore_ascii_case(name)).map(|known| (*known).to_owned());
+    by_index.or_else(by_key).cloned().or_else(by_case).unwrap_or_else(|| name.to_owned())
 }
 
 #[cfg(test)]
@@ -290,6 +291,7 @@ pub(crate) mod tests {
         let sent: Vec<String> = first.for_create().iter().map(|(name, _)| (*name).to_owned()).collect();
         assert!(first.leave_out(&["customFields.0.field_value"], &sent, Why::Refused));
         assert!(!first.leave_out(&["nonsense"], &sent, Why::Refused));
+        assert_eq!(resolve("Email", &sent), "email");
         first.note_left_out(&["lastName".to_owned()], Why::Dropped);
         assert!(first.leave_out(&["phone"], &sent, Why::Split));
         let mut second = contact(&json!({}), &config);

@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn a_sentence_about_a_phone_or_an_email_names_it() {
         for (message, expected) in
-            [("Invalid phone number", vec!["phone"]), ("Email is invalid: x@y", vec!["email"]), ("Bad Request", vec![])]
+            [("Invalid phone number", vec!["phone"]), ("The email x@y is bad", vec!["email"]), ("Bad Request", vec![])]
         {
             let Outcome::Invalid { fields, .. } = outcome(400, &[], &json!({"message": message})).unwrap() else { panic!("{message}") };
             assert_eq!(fields, expected, "{message}");

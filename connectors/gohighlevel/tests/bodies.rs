@@ -77,7 +77,7 @@ async fn a_conversation_of_a_session() {
 
 #[tokio::test]
 async fn a_lead_of_version_3_with_notes_as_html() {
-    let crm = Crm::with(&json!({"api_version": "v3", "note_format": "html"})).await;
+    let crm = Crm::with(&json!({"api_version": "v3", "note_format": "html", "fields": {"contact.budget": "10"}})).await;
     crm.deliver("d1", &event(&json!({"content": "a <b> & \"c\""}))).await.unwrap();
     insta::assert_json_snapshot!(sent(&crm, 0));
 }

@@ -199,7 +199,8 @@ impl Contacts {
         for field in body["customFields"].as_array().into_iter().flatten() {
             // A field that the location does not have is ignored without a word.
             if let Some(id) = custom_id(field) {
-                contact.custom.insert(id.to_owned(), field["field_value"].clone());
+                let value = field.get("fieldValue").unwrap_or(&field["field_value"]);
+                contact.custom.insert(id.to_owned(), value.clone());
             }
         }
     }
