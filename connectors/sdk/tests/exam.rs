@@ -55,6 +55,7 @@ impl Build for Careless {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is the form of a parser of settings")]
 fn parse(table: Map<String, Value>, _: &dyn Origin) -> Result<Box<dyn Build>, Vec<Fault>> {
     Ok(Box::new(Careless { url: table["url"].as_str().unwrap().parse().unwrap() }))
 }
