@@ -114,7 +114,7 @@ impl HighLevel {
                 None => self.target(contact).await?,
             };
             let tried = self.try_contact(contact, target).await;
-            steps_of(contact, steps).await?;
+            remember(contact, steps).await?;
             match tried? {
                 Tried::Written(id) => return Ok(id),
                 Tried::Again(_, error) if round == ROUNDS => return Err(error),
@@ -163,15 +163,10 @@ impl HighLevel {
     /// Compares what was sent with what the answer shows; in doubt, with the contact itself.
     async fn settled(&self, contact: &mut Contact, body: &Value, sent: &[String]) -> Result<String, DeliveryError> {
         let id = written(body, "contact")?;
-        let values = |contact: &Contact| -> Vec<(String, String)> {
-            let fields = contact.for_create().into_iter().filter(|(name, _)| sent.iter().any(|known| known == name));
-            fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
-        };
-        let values = values(contact);
-        let borrowed: Vec<(&str, &str)> = values.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        if !missing(&borrowed, &body["contact"]).is_empty() {
+        if !missing(&contact.only(sent), &body["contact"]).is_empty() {
             let there = self.api.send(&self.api.contact(&id)).await?.done()?;
-            contact.note_left_out(&missing(&borrowed, &there["contact"]), Why::Dropped);
+            let dropped = missing(&contact.only(sent), &there["contact"]);
+            contact.note_left_out(&dropped, Why::Dropped);
         }
         Ok(id)
     }
@@ -191,7 +186,11 @@ impl HighLevel {
             }
             (None, Some(id)) => {
                 let body = self.api.send(&self.api.contact(&id)).await?.done()?;
-                Ok(Tried::Again(Found::of(&body["contact"]), error))
+                let found = Found::of(&body["contact"]);
+                if error.code.as_deref() == Some("phone") && found.as_ref().is_some_and(|found| found.email.is_some()) {
+                    contact.note_left_out(&["email".to_owned()], Why::Other);
+                }
+                Ok(Tried::Again(found, error))
             }
             (None, None) => Ok(Tried::Again(None, error)),
         }
@@ -222,7 +221,7 @@ impl HighLevel {
     }
 }
 
-async fn steps_of(contact: &Contact, steps: &mut Steps<'_>) -> Result<(), DeliveryError> {
+async fn remember(contact: &Contact, steps: &mut Steps<'_>) -> Result<(), DeliveryError> {
     let memory = contact.memory();
     if memory.is_empty() || steps.get(LEFT_OUT) == Some(&memory) { Ok(()) } else { steps.keep(LEFT_OUT, &memory).await }
 }

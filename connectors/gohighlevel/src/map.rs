@@ -137,6 +137,11 @@ impl Contact {
         self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
     }
 
+    /// Of these fields, those that the contact has.
+    pub(crate) fn only(&self, names: &[String]) -> Vec<(&str, &str)> {
+        self.for_create().into_iter().filter(|(name, _)| names.iter().any(|known| known == name)).collect()
+    }
+
     /// What a known contact is updated with. Its e-mail stays, unless it has none.
     pub(crate) fn for_update(&self, has_email: bool) -> Vec<(&str, &str)> {
         let keeps = |name: &str| {

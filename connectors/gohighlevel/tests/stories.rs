@@ -6,6 +6,7 @@ mod crm;
 use crm::{Crm, LOCATION, TOKEN, connector, delivery, event, person, record_id, remark};
 use leadwire_connector::http::Method;
 use leadwire_connector::reexport::Timestamp;
+use leadwire_connector::simulator::{Request, Response, Service};
 use leadwire_connector::{ErrorKind, MemorySteps, Receipt, Severity, Steps, Verdict};
 use leadwire_connector_gohighlevel::simulator::Simulator;
 use serde_json::{Value, json};
@@ -194,6 +195,58 @@ async fn a_contact_that_appears_meanwhile_is_updated() {
 }
 
 #[tokio::test]
+async fn a_phone_that_turns_out_to_be_another_contacts_is_left_out_of_the_update() {
+    let crm = Crm::of(simulator().with_search_lag(2), &json!({})).await;
+    let by_email = crm.make(&json!({"email": "david@acme.example"})).await;
+    crm.call(Method::Get, "contacts/x", &Value::Null).await;
+    // So fresh that no look-up shows it yet.
+    crm.make(&json!({"phone": "+14155550100"})).await;
+    let receipt = crm.deliver("d1", &event(&json!({}))).await.unwrap();
+    assert_eq!((record_id(&receipt), crm.contacts().len()), (by_email, 2));
+    assert!(remark(&receipt).unwrap().contains("split identity"), "{receipt:?}");
+}
+
+/// Refuses the first upsert, as `POST /contacts/` refuses a contact that is there already.
+struct Refusing(Simulator, Option<Value>);
+
+impl Service for Refusing {
+    fn answer(&mut self, request: &Request) -> Response {
+        match self.1.take_if(|_| request.path() == "/contacts/upsert" && request.json().get("source").is_some()) {
+            Some(meta) => {
+                let message = "This location does not allow duplicated contacts.";
+                Response::json(400, &json!({"statusCode": 400, "message": message, "meta": meta}))
+            }
+            // No look-up shows anybody.
+            None if request.path() == "/contacts/search/duplicate" => Response::json(200, &json!({"contact": null})),
+            None => self.0.answer(request),
+        }
+    }
+
+    fn error_inside(&self) -> Response {
+        self.0.error_inside()
+    }
+
+    fn rate_limited(&self) -> Response {
+        self.0.rate_limited()
+    }
+
+    fn state(&self) -> Value {
+        self.0.state()
+    }
+}
+
+#[tokio::test]
+async fn a_contact_that_the_refusal_names_is_updated() {
+    let meta = json!({"contactId": "contact0000000000001", "contactName": "x", "matchingField": "phone"});
+    let crm = Crm::on(Box::new(Refusing(simulator(), Some(meta))), &json!({})).await;
+    let known = crm.make(&json!({"phone": "+14155550100", "email": "office@acme.example"})).await;
+    let receipt = crm.deliver("d1", &event(&json!({}))).await.unwrap();
+    assert_eq!((record_id(&receipt), crm.contacts().len()), (known, 1));
+    assert_eq!((&crm.contacts()[0]["email"], &crm.contacts()[0]["firstName"]), (&json!("office@acme.example"), &json!("David")));
+    assert!(remark(&receipt).unwrap().contains("another e-mail"), "{receipt:?}");
+}
+
+#[tokio::test]
 async fn a_deleted_contact_is_made_anew_with_what_hung_on_it() {
     let (crm, kept) = (Crm::with(&json!({"tags": ["x"]})).await, MemorySteps::default());
     let event = event(&json!({"kind": "appointment"}));
@@ -347,7 +400,7 @@ async fn a_conversation_is_found_by_the_chat_session_that_its_lead_left() {
 }
 
 #[tokio::test]
-async fn tokens_of_oauth_rotate_and_survive_a_revoked_access_token() {
+async fn a_token_of_oauth_is_asked_for_once_and_a_revoked_grant_holds() {
     let oauth = json!({"client_id": "c", "client_secret": "secret-0123456789", "refresh_token": "refresh-token-0"});
     let crm = Crm::oauth(Simulator::default().with_oauth("refresh-token-0"), &oauth).await;
     crm.deliver("d1", &event(&json!({}))).await.unwrap();
@@ -400,7 +453,7 @@ async fn a_preview_is_what_is_sent_without_the_token() {
         let id = record_id(&crm.deliver("(id of the delivery)", &event).await.unwrap());
         let told = |text: &str| text.replace("(id%20of%20the%20contact)", &id).replace("(id of the contact)", &id);
         let base = crm.server.url();
-        let is_shown = |request: &leadwire_connector::simulator::Request| {
+        let is_shown = |request: &Request| {
             let url = base.join(&request.target).unwrap().to_string();
             let same_body = |body: &Value| {
                 told(&body.to_string()) == if request.body.is_empty() { "\"\"".to_owned() } else { request.json().to_string() }

@@ -3,7 +3,7 @@
 
 use leadwire_connector::http::{self, HttpSettings, Method};
 use leadwire_connector::settings::Typed;
-use leadwire_connector::simulator::{FaultRule, Faults, Request, Server};
+use leadwire_connector::simulator::{FaultRule, Faults, Request, Server, Service};
 use leadwire_connector::{BuildContext, Connector, Delivery, DeliveryError, Event, MemorySteps, Receipt, Steps};
 use leadwire_connector_gohighlevel::KIND;
 use leadwire_connector_gohighlevel::simulator::Simulator;
@@ -29,7 +29,11 @@ impl Crm {
     }
 
     pub(crate) async fn of(simulator: Simulator, config: &Value) -> Self {
-        let server = Server::start(Box::new(simulator), "127.0.0.1:0".parse().unwrap(), Faults::default()).await.unwrap();
+        Self::on(Box::new(simulator), config).await
+    }
+
+    pub(crate) async fn on(service: Box<dyn Service>, config: &Value) -> Self {
+        let server = Server::start(service, "127.0.0.1:0".parse().unwrap(), Faults::default()).await.unwrap();
         let mut config = config.clone();
         config.as_object_mut().unwrap().entry("token").or_insert(TOKEN.into());
         let connector = connector(&server, &config);
