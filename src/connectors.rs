@@ -9,6 +9,8 @@ pub fn builtin() -> Connectors {
         kinds: vec![
             #[cfg(feature = "hubspot")]
             leadwire_connector_hubspot::KIND,
+            #[cfg(feature = "gohighlevel")]
+            leadwire_connector_gohighlevel::KIND,
             #[cfg(feature = "json")]
             leadwire_connector_json::KIND,
             #[cfg(feature = "csv")]

@@ -474,7 +474,7 @@ fn faults_as_json_have_the_same_places() {
 }
 
 /// Gives each secret that a text expects in the environment in place.
-#[cfg(all(feature = "hubspot", feature = "json", feature = "csv"))]
+#[cfg(all(feature = "hubspot", feature = "gohighlevel", feature = "json", feature = "csv"))]
 fn filled_in(text: &str) -> String {
     let mut parts = text.split("{ env = \"");
     let first = parts.next().unwrap().to_owned();
@@ -489,7 +489,7 @@ fn filled_in(text: &str) -> String {
     })
 }
 
-#[cfg(all(feature = "hubspot", feature = "json", feature = "csv"))]
+#[cfg(all(feature = "hubspot", feature = "gohighlevel", feature = "json", feature = "csv"))]
 #[test]
 fn the_files_that_come_with_leadwire_are_right() {
     let shipped = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/config"));
@@ -502,7 +502,7 @@ fn the_files_that_come_with_leadwire_are_right() {
     }
 }
 
-#[cfg(all(feature = "hubspot", feature = "json", feature = "csv"))]
+#[cfg(all(feature = "hubspot", feature = "gohighlevel", feature = "json", feature = "csv"))]
 #[test]
 fn the_reference_file_is_right_with_every_line_in_it_commented_in() {
     let is_setting = |line: &str| line.starts_with('[') || line.split_once(" = ").is_some_and(|(key, _)| !key.contains([' ', ':']));

@@ -1,0 +1,202 @@
+//! The way of a delivery: the contact, its tags, the appointment or a task, then notes.
+
+use crate::client::{Api, Call};
+use crate::config::Settings;
+use crate::map::{Contact, Plan, Why};
+use crate::note::{self, Notes};
+use crate::verdict::is_gone;
+use crate::write::{Booking, TAGS, TASK};
+use async_trait::async_trait;
+use leadwire_connector::{Connector, Delivery, DeliveryError, ErrorKind, Event, Kind, PreviewRequest, Receipt, Record, Report, Steps};
+use std::time::Duration;
+
+/// The step that keeps the contact's id; empty once that contact turned out to be gone.
+pub(crate) const CONTACT: &str = "contact";
+/// The step that an attempt keeps which waits for the contact to appear.
+const WAITED: &str = "waited";
+/// How far GoHighLevel's search may be behind the writes; nothing is promised.
+const SEARCH_LAG: Duration = Duration::from_secs(15);
+
+/// The connector.
+pub(crate) struct HighLevel {
+    pub(crate) api: Api,
+    pub(crate) settings: Settings,
+}
+
+#[async_trait]
+impl Connector for HighLevel {
+    async fn deliver(&self, delivery: &Delivery, steps: &mut Steps<'_>) -> Result<Receipt, DeliveryError> {
+        let (contact, may_create) = match Plan::of(&delivery.event, &self.settings)? {
+            Plan::Skip(reason) => return Ok(Receipt::skipped(reason)),
+            Plan::Write(contact) => (contact, true),
+            Plan::Add(contact) => (contact, false),
+        };
+        match self.relay(contact.clone(), may_create, delivery, steps).await {
+            // The contact was deleted between two steps, or since an earlier attempt: once more with another one.
+            Err(error) if is_gone(&error) && done(steps, CONTACT).is_some() => {
+                self.forget(&delivery.event, &contact, &delivery.id, steps).await?;
+                self.relay(contact, may_create, delivery, steps).await
+            }
+            result => result,
+        }
+    }
+
+    async fn check(&self) -> Report {
+        crate::check::check(&self.api, &self.settings).await
+    }
+
+    fn preview(&self, event: &Event) -> Result<Vec<PreviewRequest>, DeliveryError> {
+        match Plan::of(event, &self.settings)? {
+            Plan::Skip(_) => Ok(Vec::new()),
+            Plan::Write(contact) => self.preview_of(event, &contact, true),
+            Plan::Add(contact) => self.preview_of(event, &contact, false),
+        }
+    }
+}
+
+impl HighLevel {
+    async fn relay(
+        &self,
+        mut contact: Contact,
+        may_create: bool,
+        delivery: &Delivery,
+        steps: &mut Steps<'_>,
+    ) -> Result<Receipt, DeliveryError> {
+        let event = &delivery.event;
+        let Some(id) = self.contact(&mut contact, may_create, steps).await? else {
+            return Ok(Receipt::skipped("GoHighLevel has no contact with this e-mail, phone or chat session"));
+        };
+        if may_create {
+            self.tags(&id, &contact, steps).await?;
+        }
+        let booking = match event.kind {
+            Kind::Appointment => self.appointment(&id, event, &delivery.id, steps).await?,
+            _ => Booking::None,
+        };
+        if self.needs_task(event, &booking) {
+            self.task(&id, event, &delivery.id, steps).await?;
+        }
+        let notes = self.notes_for(event, &contact, &booking, &delivery.id);
+        for note in &notes.notes {
+            self.note(&id, note, steps).await?;
+        }
+        Ok(self.receipt(id, &contact, &booking, notes.cut))
+    }
+
+    fn needs_task(&self, event: &Event, booking: &Booking) -> bool {
+        event.kind == Kind::Appointment && self.settings.config.appointments.task && !matches!(booking, Booking::Booked(_))
+    }
+
+    /// What hung on the contact is gone with it, and is written again.
+    async fn forget(&self, event: &Event, contact: &Contact, delivery: &str, steps: &mut Steps<'_>) -> Result<(), DeliveryError> {
+        let notes = self.notes_for(event, contact, &Booking::None, delivery);
+        for name in [CONTACT, TAGS, TASK].into_iter().chain(notes.notes.iter().map(|note| note.step.as_str())) {
+            if done(steps, name).is_some() {
+                steps.keep(name, "").await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn notes_for(&self, event: &Event, contact: &Contact, booking: &Booking, delivery: &str) -> Notes {
+        let config = &self.settings.config;
+        let text = match event.kind {
+            Kind::Conversation => note::transcript(event),
+            _ if config.notes => note::remark(event, contact.left_out(), self.told(booking).as_deref()),
+            _ => None,
+        };
+        text.map_or_else(Notes::default, |text| note::notes(&text, delivery, config.note_characters, config.note_format))
+    }
+
+    fn told(&self, booking: &Booking) -> Option<String> {
+        match booking {
+            Booking::None => None,
+            Booking::Booked(at) => Some(format!("Booked for {at}")),
+            Booking::Refused(why) if self.settings.config.appointments.task => Some(format!("Not booked ({why}); there is a task instead")),
+            Booking::Refused(why) => Some(format!("Not booked ({why})")),
+        }
+    }
+
+    fn receipt(&self, id: String, contact: &Contact, booking: &Booking, cut: bool) -> Receipt {
+        let config = &self.settings.config;
+        let url = crate::client::join(&config.app_url, &["v2", "location", &config.location_id, "contacts", "detail", &id]);
+        let mut remarks: Vec<String> = [
+            (Why::Refused, "GoHighLevel did not accept these fields"),
+            (Why::Dropped, "GoHighLevel accepted these fields and did not keep them"),
+            (Why::Split, "split identity: the e-mail and the phone are of two contacts; left out"),
+            (Why::Other, "the contact was found by its phone and has another e-mail, which stays; left out"),
+        ]
+        .into_iter()
+        .filter_map(|(why, told)| {
+            let names: Vec<&str> = contact.left_out().iter().filter(|field| field.why == why).map(|field| field.name.as_str()).collect();
+            (!names.is_empty()).then(|| format!("{told}: {}", names.join(", ")))
+        })
+        .collect();
+        if let Booking::Refused(why) = booking {
+            remarks.push(format!("the appointment could not be booked ({why})"));
+        }
+        if cut {
+            remarks.push("the text was too long and its end was left out".to_owned());
+        }
+        let record = Record { id, url: Some(url.to_string()) };
+        Receipt::Delivered { record: Some(record), remark: (!remarks.is_empty()).then(|| remarks.join("; ")) }
+    }
+
+    fn preview_of(&self, event: &Event, contact: &Contact, may_create: bool) -> Result<Vec<PreviewRequest>, DeliveryError> {
+        let (id, delivery) = (PreviewRequest::placeholder("id of the contact"), PreviewRequest::placeholder("id of the delivery"));
+        let show = |call: &Call, step: &str| self.api.preview(call).step(step);
+        let mut shown = self.preview_of_search(contact, may_create);
+        if may_create {
+            shown.push(show(&self.api.upsert(&contact.for_create()), "make the contact").only_when("only when there is no such contact"));
+            let update = self.api.update(&id, &contact.for_update(true));
+            shown.push(show(&update, "update the contact").only_when("when there is such a contact; its own e-mail stays"));
+            if !contact.tags.is_empty() {
+                shown.push(show(&self.api.add_tags(&id, &contact.tags), "tags"));
+            }
+        }
+        let mut booking = Booking::None;
+        if event.kind == Kind::Appointment
+            && let Some((start, call)) = self.booking(&id, event, &delivery)?
+        {
+            shown.push(show(&call, "appointment"));
+            booking = Booking::Booked(start.text);
+        }
+        if self.needs_task(event, &Booking::None) {
+            let task = show(&self.task_call(&id, event, &delivery)?, "task");
+            shown.push(if booking == Booking::None { task } else { task.only_when("only when the appointment is refused") });
+        }
+        let notes = self.notes_for(event, contact, &booking, &delivery);
+        shown.extend(notes.notes.iter().map(|note| show(&self.api.create_note(&id, &note.body), &note.step)));
+        Ok(shown)
+    }
+
+    fn preview_of_search(&self, contact: &Contact, may_create: bool) -> Vec<PreviewRequest> {
+        let by_email = contact.email().map(|email| self.api.preview(&self.api.find("email", email)).step("find by e-mail"));
+        let by_phone = contact.phone().map(|phone| self.api.preview(&self.api.find("number", phone)).step("find by phone"));
+        let by_phone = by_phone.map(|find| match by_email {
+            Some(_) => find.only_when("only when the e-mail's contact does not have this phone"),
+            None => find,
+        });
+        let session = contact.session.as_ref().filter(|_| !may_create);
+        let by_session = session.map(|(field, session)| {
+            let find = self.api.preview(&self.api.search(field, session)).step("find by session");
+            if contact.has_identity() { find.only_when("only when neither e-mail nor phone finds a contact") } else { find }
+        });
+        by_email.into_iter().chain(by_phone).chain(by_session).collect()
+    }
+}
+
+/// The remote id of a finished step; a step that was undone has an empty one.
+pub(crate) fn done<'a>(steps: &'a Steps<'_>, name: &str) -> Option<&'a str> {
+    steps.get(name).filter(|id| !id.is_empty())
+}
+
+/// The first time, an error to be tried again when GoHighLevel's search has followed; after that nothing.
+pub(crate) async fn wait_once(steps: &mut Steps<'_>, why: &str) -> Result<(), DeliveryError> {
+    if steps.get(WAITED).is_some() {
+        return Ok(());
+    }
+    steps.keep(WAITED, "").await?;
+    let message = format!("{why}; it is looked for once more in {} seconds", SEARCH_LAG.as_secs());
+    Err(DeliveryError::retry_after(ErrorKind::Unexpected, message, Some(SEARCH_LAG)))
+}

@@ -1,0 +1,330 @@
+//! From an event to a contact: pure.
+
+use crate::config::{Conversations, Settings};
+use crate::fields;
+use leadwire_connector::{DeliveryError, Event, Kind};
+use serde_json::Value;
+
+/// What to do with an event.
+#[derive(Debug)]
+pub(crate) enum Plan {
+    /// Nothing, for this reason.
+    Skip(&'static str),
+    /// A contact that is made or updated, and what hangs on it.
+    Write(Contact),
+    /// Notes on a contact that must be there already.
+    Add(Contact),
+}
+
+/// The fields of a contact, as the templates filled them.
+#[derive(Debug, Clone)]
+pub(crate) struct Contact {
+    fields: Vec<(String, String)>,
+    create_only: Vec<String>,
+    left_out: Vec<LeftOut>,
+    /// The custom field that keeps the chat session, and the session.
+    pub(crate) session: Option<(String, String)>,
+    pub(crate) tags: Vec<String>,
+}
+
+/// A field that GoHighLevel does not have as the event gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LeftOut {
+    pub(crate) name: String,
+    pub(crate) value: String,
+    pub(crate) why: Why,
+}
+
+/// Why a field was left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// GoHighLevel refused it.
+    Refused,
+    /// GoHighLevel took it and kept nothing of it.
+    Dropped,
+    /// It is another contact's.
+    Split,
+    /// The contact has another one, which stays.
+    Other,
+}
+
+impl Why {
+    const ALL: [(Self, char); 4] = [(Self::Refused, 'r'), (Self::Dropped, 'd'), (Self::Split, 's'), (Self::Other, 'o')];
+
+    fn letter(self) -> char {
+        Self::ALL.into_iter().find(|(why, _)| *why == self).map_or('r', |(_, letter)| letter)
+    }
+
+    fn of(letter: &str) -> Self {
+        Self::ALL.into_iter().find(|(_, known)| letter.starts_with(*known)).map_or(Self::Refused, |(why, _)| why)
+    }
+}
+
+/// The contact that was found for a lead, as far as it matters here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) id: String,
+    pub(crate) email: Option<String>,
+    pub(crate) phone: Option<String>,
+}
+
+impl Found {
+    /// `None` when there is no contact, or none with an id.
+    pub(crate) fn of(contact: &Value) -> Option<Self> {
+        let text = |name: &str| contact[name].as_str().map(str::to_owned).filter(|text| !text.trim().is_empty());
+        let id = text("id").filter(|id| leadwire_connector::refusal::word(id).is_some())?;
+        Some(Self { id, email: text("email"), phone: text("phone") })
+    }
+}
+
+impl Plan {
+    /// # Errors
+    /// When a template fails on this event.
+    pub(crate) fn of(event: &Event, settings: &Settings) -> Result<Self, DeliveryError> {
+        let config = &settings.config;
+        if event.kind == Kind::Conversation && config.conversations == Conversations::Skip {
+            return Ok(Self::Skip("this destination takes no conversations (`conversations = \"skip\"`)"));
+        }
+        if matches!(event.kind, Kind::Test | Kind::Unrecognized) {
+            return Ok(Self::Skip("GoHighLevel takes leads, appointments and conversations only"));
+        }
+        let contact = Contact::of(event, settings)?;
+        Ok(match event.kind {
+            Kind::Conversation if event.conversation.as_ref().is_none_or(|chat| chat.messages.is_empty()) => {
+                Self::Skip("the conversation has no messages")
+            }
+            Kind::Conversation if !contact.has_identity() && contact.session.is_none() => Self::Skip(
+                "the conversation gives neither an e-mail nor a phone to find a contact by; set `session_field` to find it by its chat session",
+            ),
+            Kind::Conversation => Self::Add(contact),
+            // GoHighLevel makes no contact without one of them (https://github.com/GoHighLevel/highlevel-api-docs/issues/37).
+            _ if !contact.has_identity() => Self::Skip("there is neither an e-mail nor a phone, and GoHighLevel wants one of them"),
+            _ => Self::Write(contact),
+        })
+    }
+}
+
+impl Contact {
+    fn of(event: &Event, settings: &Settings) -> Result<Self, DeliveryError> {
+        let mut fields = settings.fields.render(event)?;
+        let session = settings.config.session_field.clone().zip(event.session_id.clone());
+        if let Some((field, session)) = &session
+            && !fields.iter().any(|(name, _)| name == field)
+        {
+            fields.push((field.clone(), session.clone()));
+        }
+        let tags = settings.tags.render(event)?.into_iter().map(|(_, tag)| tag).collect();
+        Ok(Self { fields, create_only: settings.config.create_only.clone(), left_out: Vec::new(), session, tags })
+    }
+
+    pub(crate) fn email(&self) -> Option<&str> {
+        self.value("email")
+    }
+
+    pub(crate) fn phone(&self) -> Option<&str> {
+        self.value("phone")
+    }
+
+    pub(crate) fn has_identity(&self) -> bool {
+        self.email().is_some() || self.phone().is_some()
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn for_create(&self) -> Vec<(&str, &str)> {
+        self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+    }
+
+    /// Of these fields, those that the contact has.
+    pub(crate) fn only(&self, names: &[String]) -> Vec<(&str, &str)> {
+        self.for_create().into_iter().filter(|(name, _)| names.iter().any(|known| known == name)).collect()
+    }
+
+    /// What a known contact is updated with. Its e-mail stays, unless it has none.
+    pub(crate) fn for_update(&self, has_email: bool) -> Vec<(&str, &str)> {
+        let keeps = |name: &str| {
+            name == "email" && has_email || self.create_only.iter().any(|only| only == name) || fields::NEW_CONTACTS_ONLY.contains(&name)
+        };
+        self.for_create().into_iter().filter(|(name, _)| !keeps(name)).collect()
+    }
+
+    /// Takes these fields away, for the note to carry; names as GoHighLevel gives them, also paths into `customFields` of what was
+    /// `sent`. False when none of them is here.
+    pub(crate) fn leave_out<S: AsRef<str>>(&mut self, names: &[S], sent: &[String], why: Why) -> bool {
+        let names: Vec<String> = names.iter().map(|name| resolve(name.as_ref(), sent)).collect();
+        let before = self.fields.len();
+        for name in names {
+            if let Some(index) = self.fields.iter().position(|(known, _)| *known == name) {
+                let (name, value) = self.fields.remove(index);
+                self.left_out.push(LeftOut { name, value, why });
+            }
+        }
+        self.fields.len() < before
+    }
+
+    /// Notes a field that stays as it is, because the contact that was written has another value or lost this one.
+    pub(crate) fn note_left_out(&mut self, names: &[String], why: Why) {
+        for name in names {
+            let known = self.left_out.iter().any(|field| field.name == *name);
+            if let (false, Some(value)) = (known, self.value(name)) {
+                self.left_out.push(LeftOut { name: name.clone(), value: value.to_owned(), why });
+            }
+        }
+    }
+
+    /// Takes everything away that is not the name, e-mail or phone. False when nothing else is here.
+    pub(crate) fn leave_out_extras(&mut self) -> bool {
+        let extras: Vec<String> = self.fields.iter().map(|(name, _)| name.clone()).filter(|name| !fields::is_core(name)).collect();
+        self.leave_out(&extras, &[], Why::Refused)
+    }
+
+    pub(crate) fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
+    }
+
+    /// What was left out, for a later attempt.
+    pub(crate) fn memory(&self) -> String {
+        self.left_out.iter().map(|field| format!("{}:{}", field.why.letter(), field.name)).collect::<Vec<_>>().join(",")
+    }
+
+    /// As an earlier attempt left it.
+    pub(crate) fn recall(&mut self, memory: &str) {
+        for (why, name) in memory.split(',').filter_map(|entry| entry.split_once(':')) {
+            self.note_left_out(&[name.to_owned()], Why::of(why));
+        }
+        let refused: Vec<String> =
+            self.left_out.iter().filter(|field| matches!(field.why, Why::Refused | Why::Split)).map(|field| field.name.clone()).collect();
+        self.fields.retain(|(name, _)| !refused.contains(name));
+    }
+}
+
+/// `customFields.1.field_value` is the second custom field that was sent; a key may come back without the model before it.
+fn resolve(name: &str, sent: &[String]) -> String {
+    let mut parts = name.split('.');
+    let first = parts.next().unwrap_or_default();
+    let custom = || sent.iter().filter(|name| !fields::is_standard(name));
+    let by_index = (first == "customFields").then(|| parts.next()?.parse().ok().and_then(|index| custom().nth(index))).flatten();
+    let by_key = || custom().find(|known| fields::key(known) == fields::key(name));
+    let by_case = || fields::STANDARD.iter().find(|known| known.eq_ignore_ascii_case(name)).map(|known| (*known).to_owned());
+    by_index.or_else(by_key).cloned().or_else(by_case).unwrap_or_else(|| name.to_owned())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    #![allow(clippy::unwrap_used, clippy::allow_attributes)]
+    use super::*;
+    use crate::config::tests::settings;
+    use proptest::prelude::*;
+    use serde_json::json;
+    use std::sync::LazyLock;
+
+    pub(crate) fn event(changes: &Value) -> Event {
+        let mut event = json!({
+            "id": "0199f3c2-0000-7000-8000-000000000001", "kind": "lead", "source": "acme", "chatbot_id": null,
+            "person": {"first_name": "David", "last_name": "Garcia", "email": "David@Acme.example", "phone": "+14155550100"},
+            "content": "I want a <b>quote</b>", "session_id": "31305", "page_url": "https://acme.example/",
+            "created_at": "2026-11-22T05:16:00Z", "received_at": "2026-11-22T05:17:00Z", "extra": {}, "raw": {},
+        });
+        event.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        serde_json::from_value(event).unwrap()
+    }
+
+    pub(crate) fn contact(changes: &Value, config: &Value) -> Contact {
+        match Plan::of(&event(changes), &settings(config)).unwrap() {
+            Plan::Write(contact) | Plan::Add(contact) => contact,
+            Plan::Skip(reason) => panic!("{reason}"),
+        }
+    }
+
+    fn skipped(changes: &Value, config: &Value) -> bool {
+        matches!(Plan::of(&event(changes), &settings(config)).unwrap(), Plan::Skip(_))
+    }
+
+    #[test]
+    fn a_new_contact_gets_everything_and_a_known_one_keeps_its_email_and_source() {
+        let contact = contact(&json!({}), &json!({"fields": {"gender": "male", "city": "{{ extra.No }}"}}));
+        let create = [
+            ("email", "david@acme.example"),
+            ("firstName", "David"),
+            ("gender", "male"),
+            ("lastName", "Garcia"),
+            ("phone", "+14155550100"),
+            ("source", "Website chat"),
+        ];
+        assert_eq!(contact.for_create(), create);
+        assert_eq!(contact.for_update(true), [("firstName", "David"), ("lastName", "Garcia"), ("phone", "+14155550100")]);
+        assert_eq!(contact.for_update(false)[0], ("email", "david@acme.example"));
+    }
+
+    #[test]
+    fn tags_keep_their_order_and_empty_ones_are_none() {
+        let contact = contact(&json!({}), &json!({"tags": ["z {{ source }}", "{{ extra.No }}", "a"]}));
+        assert_eq!(contact.tags, ["z acme", "a"]);
+    }
+
+    #[test]
+    fn kinds_and_people_without_a_place_are_skipped() {
+        let nobody = json!({"person": {"first_name": "A", "last_name": null, "email": null, "phone": null}});
+        assert!(skipped(&nobody, &json!({})));
+        assert!(!skipped(
+            &nobody,
+            &json!({"fields": {"email": "{{ person.email|default('chat-' ~ session_id ~ '@acme.example', true) }}"}})
+        ));
+        assert!(skipped(&json!({"kind": "test"}), &json!({})));
+        assert!(skipped(&json!({"kind": "unrecognized"}), &json!({})));
+        let chat = json!({"kind": "conversation", "messages": [{"author": "user", "text": "Hi"}]});
+        assert!(!skipped(&chat, &json!({})));
+        assert!(skipped(&chat, &json!({"conversations": "skip"})));
+        assert!(skipped(&json!({"kind": "conversation", "messages": []}), &json!({})));
+    }
+
+    #[test]
+    fn a_conversation_of_nobody_is_found_by_its_session_if_that_is_kept() {
+        let chat = json!({"kind": "conversation", "messages": [{"author": "user", "text": "Hi"}],
+            "person": {"first_name": null, "last_name": null, "email": null, "phone": null}});
+        assert!(skipped(&chat, &json!({})));
+        let found = contact(&chat, &json!({"session_field": "3sv6UEo51C9Bmpo1cKTq"}));
+        assert_eq!(found.session, Some(("3sv6UEo51C9Bmpo1cKTq".to_owned(), "31305".to_owned())));
+    }
+
+    #[test]
+    fn what_was_left_out_is_remembered_with_its_reason() {
+        let config = json!({"fields": {"contact.size": "XL", "contact.color": "red"}});
+        let mut first = contact(&json!({}), &config);
+        let sent: Vec<String> = first.for_create().iter().map(|(name, _)| (*name).to_owned()).collect();
+        assert!(first.leave_out(&["customFields.0.field_value"], &sent, Why::Refused));
+        assert!(!first.leave_out(&["nonsense"], &sent, Why::Refused));
+        assert_eq!(resolve("Email", &sent), "email");
+        first.note_left_out(&["lastName".to_owned()], Why::Dropped);
+        assert!(first.leave_out(&["phone"], &sent, Why::Split));
+        let mut second = contact(&json!({}), &config);
+        second.recall(&first.memory());
+        assert_eq!((second.left_out(), second.for_create()), (first.left_out(), first.for_create()));
+        assert_eq!(first.left_out()[0], LeftOut { name: "contact.color".to_owned(), value: "red".to_owned(), why: Why::Refused });
+        assert_eq!(first.phone(), None);
+    }
+
+    #[test]
+    fn in_the_last_resort_only_the_person_is_left() {
+        let mut contact = contact(&json!({}), &json!({"fields": {"city": "Bonn"}}));
+        assert!(contact.leave_out_extras() && !contact.leave_out_extras());
+        assert_eq!(contact.for_create().len(), 4);
+    }
+
+    /// Templates are compiled once, and not for each case.
+    static SETTINGS: LazyLock<Settings> = LazyLock::new(|| settings(&json!({})));
+
+    proptest! {
+        #[test]
+        fn nothing_empty_is_ever_sent(first in "[ a-z]{0,3}", email in "[ a-z]{0,3}", phone in "[ 0-9]{0,3}", memory in "[a-z:,]{0,12}") {
+            let person = json!({"person": {"first_name": first, "last_name": null, "email": email, "phone": phone}});
+            let mut contact = Contact::of(&event(&person), &SETTINGS).unwrap();
+            contact.recall(&memory);
+            for (_, value) in contact.for_create().into_iter().chain(contact.for_update(true)) {
+                prop_assert!(!value.trim().is_empty());
+            }
+        }
+    }
+}

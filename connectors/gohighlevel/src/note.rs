@@ -1,0 +1,203 @@
+//! What notes and tasks say, and how a long text becomes several notes.
+
+use crate::config::NoteFormat;
+use crate::map::{LeftOut, Why};
+use leadwire_connector::text::{self, Unit};
+use leadwire_connector::{Author, Conversation, Event, Kind};
+use serde_json::Value;
+
+/// A text of more notes than this is no conversation any more.
+const MAX_NOTES: usize = 50;
+const MAX_EXTRA: usize = 50;
+/// For the marker, the part's number and, in HTML, the line breaks.
+const FRAME: usize = 200;
+/// An escaped character is at most six long (`&quot;`), so that a piece of a sixth always fits.
+const LONGEST_ESCAPE: usize = 6;
+
+/// A text as notes.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Notes {
+    /// In order.
+    pub(crate) notes: Vec<Note>,
+    /// Whether the text was longer than all of them may be.
+    pub(crate) cut: bool,
+}
+
+/// One note.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Note {
+    /// The name of the step that writes it.
+    pub(crate) step: String,
+    /// Found in the note's body, it proves that this very note was written.
+    pub(crate) marker: String,
+    pub(crate) body: String,
+}
+
+/// The text of a lead or an appointment; `None` when it would say nothing that the contact does not say. `booking` says what became of
+/// the appointment.
+pub(crate) fn remark(event: &Event, left_out: &[LeftOut], booking: Option<&str>) -> Option<String> {
+    if event.content.is_none() && left_out.is_empty() && event.kind != Kind::Appointment {
+        return None;
+    }
+    let mut lines = vec![if event.kind == Kind::Appointment { "Wish for an appointment".to_owned() } else { "Chat lead".to_owned() }];
+    lines.extend(event.content.clone());
+    lines.extend(booking.map(str::to_owned));
+    lines.extend(left_out.iter().map(|field| format!("{} ({}): {}", field.name, reason(field.why), field.value)));
+    lines.extend(event.extra.iter().filter_map(|(name, value)| extra(name, value)).take(MAX_EXTRA));
+    lines.extend(origin(event));
+    Some(lines.join("\n"))
+}
+
+fn reason(why: Why) -> &'static str {
+    match why {
+        Why::Refused => "not accepted as a field",
+        Why::Dropped => "accepted as a field, but not kept",
+        Why::Split => "belongs to another contact",
+        Why::Other => "this contact has another one",
+    }
+}
+
+fn extra(name: &str, value: &Value) -> Option<String> {
+    let value = match value {
+        Value::String(text) => text.trim().to_owned(),
+        Value::Number(_) | Value::Bool(_) => value.to_string(),
+        _ => String::new(),
+    };
+    (!value.is_empty()).then(|| format!("{name}: {value}"))
+}
+
+fn origin(event: &Event) -> impl Iterator<Item = String> {
+    let page = event.page_url.as_ref().map(|url| format!("Page: {url}"));
+    let session = event.session_id.as_ref().map(|id| format!("Chat session: {id}"));
+    page.into_iter().chain(session)
+}
+
+/// The text of a conversation; `None` when it has no messages.
+pub(crate) fn transcript(event: &Event) -> Option<String> {
+    let conversation = event.conversation.as_ref().filter(|conversation| !conversation.messages.is_empty())?;
+    let chatbot = conversation.chatbot_name.as_deref().unwrap_or("Chatbot");
+    let mut lines = vec![title(conversation)];
+    lines.extend(origin(event));
+    lines.extend(conversation.messages.iter().map(|message| match message.author {
+        Author::Ai => format!("{chatbot}: {}", message.text),
+        Author::User => format!("Visitor: {}", message.text),
+    }));
+    Some(lines.join("\n"))
+}
+
+fn title(conversation: &Conversation) -> String {
+    let with = conversation.chatbot_name.as_ref().map_or_else(String::new, |name| format!(" with {name}"));
+    let on = conversation.window.start.map_or_else(String::new, |start| format!(", {}", start.strftime("%Y-%m-%d")));
+    format!("Chat{with}{on}")
+}
+
+/// The body of a task: what fits beside its marker.
+pub(crate) fn task_body(text: &str, marker: &str, most: usize) -> String {
+    format!("{}\n{marker}", text::truncate_in(text.trim(), most.saturating_sub(FRAME), Unit::Utf16))
+}
+
+/// Cuts a text into notes of at most `most` characters, at line breaks where it can.
+pub(crate) fn notes(text: &str, delivery: &str, most: usize, format: NoteFormat) -> Notes {
+    let text: String = text.trim().chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect();
+    let room = most.saturating_sub(FRAME);
+    // Cut before it is packed, so that an endless text costs no more than a long one; notes may end up half full.
+    let fits = text::truncate_in(&text, MAX_NOTES * room / 2, Unit::Utf16);
+    let lines: Vec<String> = fits.lines().filter(|line| !line.trim().is_empty()).flat_map(|line| pieces(line, room, format)).collect();
+    let separator = if format == NoteFormat::Html { "<br>" } else { "\n" };
+    let frame = |part: usize, of: usize, body: &str| {
+        let part_line = if of > 1 { format!("Part {part} of {of}{separator}") } else { String::new() };
+        format!("{part_line}{body}{separator}{}", text::marker(delivery, &step(part)))
+    };
+    let mut bodies = text::pack(&lines, most, Unit::Utf16, separator, frame);
+    let cut = fits != text || bodies.len() > MAX_NOTES;
+    bodies.truncate(MAX_NOTES);
+    Notes { notes: bodies.into_iter().enumerate().map(|(index, body)| note(body, delivery, index + 1)).collect(), cut }
+}
+
+fn pieces(line: &str, room: usize, format: NoteFormat) -> Vec<String> {
+    match format {
+        NoteFormat::Text => vec![line.to_owned()],
+        NoteFormat::Html => text::chunk_in(line, room / LONGEST_ESCAPE, Unit::Utf16)
+            .into_iter()
+            .map(|piece| text::escape_html(piece).into_owned())
+            .collect(),
+    }
+}
+
+fn note(body: String, delivery: &str, part: usize) -> Note {
+    Note { step: step(part), marker: text::marker(delivery, &step(part)), body }
+}
+
+fn step(part: usize) -> String {
+    if part == 1 { "note".to_owned() } else { format!("note-{part}") }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::allow_attributes)]
+    use super::*;
+    use crate::map::tests::event;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_lead_without_a_remark_needs_no_note_and_an_appointment_always_gets_one() {
+        assert_eq!(remark(&event(&json!({"content": null})), &[], None), None);
+        let appointment = remark(&event(&json!({"kind": "appointment", "content": null})), &[], Some("Booked")).unwrap();
+        assert!(appointment.starts_with("Wish for an appointment\nBooked"));
+    }
+
+    #[test]
+    fn what_was_left_out_and_what_had_no_place_is_in_the_note() {
+        let event = event(&json!({"extra": {"Company": "Acme", "n": 2, "empty": "", "nested": {}}}));
+        let left_out = [LeftOut { name: "contact.color".to_owned(), value: "blue".to_owned(), why: Why::Dropped }];
+        assert_eq!(
+            remark(&event, &left_out, None).unwrap(),
+            "Chat lead\nI want a <b>quote</b>\ncontact.color (accepted as a field, but not kept): blue\nCompany: Acme\nn: 2\n\
+             Page: https://acme.example/\nChat session: 31305"
+        );
+    }
+
+    #[test]
+    fn a_transcript_says_who_spoke() {
+        let event = event(&json!({
+            "kind": "conversation", "chatbot_name": "Ada", "window": {"start": "2026-11-21T00:00:00Z", "end": null},
+            "messages": [{"author": "ai", "text": "Hi"}, {"author": "user", "text": "Hello"}],
+        }));
+        let text = transcript(&event).unwrap();
+        assert!(text.starts_with("Chat with Ada, 2026-11-21\n") && text.ends_with("\nAda: Hi\nVisitor: Hello"), "{text}");
+    }
+
+    #[test]
+    fn html_shows_what_a_visitor_wrote_and_runs_nothing() {
+        let html = notes("<script>alert('&')</script>\nnext", "d1", 5_000, NoteFormat::Html);
+        assert_eq!(html.notes[0].body, "&lt;script&gt;alert(&#39;&amp;&#39;)&lt;/script&gt;<br>next<br>[Leadwire d1 note]");
+        let text = notes("<b>\u{7}hi</b>", "d1", 5_000, NoteFormat::Text);
+        assert_eq!(text.notes[0].body, "<b>hi</b>\n[Leadwire d1 note]");
+    }
+
+    #[test]
+    fn a_long_text_becomes_several_notes_and_an_endless_one_is_cut() {
+        let long = notes(&"word ".repeat(3_000), "d1", 5_000, NoteFormat::Text);
+        assert_eq!((long.notes.len(), long.cut), (4, false));
+        assert!(long.notes[1].body.starts_with("Part 2 of 4\n") && long.notes[1].step == "note-2");
+        let endless = notes(&"word ".repeat(200_000), "d1", 5_000, NoteFormat::Text);
+        assert!(endless.cut && endless.notes.len() <= MAX_NOTES);
+        assert!(!endless.notes[9].body.contains(&endless.notes[0].marker));
+    }
+
+    proptest! {
+        #[test]
+        fn every_note_fits_and_carries_its_own_marker(
+            text in "([a-z<&\"😀\n ]{0,40}){0,5}", times in 1_usize..200, most in 500_usize..6_000, html in any::<bool>(),
+        ) {
+            let format = if html { NoteFormat::Html } else { NoteFormat::Text };
+            let notes = notes(&text.repeat(times), "0199f3c2-0000-7000-8000-000000000001", most, format);
+            for note in &notes.notes {
+                prop_assert!(note.body.encode_utf16().count() <= most);
+                prop_assert!(note.body.ends_with(&note.marker));
+            }
+            prop_assert!(notes.notes.len() <= MAX_NOTES);
+        }
+    }
+}
