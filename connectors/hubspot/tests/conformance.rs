@@ -4,14 +4,23 @@
 use leadwire_connector::conformance::{self, Subject};
 use leadwire_connector::reexport::{Timestamp, Url};
 use leadwire_connector::simulator::{Request, Service};
-use leadwire_connector::{ConnectorKind, Event, Person};
+use leadwire_connector::{ConnectorKind, Event, Kind, Person};
 use leadwire_connector_hubspot::{KIND, simulator::Simulator};
 use serde_json::{Map, Value, json};
 
 const TOKEN: &str = "pat-na1-0123456789abcdef";
 
-/// Delivers a lead of this person.
-struct HubSpot(Person);
+/// Delivers this event of this person, with these settings beside the credentials.
+struct HubSpot {
+    person: Person,
+    kind: Kind,
+    content: &'static str,
+    key: bool,
+}
+
+fn of(person: Person) -> HubSpot {
+    HubSpot { person, kind: Kind::Lead, content: "Please call me back.", key: false }
+}
 
 impl Subject for HubSpot {
     fn kind(&self) -> ConnectorKind {
@@ -23,7 +32,11 @@ impl Subject for HubSpot {
     }
 
     fn settings(&self, url: &Url) -> Map<String, Value> {
-        json!({"token": TOKEN, "base_url": url, "anonymous": true}).as_object().unwrap().clone()
+        let mut settings = json!({"token": TOKEN, "base_url": url, "anonymous": true});
+        if self.key {
+            settings["person_key_property"] = "visitor".into();
+        }
+        settings.as_object().unwrap().clone()
     }
 
     fn secrets(&self) -> Vec<String> {
@@ -31,7 +44,7 @@ impl Subject for HubSpot {
     }
 
     fn records(&self, state: &Value) -> usize {
-        state["contacts"].as_array().unwrap().len() + state["notes"].as_array().unwrap().len()
+        ["contacts", "notes", "tasks", "meetings"].map(|kind| state[kind].as_array().unwrap().len()).iter().sum()
     }
 
     fn is_read(&self, request: &Request) -> bool {
@@ -43,21 +56,45 @@ impl Subject for HubSpot {
     }
 
     fn event(&self) -> Event {
-        Event { person: self.0.clone(), received_at: Timestamp::now(), ..conformance::sample() }
+        Event {
+            person: self.person.clone(),
+            kind: self.kind,
+            content: Some(self.content.to_owned()),
+            received_at: Timestamp::now(),
+            ..conformance::sample()
+        }
     }
 }
 
 #[tokio::test]
 async fn a_person_with_an_email_passes_the_exam() {
-    conformance::run(&HubSpot(conformance::sample().person)).await;
+    conformance::run(&of(conformance::sample().person)).await;
 }
 
 #[tokio::test]
 async fn a_person_with_a_phone_only_passes_the_exam() {
-    conformance::run(&HubSpot(Person { email: None, ..conformance::sample().person })).await;
+    conformance::run(&of(Person { email: None, ..conformance::sample().person })).await;
 }
 
 #[tokio::test]
 async fn a_person_with_a_name_only_passes_the_exam() {
-    conformance::run(&HubSpot(Person { email: None, phone: None, ..conformance::sample().person })).await;
+    conformance::run(&of(Person { email: None, phone: None, ..conformance::sample().person })).await;
+}
+
+#[tokio::test]
+async fn an_appointment_without_a_certain_time_passes_the_exam() {
+    let subject = HubSpot { kind: Kind::Appointment, content: "tomorrow at 3pm", ..of(conformance::sample().person) };
+    conformance::run(&subject).await;
+}
+
+#[tokio::test]
+async fn an_appointment_with_a_certain_time_passes_the_exam() {
+    let subject = HubSpot { kind: Kind::Appointment, content: "2026-11-24T15:00:00Z", ..of(conformance::sample().person) };
+    conformance::run(&subject).await;
+}
+
+#[tokio::test]
+async fn an_anonymous_person_with_a_key_passes_the_exam() {
+    let person = Person { email: None, phone: None, ..conformance::sample().person };
+    conformance::run(&HubSpot { key: true, ..of(person) }).await;
 }
