@@ -190,7 +190,8 @@ impl HubSpot {
     async fn find_activity(&self, contact: &str, activity: &Activity) -> Result<Option<String>, DeliveryError> {
         for ids in self.activities_of(contact, activity.kind).await?.chunks(AT_ONCE) {
             let found = self.api.send(&self.api.read_activities(activity.kind, ids)).await?.done()?;
-            let body = |found: &Value| found["properties"][activity.kind.body()].as_str().is_some_and(|body| body.contains(&activity.marker));
+            let body =
+                |found: &Value| found["properties"][activity.kind.body()].as_str().is_some_and(|body| body.contains(&activity.marker));
             if let Some(found) = results(&found)?.iter().find(|found| body(found)) {
                 return Ok(id(&found["id"]));
             }

@@ -1,15 +1,13 @@
 //! Whether deliveries can succeed, found out without changing anything.
 
-use crate::client::Api;
+use crate::client::{Api, DAILY};
 use crate::config::{Conversations, Otherwise, Settings};
 use crate::verdict::is_gone;
 use leadwire_connector::http::{Answer, QuotaHeaders, Request, Window};
 use leadwire_connector::{DeliveryError, ErrorKind, Report};
 use serde_json::Value;
 
-/// HubSpot sends these to service keys; to apps only the second (<https://developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines>).
-const DAILY: QuotaHeaders =
-    QuotaHeaders::new("x-hubspot-ratelimit-daily", "x-hubspot-ratelimit-daily-remaining").window(Window::Fixed(86_400));
+/// Of 10 seconds, mostly.
 const PER_WINDOW: QuotaHeaders = QuotaHeaders::new("x-hubspot-ratelimit-max", "x-hubspot-ratelimit-remaining")
     .window(Window::Milliseconds("x-hubspot-ratelimit-interval-milliseconds"));
 /// No record has this id.
@@ -101,7 +99,9 @@ async fn properties(api: &Api, settings: &Settings, mut report: Report) -> Repor
     for (name, template) in mapped.chain(key) {
         report = match get(api, api.property(name)).await {
             Ok((_, property)) => match template.map_or_else(|| key_fault(&property), |template| fault(&property, template)) {
-                Some(fault) => report.bad("fields", format!("`{name}`: {fault}")).remedy(format!("correct `{name}` under `fields`, or in HubSpot")),
+                Some(fault) => {
+                    report.bad("fields", format!("`{name}`: {fault}")).remedy(format!("correct `{name}` under `fields`, or in HubSpot"))
+                }
                 None => report,
             },
             Err(error) if is_gone(&error) => {

@@ -6,12 +6,18 @@ use crate::config::Settings;
 use crate::verdict::{self, Account, Outcome};
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
-use leadwire_connector::http::{Answer, Client, Method, Request};
+use leadwire_connector::http::{Answer, Client, Method, QuotaHeaders, Request, Window};
 use leadwire_connector::token::{Token, Tokens};
 use leadwire_connector::{BuildContext, DeliveryError, PreviewRequest};
 use serde_json::{Map, Value, json};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use url::Url;
+
+/// How much of the day is left. HubSpot does not tell it to apps
+/// (<https://developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines>).
+pub(crate) const DAILY: QuotaHeaders =
+    QuotaHeaders::new("x-hubspot-ratelimit-daily", "x-hubspot-ratelimit-daily-remaining").window(Window::Fixed(86_400));
 
 /// The API of one account.
 pub(crate) struct Api {
@@ -22,6 +28,7 @@ pub(crate) struct Api {
     client: Client,
     /// The account's time zone, once it was needed.
     zone: Mutex<Option<TimeZone>>,
+    has_foreseen: AtomicBool,
 }
 
 impl Api {
@@ -38,12 +45,17 @@ impl Api {
             is_app: settings.oauth.is_some(),
             client: Client::new(&context.http)?,
             zone: Mutex::default(),
+            has_foreseen: AtomicBool::new(false),
         })
     }
 
     /// Sends, and says what the answer means.
     pub(crate) async fn send(&self, request: &Request) -> Result<Outcome, DeliveryError> {
         let answer = self.ask(request).await?;
+        // Once the day is spent, HubSpot no longer says when it ends.
+        if DAILY.read(&answer).is_some_and(|quota| quota.is_low()) && !self.has_foreseen.swap(true, Ordering::Relaxed) {
+            self.zone().await;
+        }
         self.read(&answer).await
     }
 

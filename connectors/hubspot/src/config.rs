@@ -270,7 +270,9 @@ impl Build for Settings {
                 .push("`email` is switched off: contacts are found by phone only, and the same person may become two contacts".to_owned());
         }
         let stage = ["lifecyclestage", "hs_lead_status"].into_iter().find(|name| self.is_overwritten(name));
-        warnings.extend(stage.map(|name| format!("`{name}` is not in `create_only`: every lead sets it back for contacts that are further on")));
+        warnings.extend(
+            stage.map(|name| format!("`{name}` is not in `create_only`: every lead sets it back for contacts that are further on")),
+        );
         if self.config.appointments.time_zone.is_some() && self.config.appointments.time.is_none() {
             warnings.push("`appointments.time_zone` does nothing without `appointments.time`".to_owned());
         }

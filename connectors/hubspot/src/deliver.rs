@@ -127,7 +127,7 @@ impl HubSpot {
     fn receipt(&self, id: String, contact: &Contact, lost_owner: bool, cut: bool) -> Receipt {
         let url = self.settings.config.portal_id.map(|portal| format!("https://app.hubspot.com/contacts/{portal}/record/0-1/{id}"));
         let mut remarks = Vec::new();
-        if !contact.left_out().is_empty() {
+        if !contact.left_out_names().is_empty() {
             remarks.push(format!("HubSpot did not accept these properties, which were left out: {}", contact.left_out_names().join(", ")));
         }
         if lost_owner {

@@ -27,6 +27,8 @@ pub(crate) struct Contact {
     visitor: Option<String>,
     /// The property with unique values, if there is one, and the visitor's key.
     key: Option<(String, String)>,
+    /// That property, once HubSpot did not accept it.
+    lost_key: Option<String>,
 }
 
 /// A property that HubSpot did not accept.
@@ -82,7 +84,15 @@ impl Contact {
         // An event without a session is nobody else's.
         let value = || format!("leadwire-{}", visitor.clone().unwrap_or_else(|| event.id.simple().to_string()));
         let key = settings.config.person_key_property.as_ref().map(|name| (name.clone(), value()));
-        Ok(Self { properties, create_only: settings.config.create_only.clone(), left_out: Vec::new(), placeholder, visitor, key })
+        Ok(Self {
+            properties,
+            create_only: settings.config.create_only.clone(),
+            left_out: Vec::new(),
+            placeholder,
+            visitor,
+            key,
+            lost_key: None,
+        })
     }
 
     /// Who had the chat session.
@@ -151,18 +161,22 @@ impl Contact {
     /// Takes these properties away, for the note to carry. False when none of them is here.
     pub(crate) fn leave_out<S: AsRef<str>>(&mut self, names: &[S]) -> bool {
         let before = self.properties.len();
+        let had_key = self.key.is_some();
         for name in names.iter().map(AsRef::as_ref) {
-            if let Some(index) = self.properties.iter().position(|(known, _)| known == name) {
+            if self.key.as_ref().is_some_and(|(key, _)| key == name) {
+                self.lost_key = self.key.take().map(|(key, _)| key);
+            } else if let Some(index) = self.properties.iter().position(|(known, _)| known == name) {
                 let (name, value) = self.properties.remove(index);
                 self.left_out.push(LeftOut { name, value });
             }
         }
-        self.properties.len() < before
+        self.properties.len() < before || had_key && self.key.is_none()
     }
 
     /// Whether it is filled, or was until HubSpot refused it.
     pub(crate) fn knows(&self, name: &str) -> bool {
-        value(&self.properties, name).is_some() || self.left_out.iter().any(|field| field.name == name)
+        let is_key = self.key().is_some_and(|(key, _)| key == name);
+        is_key || value(&self.properties, name).is_some() || self.left_out_names().contains(&name)
     }
 
     pub(crate) fn left_out(&self) -> &[LeftOut] {
@@ -170,7 +184,7 @@ impl Contact {
     }
 
     pub(crate) fn left_out_names(&self) -> Vec<&str> {
-        self.left_out.iter().map(|field| field.name.as_str()).collect()
+        self.left_out.iter().map(|field| field.name.as_str()).chain(self.lost_key.as_deref()).collect()
     }
 }
 

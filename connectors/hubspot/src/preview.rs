@@ -52,9 +52,8 @@ impl HubSpot {
         let mut requests = Vec::new();
         match contact.identity() {
             Identity::Email(email) => requests.push(find(self.api.contact_by("email", email))),
-            Identity::Phone(phone) => requests.push(
-                find(self.api.contacts_by_phone(phone)).only_when("when none with this phone was written in the last two minutes"),
-            ),
+            Identity::Phone(phone) => requests
+                .push(find(self.api.contacts_by_phone(phone)).only_when("when none with this phone was written in the last two minutes")),
             Identity::Nothing => {}
         }
         if contact.visitor().is_some() {

@@ -377,11 +377,9 @@ mod tests {
     #[test]
     fn the_requests_of_a_day_are_renewed_at_midnight_where_the_account_is() {
         let body = json!({"policyName": "DAILY"});
-        for (zone, expected) in [
-            ("America/New_York", "2026-11-23T05:01:00Z"),
-            ("Asia/Tokyo", "2026-11-22T15:01:00Z"),
-            ("UTC", "2026-11-23T00:01:00Z"),
-        ] {
+        for (zone, expected) in
+            [("America/New_York", "2026-11-23T05:01:00Z"), ("Asia/Tokyo", "2026-11-22T15:01:00Z"), ("UTC", "2026-11-23T00:01:00Z")]
+        {
             let account = Account { is_app: false, zone: TimeZone::get(zone).ok() };
             let error = read(&answer(429, None, &body), &account).unwrap_err();
             assert_eq!(error.verdict, hold(Some(expected)), "{zone}");
@@ -422,7 +420,9 @@ mod tests {
             \"error\":\"PROPERTY_DOESNT_EXIST\",\"name\":\"favcolor\"}] and more", "category": "VALIDATION_ERROR"});
         let new = json!({"message": "invalid", "errors": [{"code": "PROPERTY_DOESNT_EXIST", "context": {"propertyName": ["favcolor"]}}]});
         for body in [old, new] {
-            let Outcome::Invalid { properties, error } = read(&answer(400, None, &body), &Account::default()).unwrap() else { panic!("{body}") };
+            let Outcome::Invalid { properties, error } = read(&answer(400, None, &body), &Account::default()).unwrap() else {
+                panic!("{body}")
+            };
             assert_eq!(properties, ["favcolor"]);
             assert_eq!(error.message, "HubSpot refused the data (400): favcolor (PROPERTY_DOESNT_EXIST)");
         }

@@ -28,7 +28,7 @@ impl Subject for HubSpot {
     }
 
     fn service(&self) -> Option<Box<dyn Service>> {
-        Some(Box::new(Simulator::accepting(TOKEN)))
+        Some(Box::new(Simulator::accepting(TOKEN).with_unique_property("visitor")))
     }
 
     fn settings(&self, url: &Url) -> Map<String, Value> {
@@ -47,8 +47,10 @@ impl Subject for HubSpot {
         ["contacts", "notes", "tasks", "meetings"].map(|kind| state[kind].as_array().unwrap().len()).iter().sum()
     }
 
+    /// The check asks for a change of a contact that does not exist, to learn whether it were allowed.
     fn is_read(&self, request: &Request) -> bool {
-        request.method == "GET" || request.path().ends_with("/search") || request.path().ends_with("/batch/read")
+        let path = request.path();
+        request.method == "GET" || ["/search", "/batch/read", "/contacts/0"].iter().any(|end| path.ends_with(end))
     }
 
     fn field(&self) -> &str {

@@ -148,9 +148,7 @@ impl Simulator {
         let is_ours = |version: &str| version == self.version;
         match (request.method.as_str(), parts.as_slice()) {
             ("GET", ["account-info", version, "details"]) if is_ours(version) => Ok(self.account()),
-            ("GET", ["crm", "properties", version, "0-1" | "contacts", name]) if is_ours(version) => {
-                self.records.properties.describe(name)
-            }
+            ("GET", ["crm", "properties", version, "0-1" | "contacts", name]) if is_ours(version) => self.records.properties.describe(name),
             ("POST", ["crm", "properties", version, "0-1" | "contacts"]) if is_ours(version) => self.records.properties.create(&body),
             ("POST", ["crm", "associations", version, "contacts" | "0-1", to, "batch", "read"]) if is_ours(version) => {
                 self.records.associations(object_named(to)?, &body)

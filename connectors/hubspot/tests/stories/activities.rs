@@ -82,12 +82,8 @@ async fn a_crash_after_an_activity_was_written_makes_no_second_one() {
         crm.attempt("d1", &event, &all).await.unwrap();
         let step = objects.trim_end_matches('s');
         let (kept, known) = (MemorySteps::default(), all.saved().into_iter().filter(|(name, _)| name != step));
-        let delivery = leadwire_connector::Delivery {
-            id: "d1".to_owned(),
-            destination: "crm".to_owned(),
-            event: Arc::new(event),
-            attempt: 2,
-        };
+        let delivery =
+            leadwire_connector::Delivery { id: "d1".to_owned(), destination: "crm".to_owned(), event: Arc::new(event), attempt: 2 };
         crm.connector.deliver(&delivery, &mut Steps::new(&kept, known)).await.unwrap();
         assert_eq!(crm.records(objects).len(), 1, "{objects}");
     }
@@ -110,16 +106,13 @@ async fn reading_back_follows_a_contact_that_was_merged_meanwhile() {
 async fn what_stood_on_an_archived_contact_is_written_again_on_the_new_one() {
     let (crm, kept) = (Crm::start().await, MemorySteps::default());
     let event = lead(&json!({"content": (0..20).map(|_| "word ".repeat(1_000)).collect::<Vec<_>>().join("\n")}));
-    crm.order("latency:0ms x1 @POST @/notes");
-    crm.order("503 x1 @POST @/associations");
-    // The second page fails for good reason: the contact is archived between the two.
     crm.attempt("d1", &event, &kept).await.unwrap();
     assert_eq!(crm.notes().len(), 2);
+    // As if the bridge had died before the second page, and the contact was archived meanwhile.
     crm.call(Method::Delete, "crm/objects/2026-09/contacts/101", &Value::Null).await;
     let without_second = MemorySteps::default();
     let known = kept.saved().into_iter().filter(|(name, _)| !name.starts_with("note-2"));
-    let delivery =
-        leadwire_connector::Delivery { id: "d1".to_owned(), destination: "crm".to_owned(), event: Arc::new(event), attempt: 2 };
+    let delivery = leadwire_connector::Delivery { id: "d1".to_owned(), destination: "crm".to_owned(), event: Arc::new(event), attempt: 2 };
     crm.connector.deliver(&delivery, &mut Steps::new(&without_second, known)).await.unwrap();
     assert_eq!(crm.counts(), [1, 2, 0, 0]);
 }
@@ -140,9 +133,12 @@ async fn markup_of_a_visitor_stays_text_everywhere() {
     let crm = Crm::start().await;
     let evil = "<img src=x onerror=alert(1)> \"q\" & 2026-11-24T15:00:00Z";
     crm.deliver("d1", &lead(&json!({"content": evil}))).await.unwrap();
-    crm.deliver("d2", &lead(&json!({"kind": "appointment", "content": evil, "person": person(Some("<b>A</b>"), Some("a@b.example"), None)})))
-        .await
-        .unwrap();
+    crm.deliver(
+        "d2",
+        &lead(&json!({"kind": "appointment", "content": evil, "person": person(Some("<b>A</b>"), Some("a@b.example"), None)})),
+    )
+    .await
+    .unwrap();
     for record in [crm.notes(), crm.meetings()].concat() {
         let body = record["body"].as_str().unwrap();
         assert!(body.contains("&lt;img src=x") && !body.contains("<img"), "{body}");

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 /// All requests of a course, without what changes from run to run.
 fn requests(crm: &Crm) -> Value {
     let sent = crm.server.requests();
-    sent.iter().map(|logged| json!({"request": format!("{} {}", logged.request.method, logged.request.target), "body": logged.request.json()})).collect()
+    sent.iter()
+        .map(|logged| json!({"request": format!("{} {}", logged.request.method, logged.request.target), "body": logged.request.json()}))
+        .collect()
 }
 
 fn phone() -> Event {
@@ -45,7 +47,9 @@ async fn a_conversation_by_email_and_by_session() {
     let messages = json!([{"author": "ai", "text": "Hello"}, {"author": "user", "text": "I am <David>"}]);
     let window = json!({"start": "2026-11-21T00:00:00Z", "end": "2026-11-22T00:00:00Z"});
     let chat = |who: Value| {
-        lead(&json!({"kind": "conversation", "person": who, "content": null, "messages": messages, "window": window, "chatbot_name": "Ada"}))
+        lead(
+            &json!({"kind": "conversation", "person": who, "content": null, "messages": messages, "window": window, "chatbot_name": "Ada"}),
+        )
     };
     let by_email = person(None, Some("david@acme.example"), None);
     course("conversation", &json!({}), &[lead(&json!({"content": null})), chat(by_email), chat(person(None, None, None))]).await;

@@ -112,7 +112,8 @@ async fn a_preview_says_what_depends_on_an_answer() {
         let preview = crm.connector.preview(event).unwrap();
         preview.iter().map(|request| (request.step.clone(), request.condition.is_some())).collect::<Vec<_>>()
     };
-    let told = |steps: Vec<(String, bool)>| steps.into_iter().map(|(step, is)| format!("{step}{}", if is { "?" } else { "" })).collect::<Vec<_>>();
+    let told =
+        |steps: Vec<(String, bool)>| steps.into_iter().map(|(step, is)| format!("{step}{}", if is { "?" } else { "" })).collect::<Vec<_>>();
     assert_eq!(told(steps(&lead(&json!({})))), ["contact", "update the contact?", "note"]);
     let phone = lead(&json!({"person": person(None, None, Some("+14155550100"))}));
     assert_eq!(told(steps(&phone)), ["find the contact?", "contact?", "update the contact?", "note"]);

@@ -327,7 +327,8 @@ async fn a_conversation_right_after_its_lead_finds_the_contact_when_search_has_f
     let [phone, _] = without_email();
     crm.deliver("d1", &phone).await.unwrap();
     let (crm, kept) = (crm.restarted(), MemorySteps::default());
-    let chat = lead(&json!({"kind": "conversation", "person": phone.person, "messages": [{"author": "user", "text": "Hi"}]}));
+    let messages = json!([{"author": "user", "text": "Hi"}]);
+    let chat = lead(&json!({"kind": "conversation", "person": phone.person, "session_id": null, "messages": messages}));
     assert_waits(&crm.attempt("d2", &chat, &kept).await.unwrap_err());
     crm.call(Method::Get, "crm/objects/2026-09/contacts", &Value::Null).await;
     assert_eq!(record_id(&crm.attempt("d2", &chat, &kept).await.unwrap()), "101");

@@ -4,9 +4,7 @@ use leadwire_connector::http::{self, HttpSettings, Method};
 use leadwire_connector::reexport::Timestamp;
 use leadwire_connector::settings::Typed;
 use leadwire_connector::simulator::{FaultRule, Faults, Request, Server};
-use leadwire_connector::{
-    BuildContext, Connector, Delivery, DeliveryError, Event, MemorySteps, MemoryValues, Receipt, Steps, Verdict,
-};
+use leadwire_connector::{BuildContext, Connector, Delivery, DeliveryError, Event, MemorySteps, MemoryValues, Receipt, Steps, Verdict};
 use leadwire_connector_hubspot::KIND;
 use leadwire_connector_hubspot::simulator::Simulator;
 use serde_json::{Value, json};

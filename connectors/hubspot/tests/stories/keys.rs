@@ -1,6 +1,6 @@
 //! Contacts by a visitor's key of their own, and by an app instead of a service key.
 
-use crate::harness::{Crm, TOKEN, built, lead, person};
+use crate::harness::{Crm, TOKEN, built, lead, person, remark};
 use leadwire_connector::simulator::{Faults, Request, Server};
 use leadwire_connector::{ErrorKind, MemorySteps, MemoryValues, Verdict};
 use leadwire_connector_hubspot::simulator::Simulator;
@@ -52,6 +52,14 @@ async fn an_email_says_more_than_the_session_it_came_from() {
     let contacts = crm.contacts();
     assert_eq!(contacts.len(), 2, "{contacts:?}");
     assert!(contacts[0]["properties"]["visitor"].is_string() && contacts[1]["properties"]["visitor"].is_null());
+}
+
+#[tokio::test]
+async fn a_key_property_that_does_not_exist_is_left_out_and_told() {
+    let crm = Crm::with(&json!({"person_key_property": "visitor"})).await;
+    let receipt = crm.deliver("d1", &lead(&json!({"content": null}))).await.unwrap();
+    assert_eq!(remark(&receipt), Some("HubSpot did not accept these properties, which were left out: visitor"));
+    assert_eq!(crm.counts(), [1, 0, 0, 0]);
 }
 
 const APP: [&str; 3] = ["client-0123", "client-secret-0123456789", "refresh-token-0123456789"];

@@ -80,17 +80,20 @@ async fn an_invalid_email_with_a_name_only_makes_one_contact_by_name() {
 
 #[tokio::test]
 async fn a_spent_day_holds_until_midnight_where_the_account_is() {
-    let simulator = Simulator::accepting(TOKEN).in_time_zone("Pacific/Kiritimati").with_limits(1_000, 3);
+    let simulator = Simulator::accepting(TOKEN).in_time_zone("Pacific/Kiritimati").with_limits(1_000, 12);
     let crm = Crm::of(simulator, &json!({})).await;
-    crm.deliver("d1", &lead(&json!({}))).await.unwrap();
-    // The third and last request of the day says where the account is; as every check does.
-    crm.connector.check().await;
-    let error = crm.deliver("d2", &lead(&json!({}))).await.unwrap_err();
+    let of = |number: u32| lead(&json!({"person": person(None, Some(&format!("a{number}@b.example")), None)}));
+    for number in 1..=5 {
+        crm.deliver(&format!("d{number}"), &of(number)).await.unwrap();
+    }
+    // The headers tell that the day is nearly spent; the last request asks where the account is.
+    let error = crm.deliver("d6", &of(6)).await.unwrap_err();
     let Verdict::Hold { until: Some(until) } = error.verdict else { panic!("{error:?}") };
     assert_eq!(error.kind, ErrorKind::Quota);
     let minute = until.to_zoned(jiff::tz::TimeZone::get("Pacific/Kiritimati").unwrap()).strftime("%H:%M").to_string();
     assert_eq!(minute, "00:01");
-    assert!(until.duration_since(Timestamp::now()).as_hours() < 24);
+    assert!(until.duration_since(Timestamp::now()).as_hours() <= 24);
+    assert_eq!(crm.sent().iter().filter(|line| line.contains("/account-info/")).count(), 1);
 }
 
 #[tokio::test]
