@@ -92,11 +92,7 @@ pub(super) static TABLES: [Table; 10] = {
                 ("arrived", Text),
             ],
         },
-        Table {
-            name: "token",
-            part: Part::Head,
-            columns: &[("destination", Int), ("name", Text), ("value", Text), ("version", Int)],
-        },
+        Table { name: "token", part: Part::Head, columns: &[("destination", Int), ("name", Text), ("value", Text), ("version", Int)] },
         Table { name: "pulse", part: Part::Head, columns: &[("id", Int), ("beats", Int), ("alive_at", Int)] },
         Table {
             name: "event",

@@ -39,3 +39,4 @@ mod search;
 mod server;
 mod stage;
 mod text;
+mod tokens;

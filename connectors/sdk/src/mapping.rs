@@ -11,6 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Steps of the template engine for one value; a loop over a long conversation needs some 10 per message.
 const FUEL: u64 = 1_000_000;
+/// No field of any service takes more; a template that loops over its own output is stopped here.
+const LONGEST_VALUE: usize = 4 << 20;
 
 /// Every field that an event may have. Another name would be empty for ever, and so would lose what it was meant to carry.
 pub const EVENT_FIELDS: [&str; 16] = [
@@ -83,7 +85,7 @@ impl FieldMap {
         let context = Value::from_serialize(event);
         let mut fields = Vec::with_capacity(self.names.len());
         for name in &self.names {
-            let rendered = self.environment.get_template(name).and_then(|template| template.render(&context)).map_err(|error| {
+            let rendered = self.environment.get_template(name).and_then(|template| render(&template, &context)).map_err(|error| {
                 DeliveryError::reject(ErrorKind::Configuration, format!("the template of field `{name}` failed: {}", explain(&error)))
             })?;
             let rendered = rendered.trim();
@@ -97,6 +99,38 @@ impl FieldMap {
     /// The names of all fields, whether or not an event fills them.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str)
+    }
+}
+
+fn render(template: &minijinja::Template<'_, '_>, context: &Value) -> Result<String, minijinja::Error> {
+    let mut value = Capped::default();
+    let result = template.render_captured_to(context, &mut value).map(drop);
+    if value.is_full {
+        let told = format!("the value is longer than {} MiB", LONGEST_VALUE >> 20);
+        return Err(minijinja::Error::new(TemplateErrorKind::OutOfFuel, told));
+    }
+    result.map(|()| String::from_utf8_lossy(&value.bytes).into_owned())
+}
+
+/// Takes no more than a value may be long.
+#[derive(Default)]
+struct Capped {
+    bytes: Vec<u8>,
+    is_full: bool,
+}
+
+impl std::io::Write for Capped {
+    fn write(&mut self, piece: &[u8]) -> std::io::Result<usize> {
+        if self.bytes.len() + piece.len() > LONGEST_VALUE {
+            self.is_full = true;
+            return Err(std::io::Error::other("too long"));
+        }
+        self.bytes.extend_from_slice(piece);
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -140,7 +174,7 @@ fn faults_of_use(environment: &Environment<'_>, name: &str) -> Vec<Fault> {
 fn try_out(template: &minijinja::Template<'_, '_>) -> BTreeSet<String> {
     let mut unknown = BTreeSet::new();
     for event in samples() {
-        match template.render(event) {
+        match render(template, &event) {
             Err(error) if error.kind() == TemplateErrorKind::OutOfFuel => break,
             Err(error) if is_unknown_name(error.kind()) => drop(unknown.insert(explain(&error))),
             _ => {}
@@ -286,5 +320,12 @@ mod tests {
             FieldMap::compile(&map(&[("x", "{% for i in range(10000) %}{% for j in range(10000) %}{{ j }}{% endfor %}{% endfor %}")]))
                 .unwrap();
         assert!(fields.render(&event()).is_err());
+    }
+
+    #[test]
+    fn a_value_has_an_end() {
+        let templates = map(&[("x", "{% for i in range(9000) %}{{ 'x' * 1000 }}{% endfor %}")]);
+        let told = FieldMap::compile(&templates).unwrap().render(&event()).unwrap_err();
+        assert!(told.message.contains("longer than 4 MiB"), "{told}");
     }
 }

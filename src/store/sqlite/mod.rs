@@ -19,9 +19,9 @@ mod schema;
 mod scrub;
 mod search;
 mod size;
-mod token;
 #[cfg(test)]
 mod tests;
+mod token;
 mod verify;
 mod writer;
 

@@ -89,3 +89,51 @@ pub fn is_loopback(url: &Url) -> bool {
         None => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::allow_attributes)]
+    use super::*;
+    use crate::{ErrorKind, Verdict};
+
+    #[test]
+    fn what_is_no_certificate_or_key_is_told_without_its_contents() {
+        let (certificate, key) =
+            ("-----BEGIN CERTIFICATE-----\nxx\n-----END CERTIFICATE-----", "-----BEGIN PRIVATE KEY-----\nyy\n-----END PRIVATE KEY-----");
+        for (certificate, key, told) in [
+            ("hunter2", key, "client certificate is not PEM"),
+            (certificate, "hunter2", "client key is not PEM"),
+            (certificate, "-----BEGIN ENCRYPTED PRIVATE KEY-----\nhunter2", "is encrypted"),
+            (certificate, "-----BEGIN PRIVATE KEY-----\nhunter2 !", "cannot be read"),
+        ] {
+            let error = Identity::new(certificate, &Secret::literal(key)).unwrap_err();
+            assert!(error.contains(told) && !error.contains("hunter2"), "{error}");
+        }
+        let settings = HttpSettings { extra_roots: vec!["nonsense".to_owned()], ..HttpSettings::default() };
+        assert!(Client::new(&settings).unwrap_err().contains("authority"));
+    }
+
+    #[tokio::test]
+    async fn a_private_address_holds_and_nothing_is_sent() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let client = Client::new(&HttpSettings { block_private_addresses: true, ..HttpSettings::default() }).unwrap();
+        for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433"] {
+            let url = format!("http://{host}:{port}/").parse().unwrap();
+            let error = client.send(&Request::new(Method::Get, url)).await.unwrap_err();
+            assert_eq!((error.kind, &error.verdict), (ErrorKind::Configuration, &Verdict::Hold { until: None }), "{error}");
+            assert!(error.message.contains("not a public address"), "{error}");
+        }
+        let came = tokio::time::timeout(Duration::from_millis(50), listener.accept()).await;
+        assert!(came.is_err(), "a connection was made");
+    }
+
+    #[tokio::test]
+    async fn a_request_may_have_less_time_than_others() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        let client = Client::new(&HttpSettings::default()).unwrap();
+        let error = client.send(&Request::new(Method::Get, url).timeout(Duration::from_millis(50))).await.unwrap_err();
+        assert!(error.is_ambiguous() && error.message.contains("did not answer in time"), "{error}");
+    }
+}

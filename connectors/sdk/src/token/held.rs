@@ -82,8 +82,10 @@ impl Held {
         Self { seed: self.seed.clone(), issued: Some(Issued { refresh_token: None, ..issued }), refresh_token, asking_until: None }
     }
 
-    pub(super) fn is_asked_for(&self, now: Timestamp) -> bool {
-        self.asking_until.is_some_and(|until| now < until)
+    /// Whether it is another one's turn to ask, which lasts no longer than `turn`: an end beyond that comes from a clock that was set
+    /// back since.
+    pub(super) fn is_asked_for(&self, now: Timestamp, turn: SignedDuration) -> bool {
+        self.asking_until.is_some_and(|until| now < until && until.duration_since(now) <= turn)
     }
 }
 
@@ -118,6 +120,14 @@ mod tests {
         let rotated = held.with(Issued { refresh_token: Some("r2".to_owned()), ..issued(None) });
         assert_eq!((rotated.refresh_token.as_deref(), rotated.asking_until), (Some("r2"), None));
         assert!(!format!("{rotated:?}").contains("r2"));
+    }
+
+    #[test]
+    fn a_turn_ends_by_the_clock_whatever_the_clock_does() {
+        let held = Held { asking_until: Some(at(100)), ..Held::default() };
+        let is_asked_for = |now| held.is_asked_for(at(now), SignedDuration::from_secs(45));
+        assert!(is_asked_for(60) && is_asked_for(99));
+        assert!(!is_asked_for(100) && !is_asked_for(10));
     }
 
     proptest! {

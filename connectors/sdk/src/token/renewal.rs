@@ -87,6 +87,7 @@ impl Renewal {
             self.save(asking, issued).await?;
         }
         let deadline = Instant::now() + self.turn + SPARE;
+        let turn = SignedDuration::try_from(self.turn).unwrap_or_default();
         while Instant::now() < deadline {
             let (held, version) = self.load().await?;
             let now = Timestamp::now();
@@ -99,11 +100,11 @@ impl Renewal {
                     return Ok(Some(self.remember(issued)));
                 }
             }
-            if held.is_asked_for(now) {
+            if held.is_asked_for(now, turn) {
                 tokio::time::sleep(LOOK_EVERY).await;
                 continue;
             }
-            let until = now.checked_add(SignedDuration::try_from(self.turn).unwrap_or_default()).ok();
+            let until = now.checked_add(turn).ok();
             // Who loses this race looks again, and waits for what the winner gets.
             if self.write(&Held { asking_until: until, ..held.clone() }, version).await? {
                 return self.ask(asking, &held, version + 1, refused).await.map(Some);
