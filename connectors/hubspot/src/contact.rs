@@ -56,8 +56,8 @@ impl HubSpot {
         let missing: Vec<&str> = properties.iter().map(String::as_str).filter(|name| !contact.knows(name)).collect();
         if !missing.is_empty() {
             let message = format!(
-                "{}; HubSpot wants {}, which this destination does not fill: add it to `fields`, with a constant if need be, or have an \
-                 administrator of HubSpot no longer require it, then replay",
+                "{}; HubSpot wants {}, which this delivery does not fill: add it to `fields`, with a default for leads that do not give \
+                 it, or have an administrator of HubSpot no longer require it, then replay",
                 error.message,
                 missing.join(", ")
             );

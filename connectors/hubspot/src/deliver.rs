@@ -75,12 +75,13 @@ impl HubSpot {
         let mut lost_owner = false;
         for mut activity in activities.all {
             if steps.get(&activity.step).is_none_or(str::is_empty) {
-                let (remote, is_without_owner) = self.write(&id, &mut activity, steps).await?;
+                // A merge may have given the contact another id meanwhile.
+                let now = steps.get(CONTACT).unwrap_or(&id).to_owned();
+                let (remote, is_without_owner) = self.write(&now, &mut activity, steps).await?;
                 steps.keep(&activity.step, &remote).await?;
                 lost_owner |= is_without_owner;
             }
         }
-        // A merge may have given the contact another id meanwhile.
         let id = steps.get(CONTACT).unwrap_or(&id).to_owned();
         Ok(self.receipt(id, contact, lost_owner, activities.cut))
     }

@@ -50,7 +50,9 @@ impl Sessions {
 
     pub(crate) async fn contact_of(&self, visitor: &str) -> Result<Option<String>, DeliveryError> {
         let (known, _) = self.load(&shard(visitor)).await?;
-        Ok(known.into_iter().find(|known| known.visitor == visitor).map(|known| known.contact))
+        let now = Timestamp::now();
+        let is_it = |known: &Known| known.visitor == visitor && now.duration_since(known.at) < OLDEST;
+        Ok(known.into_iter().find(is_it).map(|known| known.contact))
     }
 
     /// Durable when it returns `Ok`.

@@ -100,3 +100,51 @@ async fn an_anonymous_person_with_a_key_passes_the_exam() {
     let person = Person { email: None, phone: None, ..conformance::sample().person };
     conformance::run(&HubSpot { key: true, ..of(person) }).await;
 }
+
+const APP: [&str; 3] = ["client-0123456789", "client-secret-0123456789", "refresh-token-0123456789"];
+
+/// The same with an app instead of a service key.
+struct App;
+
+impl Subject for App {
+    fn kind(&self) -> ConnectorKind {
+        KIND
+    }
+
+    fn service(&self) -> Option<Box<dyn Service>> {
+        let [id, secret, refresh] = APP;
+        Some(Box::new(Simulator::of_app(id, secret, refresh)))
+    }
+
+    fn settings(&self, url: &Url) -> Map<String, Value> {
+        let [id, secret, refresh] = APP;
+        let app = json!({"client_id": id, "client_secret": secret, "refresh_token": refresh});
+        json!({"oauth": app, "base_url": url}).as_object().unwrap().clone()
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        APP[1..].iter().map(|secret| (*secret).to_owned()).collect()
+    }
+
+    fn records(&self, state: &Value) -> usize {
+        of(Person::default()).records(state)
+    }
+
+    /// Asking for a token changes nothing in the account.
+    fn is_read(&self, request: &Request) -> bool {
+        request.path().ends_with("/token") || of(Person::default()).is_read(request)
+    }
+
+    fn exempt(&self) -> Vec<(&'static str, &'static str)> {
+        vec![("conflict", "the fault hits the request for a token, which knows no conflicts; the exams with a service key ask this")]
+    }
+
+    fn field(&self) -> &str {
+        "firstname"
+    }
+}
+
+#[tokio::test]
+async fn an_app_passes_the_exam() {
+    conformance::run(&App).await;
+}

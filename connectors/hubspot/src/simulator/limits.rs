@@ -49,6 +49,7 @@ impl Limits {
     /// HubSpot does not send the daily ones to apps.
     pub(super) fn headers(&self, response: Response, is_app: bool) -> Response {
         let response = response
+            .header("Date", Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string())
             .header("X-HubSpot-RateLimit-Max", self.per_window.to_string())
             .header("X-HubSpot-RateLimit-Remaining", self.per_window.saturating_sub(self.recent.len() as u64).to_string())
             .header("X-HubSpot-RateLimit-Interval-Milliseconds", WINDOW.as_millis().to_string());

@@ -21,7 +21,7 @@ async fn a_good_destination_is_told_what_was_looked_at() {
     let report = crm.connector.check().await;
     assert!(report.is_good() && report.worst() == Severity::Good, "{report:?}");
     let subjects: Vec<&str> = report.findings.iter().map(|finding| finding.subject.as_str()).collect();
-    assert_eq!(subjects, ["credentials", "quota", "quota", "scopes", "fields"], "the simulated server tells no time");
+    assert_eq!(subjects, ["credentials", "clock", "quota", "quota", "scopes", "fields"]);
     assert!(report.findings[0].message.contains("1234567"));
     assert_eq!(crm.server.state(), before);
     let writes: Vec<String> = crm.sent().into_iter().filter(|line| !line.starts_with("GET ")).collect();

@@ -25,7 +25,7 @@ async fn a_missing_scope_holds_the_destination_and_is_named() {
 async fn a_property_that_an_administrator_requires_is_named_and_a_constant_helps() {
     let (crm, error) = refused(Simulator::accepting(TOKEN).with_required("company")).await;
     assert_eq!((error.kind, &error.verdict), (ErrorKind::Data, &Verdict::Reject));
-    assert!(error.message.contains("HubSpot wants company, which this destination does not fill"), "{error}");
+    assert!(error.message.contains("HubSpot wants company, which this delivery does not fill"), "{error}");
     assert!(crm.contacts().is_empty());
     let crm = Crm::of(Simulator::accepting(TOKEN).with_required("company"), &json!({"fields": {"company": "Unknown"}})).await;
     crm.deliver("d1", &lead(&json!({}))).await.unwrap();
