@@ -207,13 +207,14 @@ fn mentions_missing_object(body: &Value) -> bool {
     codes.into_iter().any(|code| code == GONE)
 }
 
-fn taken(answer: &Answer, body: &Value) -> DeliveryError {
-    let message = format!("HubSpot has another record with the same unique value ({})", answer.status);
+fn taken(answer: &Answer, body: &Value, property: Option<&str>) -> DeliveryError {
+    let of = property.map_or_else(String::new, |property| format!(" of `{property}`"));
+    let message = format!("HubSpot has another record with the same unique value{of} ({})", answer.status);
     DeliveryError::reject(ErrorKind::Data, message).with_status(answer.status).with_code_of(body).with_excerpt(&answer.body)
 }
 
 fn conflict(answer: &Answer, body: &Value) -> Outcome {
-    Outcome::Conflict { existing: existing_id(body), property: None, error: taken(answer, body) }
+    Outcome::Conflict { existing: existing_id(body), property: None, error: taken(answer, body, None) }
 }
 
 /// `Contact already exists. Existing ID: 101`: the text is not documented, but all there is
@@ -234,7 +235,8 @@ fn taken_value(answer: &Answer, body: &Value) -> Option<Outcome> {
     let (before, _) = body["message"].as_str()?.split_once(" already has that value")?;
     let existing = before.rsplit(|c: char| !c.is_ascii_digit()).next().filter(|digits| !digits.is_empty()).map(str::to_owned);
     let property = before.split_once("propertyName=").and_then(|(_, rest)| word(rest.split([',', '}']).next()?)).map(str::to_owned);
-    Some(Outcome::Conflict { existing, property, error: taken(answer, body) })
+    let error = taken(answer, body, property.as_deref());
+    Some(Outcome::Conflict { existing, property, error })
 }
 
 fn invalid(answer: &Answer, body: &Value) -> Outcome {
@@ -395,7 +397,7 @@ mod tests {
             panic!("no conflict")
         };
         assert_eq!((existing.as_deref(), property.as_deref()), (Some("552239500007"), Some("email")));
-        assert!(!error.message.contains("a@b"));
+        assert_eq!(error.message, "HubSpot has another record with the same unique value of `email` (400)");
     }
 
     #[test]
