@@ -1,64 +1,161 @@
 //! Whether deliveries can succeed, found out without changing anything.
 
-use crate::client::Api;
-use crate::config::Settings;
+use crate::client::{Api, DAILY};
+use crate::config::{Conversations, Otherwise, Settings};
 use crate::verdict::is_gone;
+use leadwire_connector::http::{Answer, QuotaHeaders, Request, Window};
 use leadwire_connector::{DeliveryError, ErrorKind, Report};
 use serde_json::Value;
 
+/// Of 10 seconds, mostly.
+const PER_WINDOW: QuotaHeaders = QuotaHeaders::new("x-hubspot-ratelimit-max", "x-hubspot-ratelimit-remaining")
+    .window(Window::Milliseconds("x-hubspot-ratelimit-interval-milliseconds"));
+/// No record has this id.
+const NOBODY: &str = "0";
+
 pub(crate) async fn check(api: &Api, settings: &Settings) -> Report {
-    let report = match get(api, api.account()).await {
-        Ok(account) => Report::default().good("credentials", about(&account)),
-        Err(error) => return Report::default().bad("credentials", error.message),
+    let (answer, account) = match get(api, api.account()).await {
+        Ok(found) => found,
+        Err(error) => return Report::default().failed(subject(&error), &error).remedy(remedy(&error)),
     };
-    let report = match get(api, api.one_contact()).await {
-        Ok(_) => report.good("scopes", "contacts can be read; that they can be written shows with the first delivery"),
-        Err(error) => return report.bad("scopes", error.message),
-    };
+    let report = Report::default().good("credentials", about(&account)).clock(&answer);
+    let report = quota(report, &answer);
+    let report = scopes(api, settings, report).await;
+    if !report.is_good() {
+        return report;
+    }
     properties(api, settings, report).await
 }
 
+/// An answer that never came says nothing of the credentials.
+fn subject(error: &DeliveryError) -> &'static str {
+    match error.kind {
+        ErrorKind::Credentials => "credentials",
+        ErrorKind::Quota | ErrorKind::RateLimited => "quota",
+        _ => "reachable",
+    }
+}
+
+fn remedy(error: &DeliveryError) -> &'static str {
+    match error.kind {
+        ErrorKind::Credentials => "see HubSpot: Development, Keys, Service keys; or connect the app again",
+        ErrorKind::Quota | ErrorKind::RateLimited => "wait until HubSpot takes requests again, or raise the account's limit",
+        _ => "see that `base_url` is right, that this machine may reach it, and https://status.hubspot.com",
+    }
+}
+
+fn quota(report: Report, answer: &Answer) -> Report {
+    let report = match DAILY.read(answer) {
+        Some(quota) => report.quota("requests for today", &quota),
+        None => report,
+    };
+    match PER_WINDOW.read(answer) {
+        Some(quota) => report.quota("requests for the next seconds", &quota),
+        None => report,
+    }
+}
+
+/// A read of every kind of record that deliveries write; and a change of a contact that does not exist, which nothing but the right to
+/// write it can get as far as.
+async fn scopes(api: &Api, settings: &Settings, mut report: Report) -> Report {
+    for objects in objects(settings) {
+        if let Err(error) = get(api, api.first_of(objects)).await {
+            let error = DeliveryError { message: format!("{objects} cannot be read: {}", error.message), ..error };
+            return report.failed("scopes", &error).remedy("add the scope crm.objects.contacts.read");
+        }
+    }
+    let probe = match api.ask(&api.update_contact(NOBODY, &[])).await {
+        Ok(answer) => api.read(&answer).await.map(drop),
+        Err(error) => Err(error),
+    };
+    report = match probe {
+        Err(error) if error.kind == ErrorKind::Credentials => {
+            let error = DeliveryError { message: format!("contacts cannot be written: {}", error.message), ..error };
+            report.failed("scopes", &error).remedy("add the scope crm.objects.contacts.write")
+        }
+        Err(error) if !is_gone(&error) => {
+            report.warn("scopes", format!("contacts can be read; whether they can be written is not known: {}", error.message))
+        }
+        _ => report.good("scopes", "contacts and what stands beside them can be read and written"),
+    };
+    report
+}
+
+fn objects(settings: &Settings) -> Vec<&'static str> {
+    let mut objects = vec!["contacts"];
+    if settings.config.notes || settings.config.conversations == Conversations::Note {
+        objects.push("notes");
+    }
+    if settings.config.appointments.otherwise == Otherwise::Task {
+        objects.push("tasks");
+    }
+    objects.push("meetings");
+    objects
+}
+
 async fn properties(api: &Api, settings: &Settings, mut report: Report) -> Report {
-    for (name, template) in &settings.templates {
+    let key = settings.config.person_key_property.as_ref().map(|name| (name, None));
+    let mapped = settings.templates.iter().map(|(name, template)| (name, Some(template.as_str())));
+    for (name, template) in mapped.chain(key) {
         report = match get(api, api.property(name)).await {
-            Ok(property) => match fault(&property, template) {
-                Some(fault) => report.bad("properties", format!("`{name}`: {fault}")),
+            Ok((_, property)) => match template.map_or_else(|| key_fault(&property), |template| fault(&property, template)) {
+                Some(fault) => {
+                    report.bad("fields", format!("`{name}`: {fault}")).remedy(format!("correct `{name}` under `fields`, or in HubSpot"))
+                }
                 None => report,
             },
             Err(error) if is_gone(&error) => {
-                report.bad("properties", format!("HubSpot has no contact property `{name}`; create it there, or take it out of `fields`"))
+                let report = report.bad("fields", format!("HubSpot has no contact property `{name}`"));
+                report.remedy("create it there (Settings, Properties), or take it out of the configuration")
             }
             // Deliveries do not need this scope.
             Err(error) if error.kind == ErrorKind::Credentials && error.status == Some(403) => {
-                return report.good("properties", "not looked at, because the service key may not read them (crm.schemas.contacts.read)");
+                let message = "the properties were not looked at, because the service key may not read them";
+                return report.warn("fields", message).remedy("add the scope crm.schemas.contacts.read");
             }
-            Err(error) => return report.bad("properties", error.message),
+            Err(error) => return report.failed("fields", &error),
         };
     }
-    if report.is_good() { report.good("properties", format!("all {} are there", settings.templates.len())) } else { report }
+    if report.is_good() { report.good("fields", format!("all {} mapped properties are there", settings.templates.len())) } else { report }
 }
 
-async fn get(api: &Api, request: leadwire_connector::http::Request) -> Result<Value, DeliveryError> {
-    api.send(&request).await?.done()
+/// A 2xx and its body.
+async fn get(api: &Api, request: Request) -> Result<(Answer, Value), DeliveryError> {
+    let answer = api.ask(&request).await?;
+    let body = api.read(&answer).await?.done()?;
+    Ok((answer, body))
 }
 
 fn about(account: &Value) -> String {
     match account["portalId"].as_u64() {
-        Some(portal) => format!("the token is valid for account {portal}"),
-        None => "the token is valid".to_owned(),
+        Some(portal) => format!("HubSpot takes the credentials, for account {portal}"),
+        None => "HubSpot takes the credentials".to_owned(),
     }
 }
 
 /// Why a property cannot be filled as the template says.
 fn fault(property: &Value, template: &str) -> Option<String> {
-    if property["modificationMetadata"]["readOnlyValue"] == true {
-        return Some("HubSpot does not let anybody write it".to_owned());
+    if let Some(fault) = fault_of_writing(property) {
+        return Some(fault);
     }
-    let is_choice = property["type"] == "enumeration";
     let options: Vec<&str> = property["options"].as_array().into_iter().flatten().filter_map(|option| option["value"].as_str()).collect();
+    let is_choice = property["type"] == "enumeration";
     let is_constant = !template.contains("{{") && !template.contains("{%");
-    (is_choice && is_constant && !options.contains(&template.trim()))
-        .then(|| format!("`{}` is none of its options: {}", template.trim(), options.join(", ")))
+    // Several choices of a list are written with semicolons.
+    let wrong = template.split(';').map(str::trim).find(|choice| !options.contains(choice))?;
+    (is_choice && is_constant).then(|| format!("`{wrong}` is none of its options: {}", options.join(", ")))
+}
+
+/// Why a property cannot hold the visitor's key.
+fn key_fault(property: &Value) -> Option<String> {
+    let is_fit = property["hasUniqueValue"] == true && property["type"] == "string";
+    let fault = "it must be a single-line text with unique values; HubSpot decides that when a property is made";
+    if is_fit { fault_of_writing(property) } else { Some(fault.to_owned()) }
+}
+
+fn fault_of_writing(property: &Value) -> Option<String> {
+    let is_read_only = property["modificationMetadata"]["readOnlyValue"] == true || property["calculated"] == true;
+    is_read_only.then(|| "HubSpot does not let anybody write it".to_owned())
 }
 
 #[cfg(test)]
@@ -77,5 +174,19 @@ mod tests {
     #[test]
     fn a_read_only_property_is_found() {
         assert!(fault(&json!({"modificationMetadata": {"readOnlyValue": true}}), "x").is_some());
+    }
+
+    #[test]
+    fn several_choices_are_looked_at_one_by_one() {
+        let choices = json!({"type": "enumeration", "options": [{"value": "a"}, {"value": "b"}]});
+        assert_eq!(fault(&choices, "a;b"), None);
+        assert!(fault(&choices, "a;c").is_some_and(|fault| fault.starts_with("`c`")));
+    }
+
+    #[test]
+    fn a_key_needs_unique_values() {
+        assert_eq!(key_fault(&json!({"type": "string", "hasUniqueValue": true})), None);
+        assert!(key_fault(&json!({"type": "string"})).is_some());
+        assert!(key_fault(&json!({"type": "string", "hasUniqueValue": true, "calculated": true})).is_some());
     }
 }

@@ -1,46 +1,90 @@
-//! The requests that HubSpot is sent, as values, and sending them. Paths and bodies follow
-//! <https://developers.hubspot.com/docs/api-reference/latest/overview>.
+//! The requests that HubSpot is sent, as values, and sending them. Paths and bodies are those of its OpenAPI files
+//! (<https://github.com/HubSpot/HubSpot-public-api-spec-collection>, `2026-09`).
 
-use crate::API_VERSION;
-use crate::config::Config;
-use crate::verdict::{self, Outcome};
-use leadwire_connector::DeliveryError;
-use leadwire_connector::http::{Answer, Client, HttpSettings, Method, Request};
-use leadwire_connector::reexport::Timestamp;
+use crate::activity::Kind;
+use crate::config::Settings;
+use crate::verdict::{self, Account, Outcome};
+use jiff::Timestamp;
+use jiff::tz::{Offset, TimeZone};
+use leadwire_connector::http::{Answer, Client, Method, QuotaHeaders, Request, Window};
+use leadwire_connector::token::{Token, Tokens};
+use leadwire_connector::{BuildContext, DeliveryError, PreviewRequest};
 use serde_json::{Map, Value, json};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use url::Url;
 
-/// `note_to_contact` in HubSpot's list of association types.
-const NOTE_TO_CONTACT: u32 = 202;
-/// As many as one page of associations may hold.
-const ASSOCIATIONS_AT_ONCE: &str = "500";
+/// How much of the day is left. HubSpot does not tell it to apps
+/// (<https://developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines>).
+pub(crate) const DAILY: QuotaHeaders =
+    QuotaHeaders::new("x-hubspot-ratelimit-daily", "x-hubspot-ratelimit-daily-remaining").window(Window::Fixed(86_400));
 
 /// The API of one account.
 pub(crate) struct Api {
     base: Url,
-    token: String,
+    version: String,
+    tokens: Tokens,
+    is_app: bool,
     client: Client,
+    /// The account's time zone, once it was needed.
+    zone: Mutex<Option<TimeZone>>,
+    has_foreseen: AtomicBool,
 }
 
 impl Api {
-    pub(crate) fn new(config: &Config, http: &HttpSettings) -> Result<Self, String> {
-        Ok(Self { base: config.base_url.clone(), token: config.token.expose().to_owned(), client: Client::new(http)? })
+    pub(crate) fn new(settings: &Settings, context: &BuildContext) -> Result<Self, String> {
+        let tokens = match (&settings.oauth, &settings.config.token) {
+            (Some(oauth), _) => Tokens::oauth(oauth.clone(), "HubSpot", context)?,
+            (None, Some(token)) => Tokens::fixed(token),
+            (None, None) => return Err("there is neither a service key nor an app".to_owned()),
+        };
+        Ok(Self {
+            base: settings.config.base_url.clone(),
+            version: settings.config.api_version.clone(),
+            tokens,
+            is_app: settings.oauth.is_some(),
+            client: Client::new(&context.http)?,
+            zone: Mutex::default(),
+            has_foreseen: AtomicBool::new(false),
+        })
     }
 
     /// Sends, and says what the answer means.
     pub(crate) async fn send(&self, request: &Request) -> Result<Outcome, DeliveryError> {
-        let answer = self.client.send(request).await?;
-        verdict::read(&self.without_token(answer))
+        let answer = self.ask(request).await?;
+        // Once the day is spent, HubSpot no longer says when it ends.
+        if DAILY.read(&answer).is_some_and(|quota| quota.is_low()) && !self.has_foreseen.swap(true, Ordering::Relaxed) {
+            self.zone().await;
+        }
+        self.read(&answer).await
     }
 
-    /// A proxy or a debugging endpoint may echo what it was sent; the token must not get into an excerpt.
-    fn without_token(&self, mut answer: Answer) -> Answer {
-        let text = String::from_utf8_lossy(&answer.body);
-        if text.contains(&self.token) {
-            let clean = text.replace(&self.token, "••••");
-            answer.body = clean.into();
+    /// Sends, with a token that is renewed by the clock if it comes from an app.
+    pub(crate) async fn ask(&self, request: &Request) -> Result<Answer, DeliveryError> {
+        self.tokens.send(&self.client, |token| with_token(request, token)).await
+    }
+
+    /// What the answer means.
+    pub(crate) async fn read(&self, answer: &Answer) -> Result<Outcome, DeliveryError> {
+        let zone = if verdict::is_daily_limit(answer) { self.zone().await } else { None };
+        verdict::read(answer, &Account { is_app: self.is_app, zone })
+    }
+
+    /// As `deliver` would send it, nobody asked.
+    pub(crate) fn preview(&self, request: &Request) -> PreviewRequest {
+        with_token(request, &self.tokens.placeholder()).preview()
+    }
+
+    /// The account's time zone; asked for once it matters. `None` when HubSpot does not say, as it well may once no request is left.
+    async fn zone(&self) -> Option<TimeZone> {
+        let known = self.zone.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if known.is_some() {
+            return known;
         }
-        answer
+        let account = self.ask(&self.account()).await.ok().filter(Answer::is_2xx)?.json()?;
+        let zone = zone_of(&account)?;
+        *self.zone.lock().unwrap_or_else(PoisonError::into_inner) = Some(zone.clone());
+        Some(zone)
     }
 
     fn request(&self, method: Method, path: &[&str]) -> Request {
@@ -49,38 +93,49 @@ impl Api {
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
         }
-        Request::new(method, url).secret_header("Authorization", format!("Bearer {}", self.token)).header("Accept", "application/json")
+        Request::new(method, url).header("Accept", "application/json")
     }
 
     fn objects(&self, method: Method, path: &[&str]) -> Request {
-        self.request(method, &[&["crm", "objects", API_VERSION], path].concat())
+        self.request(method, &[&["crm", "objects", &self.version], path].concat())
     }
 
-    /// A new contact. HubSpot refuses a second one with the same e-mail, so only such a request may be sent twice.
-    pub(crate) fn create_contact(&self, properties: &[(&str, &str)]) -> Request {
+    /// A new contact. HubSpot refuses a second one with the same e-mail or key, so only such a request may be sent twice.
+    pub(crate) fn create_contact(&self, properties: &[(&str, &str)], is_unique: bool) -> Request {
+        // The OpenAPI file wants `associations`, the guide leaves it out: an empty list suits both.
         let request = self.objects(Method::Post, &["contacts"]).json(&json!({"properties": table(properties), "associations": []}));
-        if properties.iter().any(|(name, _)| *name == "email") { request.repeatable() } else { request }
+        if is_unique { request.repeatable() } else { request }
     }
 
     pub(crate) fn update_contact(&self, id: &str, properties: &[(&str, &str)]) -> Request {
         self.objects(Method::Patch, &["contacts", id]).json(&json!({"properties": table(properties)})).repeatable()
     }
 
-    /// Also finds by a secondary e-mail.
-    pub(crate) fn contact_by_email(&self, email: &str) -> Request {
-        with_query(self.objects(Method::Get, &["contacts", email]), &[("idProperty", "email"), ("properties", "email")])
+    /// By a property with unique values; `email` also finds by a secondary e-mail.
+    pub(crate) fn contact_by(&self, property: &str, value: &str) -> Request {
+        self.objects(Method::Get, &["contacts", value]).query(&[("idProperty", property), ("properties", "email")])
+    }
+
+    /// Under the id that it has now: that of a contact which was merged into another still finds the other one.
+    pub(crate) fn contact(&self, id: &str) -> Request {
+        self.objects(Method::Get, &["contacts", id]).query(&[("properties", "email")])
     }
 
     /// Contacts with this number, in either of the two properties that people use.
     pub(crate) fn contacts_by_phone(&self, phone: &str) -> Request {
-        let group = |name: &str| json!({"filters": [{"propertyName": name, "operator": "EQ", "value": phone}]});
+        let group = |name: &str| json!({"filters": [equal(name, phone)]});
         self.search(&json!([group("phone"), group("mobilephone")]))
+    }
+
+    /// Contacts with this value. Unlike asking for one, it is no error for HubSpot when there is none, of which it counts the share.
+    pub(crate) fn contacts_with(&self, property: &str, value: &str) -> Request {
+        self.search(&json!([{"filters": [equal(property, value)]}]))
     }
 
     /// Contacts with exactly these properties that were made since then.
     pub(crate) fn contacts_made_since(&self, since: Timestamp, properties: &[(&str, &str)]) -> Request {
         let mut filters = vec![json!({"propertyName": "createdate", "operator": "GTE", "value": since.as_millisecond().to_string()})];
-        filters.extend(properties.iter().map(|(name, value)| json!({"propertyName": name, "operator": "EQ", "value": value})));
+        filters.extend(properties.iter().map(|(name, value)| equal(name, value)));
         self.search(&json!([{"filters": filters}]))
     }
 
@@ -89,64 +144,81 @@ impl Api {
         self.objects(Method::Post, &["contacts", "search"]).json(&body).repeatable()
     }
 
-    pub(crate) fn create_note(&self, contact: &str, at: Timestamp, html: &str) -> Request {
-        self.objects(Method::Post, &["notes"]).json(&json!({
-            "properties": {"hs_timestamp": at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(), "hs_note_body": html},
+    pub(crate) fn create_activity(&self, kind: Kind, contact: &str, properties: &[(&'static str, String)]) -> Request {
+        let properties: Vec<(&str, &str)> = properties.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        self.objects(Method::Post, &[kind.objects()]).json(&json!({
+            "properties": table(&properties),
             "associations": [{
                 "to": {"id": contact},
-                "types": [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": NOTE_TO_CONTACT}],
+                "types": [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": kind.to_contact()}],
             }],
         }))
     }
 
-    /// One page of the ids of a contact's notes. Unlike search, this list is not behind the writes.
-    pub(crate) fn notes_of(&self, contact: &str, after: Option<&str>) -> Request {
-        let mut query = vec![("limit", ASSOCIATIONS_AT_ONCE)];
-        query.extend(after.map(|after| ("after", after)));
-        with_query(self.objects(Method::Get, &["contacts", contact, "associations", "notes"]), &query)
+    /// One page of the ids of a contact's activities. Unlike search, this list is not behind the writes. (`2026-09` has no `GET` for it
+    /// any more.)
+    pub(crate) fn activities_of(&self, kind: Kind, contact: &str, after: Option<&str>) -> Request {
+        let mut input = json!({"id": contact});
+        if let Some(after) = after {
+            input["after"] = after.into();
+        }
+        let path = ["crm", "associations", &self.version, "contacts", kind.objects(), "batch", "read"];
+        self.request(Method::Post, &path).json(&json!({"inputs": [input]})).repeatable()
     }
 
-    pub(crate) fn read_notes(&self, ids: &[u64]) -> Request {
+    pub(crate) fn read_activities(&self, kind: Kind, ids: &[u64]) -> Request {
         let inputs: Vec<Value> = ids.iter().map(|id| json!({"id": id.to_string()})).collect();
-        let body = json!({"inputs": inputs, "properties": ["hs_note_body"], "propertiesWithHistory": []});
-        self.objects(Method::Post, &["notes", "batch", "read"]).json(&body).repeatable()
+        let body = json!({"inputs": inputs, "properties": [kind.body()], "propertiesWithHistory": []});
+        self.objects(Method::Post, &[kind.objects(), "batch", "read"]).json(&body).repeatable()
     }
 
     pub(crate) fn account(&self) -> Request {
-        self.request(Method::Get, &["account-info", API_VERSION, "details"])
+        self.request(Method::Get, &["account-info", &self.version, "details"])
     }
 
-    pub(crate) fn one_contact(&self) -> Request {
-        with_query(self.objects(Method::Get, &["contacts"]), &[("limit", "1"), ("properties", "createdate")])
+    pub(crate) fn first_of(&self, objects: &str) -> Request {
+        self.objects(Method::Get, &[objects]).query(&[("limit", "1"), ("properties", "hs_object_id")])
     }
 
     pub(crate) fn property(&self, name: &str) -> Request {
-        self.request(Method::Get, &["crm", "properties", API_VERSION, "0-1", name])
+        self.request(Method::Get, &["crm", "properties", &self.version, "0-1", name])
     }
+}
+
+fn with_token(request: &Request, token: &Token) -> Request {
+    request.clone().secret_header("Authorization", format!("Bearer {}", token.expose()))
+}
+
+/// By its name, else by its offset of today.
+fn zone_of(account: &Value) -> Option<TimeZone> {
+    let named = account["timeZone"].as_str().and_then(|name| TimeZone::get(name).ok());
+    named.or_else(|| {
+        let seconds = i32::try_from(account["utcOffsetMilliseconds"].as_i64()? / 1_000).ok()?;
+        Offset::from_seconds(seconds).ok().map(TimeZone::fixed)
+    })
 }
 
 fn table(properties: &[(&str, &str)]) -> Map<String, Value> {
     properties.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect()
 }
 
-fn with_query(mut request: Request, query: &[(&str, &str)]) -> Request {
-    request.url.query_pairs_mut().extend_pairs(query);
-    request
+fn equal(name: &str, value: &str) -> Value {
+    json!({"propertyName": name, "operator": "EQ", "value": value})
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     #![allow(clippy::unwrap_used, clippy::allow_attributes)]
     use super::*;
     use crate::config::tests::settings;
 
-    pub(crate) fn api(base: &str) -> Api {
-        Api::new(&settings(&json!({"base_url": base})).config, &HttpSettings::default()).unwrap()
+    fn api(base: &str) -> Api {
+        Api::new(&settings(&json!({"base_url": base})), &BuildContext::new("crm")).unwrap()
     }
 
     #[test]
     fn an_address_with_odd_characters_stays_one_part_of_the_path() {
-        let request = api("https://crm.example/hub/").contact_by_email("a/b?c@d.example");
+        let request = api("https://crm.example/hub/").contact_by("email", "a/b?c@d.example");
         assert_eq!(
             request.url.as_str(),
             "https://crm.example/hub/crm/objects/2026-09/contacts/a%2Fb%3Fc@d.example?idProperty=email&properties=email"
@@ -156,26 +228,18 @@ pub(crate) mod tests {
     #[test]
     fn only_what_may_be_sent_twice_says_so() {
         let api = api("https://crm.example");
-        assert!(api.create_contact(&[("email", "a@b.example")]).repeatable);
-        assert!(!api.create_contact(&[("phone", "+1")]).repeatable);
-        assert!(!api.create_note("1", Timestamp::UNIX_EPOCH, "x").repeatable);
+        assert!(api.create_contact(&[("email", "a@b.example")], true).repeatable);
+        assert!(!api.create_contact(&[("phone", "+1")], false).repeatable);
+        assert!(!api.create_activity(Kind::Note, "1", &[]).repeatable);
         assert!(api.update_contact("1", &[]).repeatable);
     }
 
     #[test]
-    fn a_note_names_its_contact_and_its_moment() {
-        let request = api("https://crm.example").create_note("101", "2026-11-22T10:00:00.123456Z".parse().unwrap(), "x");
-        let body: Value = serde_json::from_slice(&request.body).unwrap();
-        assert_eq!(body["properties"]["hs_timestamp"], "2026-11-22T10:00:00.123Z");
-        assert_eq!(body["associations"][0]["to"]["id"], "101");
-        assert_eq!(body["associations"][0]["types"][0]["associationTypeId"], 202);
-    }
-
-    #[test]
-    fn an_echoed_token_is_taken_out_of_the_answer() {
-        let api = api("https://crm.example");
-        let body = format!("<p>you sent Bearer {}</p>", api.token).into();
-        let answer = Answer { status: 500, headers: Vec::new(), body, truncated: false, at: Timestamp::UNIX_EPOCH };
-        assert!(!String::from_utf8_lossy(&api.without_token(answer).body).contains("0123456789"));
+    fn an_account_has_its_time_zone_by_name_or_by_offset() {
+        let named = zone_of(&json!({"timeZone": "US/Eastern", "utcOffsetMilliseconds": 0})).unwrap();
+        assert_eq!(named.iana_name(), Some("US/Eastern"));
+        let offset = zone_of(&json!({"timeZone": "Nowhere", "utcOffsetMilliseconds": -18_000_000})).unwrap();
+        assert_eq!(offset.to_offset(Timestamp::UNIX_EPOCH).seconds(), -18_000);
+        assert!(zone_of(&json!({})).is_none());
     }
 }

@@ -1,28 +1,33 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+mod activity;
 mod check;
 mod client;
 mod config;
+mod contact;
 mod deliver;
 mod map;
 mod note;
+mod preview;
 mod recent;
+mod session;
 pub mod simulator;
+mod time;
 mod verdict;
 
-pub use config::{Config, Conversations};
+pub use config::{Appointments, Config, Conversations, Otherwise};
 
 use leadwire_connector::{ConnectorKind, Simulation};
 
-/// The date version of every HubSpot API used here. A new one comes every March and September and is supported for 18 months
-/// (<https://developers.hubspot.com/docs/developer-tooling/platform/versioning>).
+/// The date version of every HubSpot API used here, unless `api_version` says otherwise. A new one comes every March and September
+/// and is supported for 18 months (<https://developers.hubspot.com/docs/developer-tooling/platform/versioning>).
 pub const API_VERSION: &str = "2026-09";
 
 /// What the bridge registers: destinations with `type = "hubspot"`.
 pub const KIND: ConnectorKind = ConnectorKind {
     name: "hubspot",
-    about: "contacts and notes in HubSpot CRM",
+    about: "contacts, notes, tasks and meetings in HubSpot CRM",
     reference: include_str!("../README.md"),
     parse: config::parse,
     simulator: Some(Simulation { service: simulator::boxed, settings: simulator::settings }),

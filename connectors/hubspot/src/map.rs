@@ -1,6 +1,7 @@
 //! From an event to a contact: pure.
 
 use crate::config::{Conversations, Settings};
+use crate::session;
 use leadwire_connector::{DeliveryError, Event, Kind};
 
 /// What to do with an event.
@@ -22,6 +23,12 @@ pub(crate) struct Contact {
     left_out: Vec<LeftOut>,
     /// The last name of a contact that has nothing else HubSpot would take as a name.
     placeholder: String,
+    /// Who had the chat session, if there was one.
+    visitor: Option<String>,
+    /// The property with unique values, if there is one, and the visitor's key.
+    key: Option<(String, String)>,
+    /// That property, once HubSpot did not accept it.
+    lost_key: Option<String>,
 }
 
 /// A property that HubSpot did not accept.
@@ -53,7 +60,9 @@ impl Plan {
         let contact = Contact::of(event, settings)?;
         let is_unknown = contact.identity() == Identity::Nothing;
         Ok(match event.kind {
-            Kind::Conversation if is_unknown => Self::Skip("the conversation gives neither an e-mail nor a phone to find a contact by"),
+            Kind::Conversation if is_unknown && contact.visitor.is_none() => {
+                Self::Skip("the conversation gives neither an e-mail nor a phone nor a chat session to find a contact by")
+            }
             Kind::Conversation if event.conversation.as_ref().is_none_or(|chat| chat.messages.is_empty()) => {
                 Self::Skip("the conversation has no messages")
             }
@@ -71,7 +80,39 @@ impl Contact {
         let properties = settings.fields.render(event)?;
         let session = event.session_id.clone().unwrap_or_else(|| event.id.to_string());
         let placeholder = value(&properties, "phone").map_or_else(|| format!("Chat visitor {session}"), str::to_owned);
-        Ok(Self { properties, create_only: settings.config.create_only.clone(), left_out: Vec::new(), placeholder })
+        let visitor = session::visitor(event);
+        // An event without a session is nobody else's.
+        let value = || format!("leadwire-{}", visitor.clone().unwrap_or_else(|| event.id.simple().to_string()));
+        let key = settings.config.person_key_property.as_ref().map(|name| (name.clone(), value()));
+        Ok(Self {
+            properties,
+            create_only: settings.config.create_only.clone(),
+            left_out: Vec::new(),
+            placeholder,
+            visitor,
+            key,
+            lost_key: None,
+        })
+    }
+
+    /// Who had the chat session.
+    pub(crate) fn visitor(&self) -> Option<&str> {
+        self.visitor.as_deref()
+    }
+
+    /// The property with unique values and the visitor's key.
+    pub(crate) fn key(&self) -> Option<(&str, &str)> {
+        self.key.as_ref().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Another contact has the key. The e-mail says who this is, whoever else used the same chat session.
+    pub(crate) fn drop_key(&mut self) {
+        self.key = None;
+    }
+
+    /// Whether HubSpot refuses a second one by itself.
+    pub(crate) fn is_unique(&self) -> bool {
+        self.key.is_some() || matches!(self.identity(), Identity::Email(_))
     }
 
     /// E-mail first; an event whose phone belongs to somebody else is still this e-mail's.
@@ -102,6 +143,7 @@ impl Contact {
         if !matches!(self.identity(), Identity::Email(_)) && !self.has_name() {
             properties.push(("lastname", &self.placeholder));
         }
+        properties.extend(self.key());
         properties
     }
 
@@ -119,13 +161,22 @@ impl Contact {
     /// Takes these properties away, for the note to carry. False when none of them is here.
     pub(crate) fn leave_out<S: AsRef<str>>(&mut self, names: &[S]) -> bool {
         let before = self.properties.len();
+        let had_key = self.key.is_some();
         for name in names.iter().map(AsRef::as_ref) {
-            if let Some(index) = self.properties.iter().position(|(known, _)| known == name) {
+            if self.key.as_ref().is_some_and(|(key, _)| key == name) {
+                self.lost_key = self.key.take().map(|(key, _)| key);
+            } else if let Some(index) = self.properties.iter().position(|(known, _)| known == name) {
                 let (name, value) = self.properties.remove(index);
                 self.left_out.push(LeftOut { name, value });
             }
         }
-        self.properties.len() < before
+        self.properties.len() < before || had_key && self.key.is_none()
+    }
+
+    /// Whether it is filled, or was until HubSpot refused it.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        let is_key = self.key().is_some_and(|(key, _)| key == name);
+        is_key || value(&self.properties, name).is_some() || self.left_out_names().contains(&name)
     }
 
     pub(crate) fn left_out(&self) -> &[LeftOut] {
@@ -133,7 +184,7 @@ impl Contact {
     }
 
     pub(crate) fn left_out_names(&self) -> Vec<&str> {
-        self.left_out.iter().map(|field| field.name.as_str()).collect()
+        self.left_out.iter().map(|field| field.name.as_str()).chain(self.lost_key.as_deref()).collect()
     }
 }
 
@@ -164,7 +215,7 @@ pub(crate) mod tests {
         serde_json::from_value(event).unwrap()
     }
 
-    fn contact(changes: &Value, config: &Value) -> Contact {
+    pub(crate) fn contact(changes: &Value, config: &Value) -> Contact {
         match Plan::of(&event(changes), &settings(config)).unwrap() {
             Plan::Write(contact) | Plan::Add(contact) => contact,
             Plan::Skip(reason) => panic!("{reason}"),
@@ -216,6 +267,28 @@ pub(crate) mod tests {
         assert!(!skipped(&chat, &json!({})));
         assert!(skipped(&chat, &json!({"conversations": "skip"})));
         assert!(skipped(&json!({"kind": "conversation", "messages": []}), &json!({})));
+    }
+
+    #[test]
+    fn a_conversation_without_a_person_is_found_by_its_session() {
+        let nobody = json!({"first_name": null, "last_name": null, "email": null, "phone": null});
+        let chat = json!({"kind": "conversation", "person": nobody, "messages": [{"author": "user", "text": "Hi"}]});
+        assert!(contact(&chat, &json!({})).visitor().is_some());
+        let mut without = chat.clone();
+        without["session_id"] = Value::Null;
+        assert!(skipped(&without, &json!({})));
+    }
+
+    #[test]
+    fn a_key_is_the_same_for_every_event_of_a_session_and_written_once() {
+        let config = json!({"person_key_property": "visitor"});
+        let one = contact(&json!({}), &config);
+        let (name, value) = one.for_create().pop().unwrap();
+        assert_eq!((name, Some((name, value))), ("visitor", one.key()));
+        assert_eq!(one.key(), contact(&json!({"id": "0199f3c2-0000-7000-8000-000000000002"}), &config).key());
+        assert!(!one.for_update().iter().any(|(name, _)| *name == "visitor"));
+        let anonymous = contact(&json!({"session_id": null}), &config);
+        assert_eq!(anonymous.key().unwrap().1, "leadwire-0199f3c2000070008000000000000001");
     }
 
     #[test]

@@ -1,16 +1,41 @@
 //! What a note says, and how a long text becomes several notes.
 
 use crate::map::LeftOut;
-use leadwire_connector::{Author, Conversation, Event, Kind, text};
+use leadwire_connector::text::{self, Unit};
+use leadwire_connector::{Author, Conversation, Event, Kind};
 use serde_json::Value;
 
-/// HubSpot takes 65,536 characters; what is not counted here is the marker and the part's number.
-const MAX_CHARACTERS: usize = 65_000;
-/// An escaped character is at most five long (`&amp;`), so that a piece of this size always fits on a page.
-const MAX_PIECE: usize = MAX_CHARACTERS / 5;
+/// HubSpot takes 65,536 characters (<https://developers.hubspot.com/docs/api-reference/latest/crm/activities/notes/guide>); in what it
+/// does not say, so that UTF-16 units, the most that can be meant, are counted.
+const MOST: usize = 64_900;
+/// An escaped character is at most six long (`&quot;`), so that a piece of this size always fits.
+const LONGEST_PIECE: usize = 60_000 / 6;
 /// A text of more pages than this is no conversation any more.
-const MAX_PAGES: usize = 20;
-const MAX_EXTRA: usize = 50;
+const MOST_PAGES: usize = 20;
+const MOST_EXTRA: usize = 50;
+const BREAK: &str = "<br>";
+
+/// A text in HTML, in parts that stay whole on one page: a message, a field.
+#[derive(Debug, Default)]
+pub(crate) struct Text(Vec<String>);
+
+impl Text {
+    fn add(&mut self, part: &str) {
+        let whole = html(part);
+        if Unit::Utf16.length(&whole) <= LONGEST_PIECE * 6 {
+            self.0.push(whole);
+        } else {
+            self.0.extend(text::chunk_in(part, LONGEST_PIECE, Unit::Utf16).into_iter().map(html));
+        }
+    }
+
+    /// An empty line after what was added last.
+    fn gap(&mut self) {
+        if let Some(last) = self.0.last_mut() {
+            last.push_str(BREAK);
+        }
+    }
+}
 
 /// A text as notes.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,17 +58,22 @@ pub(crate) struct Page {
 }
 
 /// The text of a lead or an appointment; `None` when it would say nothing that the contact does not say.
-pub(crate) fn remark(event: &Event, left_out: &[LeftOut]) -> Option<String> {
+pub(crate) fn remark(event: &Event, left_out: &[LeftOut]) -> Option<Text> {
     if event.content.is_none() && left_out.is_empty() && event.kind != Kind::Appointment {
         return None;
     }
-    let mut lines = vec![if event.kind == Kind::Appointment { "Wish for an appointment".to_owned() } else { "Chat lead".to_owned() }];
-    lines.extend(event.content.clone());
-    lines.push(String::new());
-    lines.extend(left_out.iter().map(|field| format!("{} (not accepted as a property): {}", field.name, field.value)));
-    lines.extend(event.extra.iter().filter_map(|(name, value)| extra(name, value)).take(MAX_EXTRA));
-    lines.extend(origin(event));
-    Some(lines.join("\n"))
+    let mut text = Text::default();
+    text.add(if event.kind == Kind::Appointment { "Wish for an appointment" } else { "Chat lead" });
+    if let Some(content) = &event.content {
+        text.add(content);
+    }
+    text.gap();
+    for field in left_out {
+        text.add(&format!("{} (not accepted as a property): {}", field.name, field.value));
+    }
+    event.extra.iter().filter_map(|(name, value)| extra(name, value)).take(MOST_EXTRA).for_each(|line| text.add(&line));
+    origin(event).for_each(|line| text.add(&line));
+    Some(text)
 }
 
 fn extra(name: &str, value: &Value) -> Option<String> {
@@ -62,17 +92,18 @@ fn origin(event: &Event) -> impl Iterator<Item = String> {
 }
 
 /// The text of a conversation; `None` when it has no messages.
-pub(crate) fn transcript(event: &Event) -> Option<String> {
+pub(crate) fn transcript(event: &Event) -> Option<Text> {
     let conversation = event.conversation.as_ref().filter(|conversation| !conversation.messages.is_empty())?;
     let chatbot = conversation.chatbot_name.as_deref().unwrap_or("Chatbot");
-    let mut lines = vec![title(conversation)];
-    lines.extend(origin(event));
-    lines.push(String::new());
-    lines.extend(conversation.messages.iter().map(|message| match message.author {
-        Author::Ai => format!("{chatbot}: {}", message.text),
-        Author::User => format!("Visitor: {}", message.text),
-    }));
-    Some(lines.join("\n"))
+    let mut text = Text::default();
+    text.add(&title(conversation));
+    origin(event).for_each(|line| text.add(&line));
+    text.gap();
+    for message in &conversation.messages {
+        let author = if message.author == Author::Ai { chatbot } else { "Visitor" };
+        text.add(&format!("{author}: {}", message.text));
+    }
+    Some(text)
 }
 
 fn title(conversation: &Conversation) -> String {
@@ -81,58 +112,29 @@ fn title(conversation: &Conversation) -> String {
     format!("Chat{with}{on}")
 }
 
-/// Cuts a text into notes, at line breaks where it can.
-pub(crate) fn pages(text: &str, delivery_id: &str) -> Pages {
-    let mut bodies = vec![String::new()];
-    let mut used = 0;
-    for line in text.trim().split('\n').flat_map(pieces) {
-        let line = escape(line);
-        let size = line.chars().map(char::len_utf16).sum::<usize>() + "<br>".len();
-        if used + size > MAX_CHARACTERS && used > 0 {
-            bodies.push(String::new());
-            used = 0;
-        }
-        used += size;
-        if let Some(body) = bodies.last_mut() {
-            body.push_str(&line);
-            body.push_str("<br>");
-        }
-    }
-    let cut = bodies.len() > MAX_PAGES;
-    bodies.truncate(MAX_PAGES);
-    let of = bodies.len();
-    let pages = bodies.into_iter().enumerate().map(|(index, body)| page(&body, delivery_id, index + 1, of, cut)).collect();
-    Pages { pages, cut }
+/// Packs a text into notes, cutting between its parts. The step of the first one is `first`, of the others `note-2` and so on.
+pub(crate) fn pages(text: &Text, delivery_id: &str, first: &str) -> Pages {
+    let marker = |number: usize| text::marker(delivery_id, &step(first, number));
+    let frame = |number: usize, of: usize, body: &str| {
+        let part = if of > 1 { format!("Part {number} of {of}{BREAK}") } else { String::new() };
+        let rest = if number == MOST_PAGES && of > number { "The rest is left out; Leadwire has it.<br>" } else { "" };
+        format!("{part}{body}{BREAK}{rest}{}", marker(number))
+    };
+    let bodies = text::pack(&text.0, MOST, Unit::Utf16, BREAK, frame);
+    let cut = bodies.len() > MOST_PAGES;
+    let page = |(index, html): (usize, String)| Page { html, marker: marker(index + 1), step: step(first, index + 1) };
+    Pages { pages: bodies.into_iter().take(MOST_PAGES).enumerate().map(page).collect(), cut }
 }
 
-/// An empty line is one piece; a line that no note can hold is several.
-fn pieces(line: &str) -> Vec<&str> {
-    if line.len() <= MAX_PIECE { vec![line] } else { text::chunk(line, MAX_PIECE) }
-}
-
-fn page(body: &str, delivery_id: &str, number: usize, of: usize, cut: bool) -> Page {
-    let step = if number == 1 { "note".to_owned() } else { format!("note-{number}") };
-    // The bracket at the end keeps `note-1` from being found in `note-10`.
-    let marker = format!("[Leadwire {} {step}]", escape(delivery_id));
-    let part = if of > 1 { format!("Part {number} of {of}<br>") } else { String::new() };
-    let rest = if cut && number == of { "The rest is left out; Leadwire has it.<br>" } else { "" };
-    Page { html: format!("{part}{body}{rest}{marker}"), marker, step }
+fn step(first: &str, number: usize) -> String {
+    if number == 1 { first.to_owned() } else { format!("note-{number}") }
 }
 
 /// HubSpot renders notes as HTML; what a visitor wrote must stay text.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len() + 16);
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '\t' => escaped.push(' '),
-            control if control.is_control() => {}
-            other => escaped.push(other),
-        }
-    }
-    escaped
+fn html(text: &str) -> String {
+    let readable = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
+    let plain: String = text.trim().chars().filter(readable).map(|c| if c == '\t' { ' ' } else { c }).collect();
+    text::escape_html(&plain).replace('\n', BREAK)
 }
 
 #[cfg(test)]
@@ -143,11 +145,23 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
+    fn one_page(text: &Text) -> String {
+        let mut pages = pages(text, "d1", "note").pages;
+        assert_eq!(pages.len(), 1);
+        pages.remove(0).html
+    }
+
+    fn long(message: &str, times: usize) -> Text {
+        let mut text = Text::default();
+        (0..times).for_each(|_| text.add(message));
+        text
+    }
+
     #[test]
     fn a_lead_without_a_remark_needs_no_note_and_an_appointment_always_gets_one() {
-        assert_eq!(remark(&event(&json!({"content": null})), &[]), None);
+        assert!(remark(&event(&json!({"content": null})), &[]).is_none());
         let appointment = remark(&event(&json!({"kind": "appointment", "content": null})), &[]).unwrap();
-        assert!(appointment.starts_with("Wish for an appointment"));
+        assert!(one_page(&appointment).starts_with("Wish for an appointment"));
     }
 
     #[test]
@@ -155,9 +169,9 @@ mod tests {
         let event = event(&json!({"extra": {"Company": "Acme", "n": 2, "empty": "", "nested": {}}}));
         let left_out = [LeftOut { name: "favcolor".to_owned(), value: "blue".to_owned() }];
         assert_eq!(
-            remark(&event, &left_out).unwrap(),
-            "Chat lead\nI want a <b>quote</b>\n\nfavcolor (not accepted as a property): blue\nCompany: Acme\nn: 2\n\
-             Page: https://acme.example/\nChat session: 31305"
+            one_page(&remark(&event, &left_out).unwrap()),
+            "Chat lead<br>I want a &lt;b&gt;quote&lt;/b&gt;<br><br>favcolor (not accepted as a property): blue<br>Company: Acme<br>n: 2\
+             <br>Page: https://acme.example/<br>Chat session: 31305<br>[Leadwire d1 note]"
         );
     }
 
@@ -165,37 +179,42 @@ mod tests {
     fn a_transcript_says_who_spoke() {
         let event = event(&json!({
             "kind": "conversation", "chatbot_name": "Ada", "window": {"start": "2026-11-21T00:00:00Z", "end": null},
-            "messages": [{"author": "ai", "text": "Hi"}, {"author": "user", "text": "Hello"}],
+            "messages": [{"author": "ai", "text": "Hi"}, {"author": "user", "text": "Hello\nthere"}],
         }));
-        let text = transcript(&event).unwrap();
-        assert!(text.starts_with("Chat with Ada, 2026-11-21\n"), "{text}");
-        assert!(text.ends_with("\n\nAda: Hi\nVisitor: Hello"), "{text}");
+        let html = one_page(&transcript(&event).unwrap());
+        assert!(html.starts_with("Chat with Ada, 2026-11-21<br>"), "{html}");
+        assert!(html.ends_with("<br><br>Ada: Hi<br>Visitor: Hello<br>there<br>[Leadwire d1 note]"), "{html}");
     }
 
     #[test]
     fn what_a_visitor_wrote_stays_text() {
-        let pages = pages("<script>alert('&')</script>\nnext", "d1");
-        assert_eq!(pages.pages[0].html, "&lt;script&gt;alert('&amp;')&lt;/script&gt;<br>next<br>[Leadwire d1 note]");
+        let html = one_page(&long("<script>alert('&')</script>\u{1b}\tnext", 1));
+        assert_eq!(html, "&lt;script&gt;alert(&#39;&amp;&#39;)&lt;/script&gt; next<br>[Leadwire d1 note]");
     }
 
     #[test]
-    fn a_long_text_becomes_several_notes_and_an_endless_one_is_cut() {
-        let long = pages(&"word ".repeat(30_000), "d1");
-        assert_eq!((long.pages.len(), long.cut), (3, false));
-        assert!(long.pages[1].html.starts_with("Part 2 of 3<br>"));
-        assert_eq!(long.pages[1].step, "note-2");
-        let endless = pages(&"word ".repeat(500_000), "d1");
-        assert_eq!((endless.pages.len(), endless.cut), (MAX_PAGES, true));
+    fn messages_stay_whole_and_each_page_says_which_it_is() {
+        let pages = pages(&long(&"word ".repeat(4_000), 10), "d1", "meeting").pages;
+        assert_eq!(pages.iter().map(|page| page.step.as_str()).collect::<Vec<_>>(), ["meeting", "note-2", "note-3", "note-4"]);
+        assert!(pages[1].html.starts_with("Part 2 of 4<br>word"), "{}", &pages[1].html[..40]);
+        assert!(pages.iter().all(|page| page.html.matches("word word").count() % 2_000 == 0), "no message is cut");
+    }
+
+    #[test]
+    fn an_endless_text_is_cut_and_says_so() {
+        let endless = pages(&long(&"<".repeat(10_000), 100), "d1", "note");
+        assert_eq!((endless.pages.len(), endless.cut), (MOST_PAGES, true));
         assert!(endless.pages[19].html.contains("The rest is left out"));
         assert!(!endless.pages[9].html.contains(&endless.pages[0].marker));
     }
 
     proptest! {
         #[test]
-        fn every_note_fits_and_carries_its_own_marker(text in "([a-z<&>😀\n ]{0,40}){0,5}", times in 1_usize..4_000) {
-            let pages = pages(&text.repeat(times), "0199f3c2-0000-7000-8000-000000000001");
+        fn every_note_fits_and_carries_its_own_marker(text in "([a-z<&\"😀\n ]{0,40}){0,5}", times in 1_usize..4_000, parts in 1_usize..4) {
+            let text = long(&text.repeat(times), parts);
+            let pages = pages(&text, "0199f3c2-0000-7000-8000-000000000001", "note");
             for page in &pages.pages {
-                prop_assert!(page.html.encode_utf16().count() <= 65_536);
+                prop_assert!(page.html.encode_utf16().count() <= 65_000);
                 prop_assert!(page.html.ends_with(&page.marker));
             }
         }

@@ -26,6 +26,58 @@ pub(super) fn rejected(faults: &[Value]) -> Response {
     Response::json(400, &body)
 }
 
+/// What an administrator requires is missing; the message names it, and so does the context of the error.
+pub(super) fn required(names: &[String]) -> Response {
+    let message = format!("Some required properties for CONTACT creates are missing: {names:?}");
+    let errors: Vec<Value> = names
+        .iter()
+        .map(|name| {
+            let context = json!({"propertyName": [name]});
+            json!({"message": format!("{name} is required"), "code": "REQUIRED_PROPERTY", "context": context})
+        })
+        .collect();
+    let body = json!({
+        "status": "error", "message": message, "correlationId": correlation_id(), "category": "VALIDATION_ERROR", "errors": errors,
+    });
+    Response::json(400, &body)
+}
+
+/// Another record has the unique value.
+pub(super) fn taken(property: &str, value: &str, own: u64, owner: u64) -> Response {
+    let coordinates = format!(
+        "PropertyValueCoordinates{{portalId=1, objectTypeId=ObjectTypeId{{legacyObjectType=CONTACT}}, propertyName={property}, value={value}}}"
+    );
+    error(400, "VALIDATION_ERROR", &format!("Cannot set {coordinates} on {own}. {owner} already has that value."))
+}
+
 pub(super) fn missing(id: &str) -> Response {
     error(404, "OBJECT_NOT_FOUND", &format!("Object not found.  objectId are usually numeric: {id}"))
+}
+
+pub(super) fn missing_scopes(scope: &str) -> Response {
+    let context = json!({"requiredGranularScopes": [scope]});
+    let body = json!({
+        "status": "error", "message": "This app hasn't been granted all required scopes to make this call.",
+        "correlationId": correlation_id(), "category": "MISSING_SCOPES",
+        "errors": [{"message": "One or more of the following scopes are required.", "context": context}],
+    });
+    Response::json(403, &body)
+}
+
+pub(super) fn rate_limited(policy: &str) -> Response {
+    let limit = policy.to_lowercase();
+    let body = json!({
+        "status": "error", "message": format!("You have reached your {limit} limit."), "errorType": "RATE_LIMIT",
+        "correlationId": correlation_id(), "policyName": policy,
+    });
+    Response::json(429, &body)
+}
+
+pub(super) fn bad_refresh_token() -> Response {
+    let told = "refresh token is invalid, expired or revoked";
+    let body = json!({
+        "error": "invalid_grant", "error_description": told, "status": "BAD_REFRESH_TOKEN", "message": told,
+        "correlationId": correlation_id(),
+    });
+    Response::json(400, &body)
 }

@@ -1,20 +1,26 @@
-//! A simulated HubSpot: contacts, notes and their associations, with the rules that a connector trips over. It has no users
-//! and no limits, and its search lags only if asked to; faults are the server's business.
+//! A simulated HubSpot: contacts, notes, tasks, meetings, their associations and the properties of contacts, with the rules that a
+//! connector trips over. Limits, lagging searches, required properties, missing scopes and an app are there if asked for; faults are the
+//! server's business.
 
 mod answers;
+mod limits;
 mod properties;
 mod records;
 mod search;
 
 use crate::API_VERSION;
-use answers::{error, rejected};
+use answers::{error, missing_scopes};
 use leadwire_connector::reexport::{Timestamp, Url};
-use leadwire_connector::simulator::{Request, Response, Service};
+use leadwire_connector::simulator::{Request, Response, Service, TokenEndpoint};
+use limits::Limits;
 use records::{Object, Records};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// The account's number in the simulated account details.
 const PORTAL: u32 = 1_234_567;
+/// That of HubSpot's access tokens.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(1_800);
 
 /// For [`Simulation::service`](leadwire_connector::Simulation).
 pub(crate) fn boxed() -> Box<dyn Service> {
@@ -27,17 +33,43 @@ pub(crate) fn settings(url: &Url) -> String {
 }
 
 /// The simulated account. The default accepts every token.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Simulator {
     token: Option<String>,
+    app: Option<TokenEndpoint>,
+    version: String,
+    time_zone: String,
+    missing_scope: Option<String>,
+    limits: Limits,
     records: Records,
+}
+
+impl Default for Simulator {
+    fn default() -> Self {
+        Self {
+            token: None,
+            app: None,
+            version: API_VERSION.to_owned(),
+            time_zone: "UTC".to_owned(),
+            missing_scope: None,
+            limits: Limits::default(),
+            records: Records::default(),
+        }
+    }
 }
 
 impl Simulator {
     /// An account that accepts this token only.
     #[must_use]
     pub fn accepting(token: impl Into<String>) -> Self {
-        Self { token: Some(token.into()), records: Records::default() }
+        Self { token: Some(token.into()), ..Self::default() }
+    }
+
+    /// An account that accepts the access tokens of this app only.
+    #[must_use]
+    pub fn of_app(client_id: &str, client_secret: &str, refresh_token: &str) -> Self {
+        let app = TokenEndpoint::new(client_id, client_secret).refresh_token(refresh_token).lifetime(TOKEN_LIFETIME);
+        Self { app: Some(app), ..Self::default() }
     }
 
     /// Search finds a record only when so many requests came after the one that made it.
@@ -47,26 +79,98 @@ impl Simulator {
         self
     }
 
+    /// The API has this version only.
+    #[must_use]
+    pub fn with_version(self, version: &str) -> Self {
+        Self { version: version.to_owned(), ..self }
+    }
+
+    /// The account is in this time zone, by its IANA name.
+    #[must_use]
+    pub fn in_time_zone(self, name: &str) -> Self {
+        Self { time_zone: name.to_owned(), ..self }
+    }
+
+    /// An administrator requires this property of new contacts.
+    #[must_use]
+    pub fn with_required(mut self, property: &str) -> Self {
+        self.records.properties.required.push(property.to_owned());
+        self
+    }
+
+    /// Somebody made a contact property of this name, with unique values.
+    #[must_use]
+    pub fn with_unique_property(mut self, name: &str) -> Self {
+        self.records.properties.add_unique(name);
+        self
+    }
+
+    /// The account has these users; without, any number is one.
+    #[must_use]
+    pub fn with_owners(mut self, owners: &[u64]) -> Self {
+        self.records.properties.owners = owners.to_vec();
+        self
+    }
+
+    /// Every token lacks this scope: `crm.objects.contacts.read`, `crm.objects.contacts.write` or `crm.schemas.contacts.read`.
+    #[must_use]
+    pub fn without_scope(self, scope: &str) -> Self {
+        Self { missing_scope: Some(scope.to_owned()), ..self }
+    }
+
+    /// The account takes so many requests in 10 seconds and in a day, and refuses the next.
+    #[must_use]
+    pub fn with_limits(mut self, per_window: u64, per_day: u64) -> Self {
+        self.limits = Limits::enforced(per_window, per_day);
+        self
+    }
+
+    /// A second contact with an e-mail is found out late, and refused in other words.
+    #[must_use]
+    pub fn finding_twins_late(mut self) -> Self {
+        self.records.finds_twins_late = true;
+        self
+    }
+
     fn is_authorized(&self, request: &Request) -> bool {
         let token = request.header("authorization").and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-        !token.is_empty() && self.token.as_ref().is_none_or(|expected| expected == token)
+        match &self.app {
+            Some(app) => app.accepts(token),
+            None => !token.is_empty() && self.token.as_ref().is_none_or(|expected| expected == token),
+        }
     }
 
     fn route(&mut self, request: &Request) -> Result<Response, Response> {
         let path = decoded_path(request);
         let parts: Vec<&str> = path.iter().map(String::as_str).collect();
         let body = request.json();
+        self.check_scope(request, &parts)?;
+        let is_ours = |version: &str| version == self.version;
         match (request.method.as_str(), parts.as_slice()) {
-            ("GET", ["account-info", API_VERSION, "details"]) => Ok(account()),
-            ("GET", ["crm", "properties", API_VERSION, "0-1" | "contacts", name]) => properties::describe(name),
-            ("GET", ["crm", "objects", API_VERSION, "contacts", id, "associations", "notes"]) => {
-                self.records.notes_of(id, query(request, "limit"), query(request, "after"))
+            ("GET", ["account-info", version, "details"]) if is_ours(version) => Ok(self.account()),
+            ("GET", ["crm", "properties", version, "0-1" | "contacts", name]) if is_ours(version) => self.records.properties.describe(name),
+            ("POST", ["crm", "properties", version, "0-1" | "contacts"]) if is_ours(version) => self.records.properties.create(&body),
+            ("POST", ["crm", "associations", version, "contacts" | "0-1", to, "batch", "read"]) if is_ours(version) => {
+                self.records.associations(object_named(to)?, &body)
             }
-            (method, ["crm", "objects", API_VERSION, object, rest @ ..]) => {
-                let object = Object::named(object).ok_or_else(|| error(400, "VALIDATION_ERROR", "Unable to infer object type"))?;
-                self.objects(method, object, rest, request, &body)
+            (method, ["crm", "objects", version, object, rest @ ..]) if is_ours(version) => {
+                self.objects(method, object_named(object)?, rest, request, &body)
             }
             _ => Err(error(404, "OBJECT_NOT_FOUND", "resource not found")),
+        }
+    }
+
+    fn check_scope(&self, request: &Request, parts: &[&str]) -> Result<(), Response> {
+        let is_read = request.method == "GET" || parts.ends_with(&["read"]) || parts.ends_with(&["search"]);
+        let needed = match parts.get(1) {
+            Some(&"properties") => "crm.schemas.contacts.read",
+            Some(&("objects" | "associations")) if is_read => "crm.objects.contacts.read",
+            Some(&"objects") => "crm.objects.contacts.write",
+            _ => return Ok(()),
+        };
+        match &self.missing_scope {
+            Some(scope) if scope == needed => Err(missing_scopes(scope)),
+            _ => Ok(()),
         }
     }
 
@@ -84,30 +188,41 @@ impl Simulator {
             _ => Err(error(405, "METHOD_NOT_ALLOWED", "HTTP 405 Method Not Allowed")),
         }
     }
+
+    fn account(&self) -> Response {
+        Response::json(
+            200,
+            &json!({
+                "portalId": PORTAL, "accountType": "DEVELOPER_TEST", "timeZone": self.time_zone, "companyCurrency": "USD",
+                "additionalCurrencies": [], "utcOffset": "+00:00", "utcOffsetMilliseconds": 0, "uiDomain": "app.hubspot.com",
+                "dataHostingLocation": "na1",
+            }),
+        )
+    }
+
+    fn token(&mut self, request: &Request) -> Option<Response> {
+        let app = self.app.as_mut().filter(|_| request.path().starts_with("/oauth/") && request.path().ends_with("/token"))?;
+        let response = app.answer(request);
+        let is_revoked = response.status == 400 && request.body.windows(13).any(|part| part == b"refresh_token");
+        Some(if is_revoked { answers::bad_refresh_token() } else { response })
+    }
 }
 
 impl Service for Simulator {
     fn answer(&mut self, request: &Request) -> Response {
+        if let Some(response) = self.token(request) {
+            return response;
+        }
         if !self.is_authorized(request) {
             return error(401, "INVALID_AUTHENTICATION", "Authentication credentials not found.");
         }
+        if let Some(refusal) = self.limits.count(now()) {
+            return refusal;
+        }
         self.records.count_request();
-        self.route(request).unwrap_or_else(|refusal| refusal)
-    }
-
-    fn failing(&self, status: u16) -> Option<Response> {
-        let (category, message) = match status {
-            401 => ("EXPIRED_AUTHENTICATION", "The OAuth token used to make this call expired."),
-            403 => ("MISSING_SCOPES", "This app hasn't been granted all required scopes to make this call."),
-            409 => ("CONFLICT", "Contact already exists."),
-            500.. => ("INTERNAL_ERROR", "internal error"),
-            _ => return None,
-        };
-        Some(error(status, category, message))
-    }
-
-    fn invalid_field(&self, field: &str) -> Response {
-        rejected(&[json!({"isValid": false, "message": "it is not accepted", "error": "INVALID_OPTION", "name": field})])
+        let response = self.route(request).unwrap_or_else(|refusal| refusal);
+        // Search tells nothing of limits.
+        if request.path().ends_with("/search") { response } else { self.limits.headers(response, self.app.is_some()) }
     }
 
     fn error_inside(&self) -> Response {
@@ -116,11 +231,25 @@ impl Service for Simulator {
     }
 
     fn rate_limited(&self) -> Response {
-        let body = json!({
-            "status": "error", "message": "You have reached your ten_secondly_rolling limit.", "errorType": "RATE_LIMIT",
-            "correlationId": answers::correlation_id(), "policyName": "TEN_SECONDLY_ROLLING",
-        });
-        Response::json(429, &body)
+        answers::rate_limited("TEN_SECONDLY_ROLLING")
+    }
+
+    fn failing(&self, status: u16) -> Option<Response> {
+        Some(match status {
+            401 => error(401, "INVALID_AUTHENTICATION", "Authentication credentials not found."),
+            403 => missing_scopes("crm.objects.contacts.write"),
+            404 => error(404, "OBJECT_NOT_FOUND", "resource not found"),
+            409 => error(409, "CONFLICT", "Contact already exists."),
+            423 => error(423, "LOCKED", "Resource is locked"),
+            477 => error(477, "MIGRATION_IN_PROGRESS", "The account is being migrated").header("Retry-After", "7200"),
+            500 => error(500, "INTERNAL_ERROR", "internal error"),
+            _ => return None,
+        })
+    }
+
+    fn invalid_field(&self, field: &str) -> Response {
+        let fault = json!({"isValid": false, "message": "the value is not accepted", "error": "INVALID_OPTION", "name": field});
+        answers::rejected(&[fault])
     }
 
     fn state(&self) -> Value {
@@ -128,18 +257,12 @@ impl Service for Simulator {
     }
 }
 
-fn now() -> Timestamp {
-    Timestamp::now()
+fn object_named(name: &str) -> Result<Object, Response> {
+    Object::named(name).ok_or_else(|| error(400, "VALIDATION_ERROR", "Unable to infer object type"))
 }
 
-fn account() -> Response {
-    Response::json(
-        200,
-        &json!({
-            "portalId": PORTAL, "accountType": "DEVELOPER_TEST", "timeZone": "UTC", "companyCurrency": "USD", "additionalCurrencies": [],
-            "utcOffset": "+00:00", "utcOffsetMilliseconds": 0, "uiDomain": "app.hubspot.com", "dataHostingLocation": "na1",
-        }),
-    )
+fn now() -> Timestamp {
+    Timestamp::now()
 }
 
 /// The parts of the path, percent-decoded.
@@ -156,22 +279,6 @@ fn decoded(part: &str) -> String {
 fn query(request: &Request, name: &str) -> Option<String> {
     let (_, query) = request.target.split_once('?')?;
     url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
-}
-
-/// The properties of a body, or the refusal of a body that has none.
-fn properties_of(body: &Value) -> Result<Vec<(String, String)>, Response> {
-    let table =
-        body["properties"].as_object().ok_or_else(|| error(400, "VALIDATION_ERROR", "Invalid input JSON: properties is missing"))?;
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let properties = table.iter().map(|(name, value)| (name.clone(), text(value))).collect::<Vec<_>>();
-    Ok(properties)
-}
-
-/// Checks all properties and reports every fault at once, as HubSpot does.
-fn validated(object: Object, body: &Value) -> Result<Vec<(String, String)>, Response> {
-    let given = properties_of(body)?;
-    let faults: Vec<Value> = given.iter().filter_map(|(name, value)| properties::fault(object, name, value)).collect();
-    if faults.is_empty() { Ok(given) } else { Err(rejected(&faults)) }
 }
 
 #[cfg(test)]
@@ -191,6 +298,11 @@ mod tests {
 
         fn create(&mut self, properties: &Value) -> (u16, Value) {
             self.send("POST", "/crm/objects/2026-09/contacts", &json!({"properties": properties, "associations": []}))
+        }
+
+        fn associations(&mut self, to: &str, contact: &str) -> (u16, Value) {
+            let path = format!("/crm/associations/2026-09/contacts/{to}/batch/read");
+            self.send("POST", &path, &json!({"inputs": [{"id": contact}]}))
         }
 
         fn note(&mut self, contact: &str) -> (u16, Value) {
@@ -249,8 +361,10 @@ mod tests {
         let mut hubspot = client();
         hubspot.create(&json!({"email": "a@b.example"}));
         assert_eq!(hubspot.note("101").0, 201);
-        let (_, list) = hubspot.send("GET", "/crm/objects/2026-09/contacts/101/associations/notes?limit=500", &Value::Null);
-        assert_eq!(list["results"][0]["toObjectId"], 102);
+        let (status, list) = hubspot.associations("notes", "101");
+        assert_eq!((status, &list["results"][0]["to"][0]["toObjectId"]), (200, &json!("102")));
+        let (status, none) = hubspot.associations("meetings", "101");
+        assert_eq!((status, &none["errors"][0]["subCategory"]), (207, &json!("crm.associations.NO_ASSOCIATIONS_FOUND")));
         hubspot.send("DELETE", "/crm/objects/2026-09/contacts/101", &Value::Null);
         assert_eq!(hubspot.note("101").0, 404);
     }
@@ -294,5 +408,35 @@ mod tests {
         assert_eq!(found(&mut hubspot, json!([{"propertyName": "phone", "operator": "EQ", "value": "+2"}])), 0);
         assert_eq!(found(&mut hubspot, json!([{"propertyName": "createdate", "operator": "GTE", "value": "9999999999999"}])), 0);
         assert_eq!(found(&mut hubspot, json!([{"propertyName": "createdate", "operator": "GTE", "value": "0"}])), 1);
+    }
+
+    #[test]
+    fn a_property_can_be_made_and_its_values_be_unique() {
+        let mut hubspot = client();
+        let property = json!({"name": "visitor", "label": "Visitor", "type": "string", "fieldType": "text", "hasUniqueValue": true});
+        assert_eq!(hubspot.send("POST", "/crm/properties/2026-09/0-1", &property).0, 201);
+        assert_eq!(hubspot.create(&json!({"lastname": "A", "visitor": "1"})).0, 201);
+        let (status, body) = hubspot.create(&json!({"lastname": "B", "visitor": "1"}));
+        assert_eq!(status, 400);
+        assert!(body["message"].as_str().unwrap().ends_with("on 102. 101 already has that value."), "{body}");
+        let (_, found) = hubspot.send("GET", "/crm/objects/2026-09/contacts/1?idProperty=visitor", &Value::Null);
+        assert_eq!(found["id"], "101");
+    }
+
+    #[test]
+    fn limits_are_told_and_enforced_if_asked_for() {
+        let mut hubspot = Client(Simulator::default().with_limits(100, 2));
+        assert_eq!([(); 3].map(|()| hubspot.send("GET", "/crm/objects/2026-09/contacts", &Value::Null).0), [200, 200, 429]);
+        let mut hubspot = Client(Simulator::default().with_limits(1, 100));
+        assert_eq!([(); 2].map(|()| hubspot.send("GET", "/crm/objects/2026-09/contacts", &Value::Null).0), [200, 429]);
+    }
+
+    #[test]
+    fn another_version_and_a_missing_scope_are_refused() {
+        let mut hubspot = client();
+        assert_eq!(hubspot.send("GET", "/crm/objects/2025-09/contacts", &Value::Null).0, 404);
+        let mut hubspot = Client(Simulator::default().without_scope("crm.objects.contacts.write"));
+        assert_eq!(hubspot.send("GET", "/crm/objects/2026-09/contacts", &Value::Null).0, 200);
+        assert_eq!(hubspot.create(&json!({"email": "a@b.example"})).0, 403);
     }
 }

@@ -1,137 +1,13 @@
-//! The connector against a simulated HubSpot, over a socket.
-#![allow(clippy::unwrap_used, clippy::allow_attributes)]
+//! Contacts: found, made, updated, merged and archived, and never twice.
 
-use leadwire_connector::http::{self, HttpSettings, Method};
+use crate::harness::{Crm, TOKEN, assert_waits, connector, lead, person, record_id, remark};
+use leadwire_connector::http::Method;
 use leadwire_connector::reexport::Timestamp;
-use leadwire_connector::settings::Typed;
-use leadwire_connector::simulator::{FaultRule, Faults, Request, Response, Server, Service};
-use leadwire_connector::{
-    BuildContext, Connector, Delivery, DeliveryError, ErrorKind, Event, MemorySteps, Receipt, Severity, StepStore, Steps, Verdict,
-};
-use leadwire_connector_hubspot::KIND;
-use leadwire_connector_hubspot::simulator::Simulator;
+use leadwire_connector::simulator::{Faults, Request, Response, Server, Service};
+use leadwire_connector::{Delivery, ErrorKind, Event, MemorySteps, Receipt, StepStore, Steps, Verdict};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-
-const TOKEN: &str = "pat-na1-0123456789abcdef";
-
-/// A destination and the simulated account it writes to.
-struct Crm {
-    server: Server,
-    connector: Box<dyn Connector>,
-}
-
-impl Crm {
-    async fn start() -> Self {
-        Self::with(&json!({})).await
-    }
-
-    async fn with(config: &Value) -> Self {
-        Self::of(Simulator::accepting(TOKEN), config).await
-    }
-
-    /// An account whose search finds a contact only when so many requests came after the one that made it.
-    async fn lagging(requests: u64, config: &Value) -> Self {
-        Self::of(Simulator::accepting(TOKEN).with_search_lag(requests), config).await
-    }
-
-    async fn of(simulator: Simulator, config: &Value) -> Self {
-        let server = Server::start(Box::new(simulator), "127.0.0.1:0".parse().unwrap(), Faults::default()).await.unwrap();
-        let connector = connector(&server, TOKEN, config);
-        Self { server, connector }
-    }
-
-    /// The same account after the bridge was restarted.
-    fn restarted(self) -> Self {
-        let connector = connector(&self.server, TOKEN, &json!({"anonymous": true}));
-        Self { connector, ..self }
-    }
-
-    fn order(&self, fault: &str) {
-        self.server.order(fault.parse::<FaultRule>().unwrap());
-    }
-
-    /// One attempt of delivery `id`, with what earlier attempts kept.
-    async fn attempt(&self, id: &str, event: &Event, kept: &MemorySteps) -> Result<Receipt, DeliveryError> {
-        let delivery = Delivery { id: id.to_owned(), destination: "crm".to_owned(), event: Arc::new(event.clone()), attempt: 1 };
-        self.connector.deliver(&delivery, &mut Steps::new(kept, kept.saved())).await
-    }
-
-    async fn deliver(&self, id: &str, event: &Event) -> Result<Receipt, DeliveryError> {
-        self.attempt(id, event, &MemorySteps::default()).await
-    }
-
-    /// Asks the simulated HubSpot directly, as its owner would.
-    fn records(&self, kind: &str) -> Vec<Value> {
-        let records = self.server.state()[kind].as_array().unwrap().clone();
-        records.into_iter().filter(|record| record["archived"] == false).collect()
-    }
-
-    fn contacts(&self) -> Vec<Value> {
-        self.records("contacts")
-    }
-
-    fn notes(&self) -> Vec<Value> {
-        self.records("notes")
-    }
-
-    async fn call(&self, method: Method, path: &str, body: &Value) -> Value {
-        let client = http::Client::new(&HttpSettings::default()).unwrap();
-        let url = self.server.url().join(path).unwrap();
-        let request = http::Request::new(method, url).header("Authorization", format!("Bearer {TOKEN}")).json(body);
-        client.send(&request).await.unwrap().json().unwrap_or_default()
-    }
-
-    async fn contact(&self, properties: &Value) -> Value {
-        let body = json!({"properties": properties, "associations": []});
-        self.call(Method::Post, "crm/objects/2026-09/contacts", &body).await
-    }
-
-    fn sent(&self) -> Vec<String> {
-        let line = |request: &Request| format!("{} {}", request.method, request.path());
-        self.server.requests().iter().map(|logged| line(&logged.request)).collect()
-    }
-}
-
-fn connector(server: &Server, token: &str, config: &Value) -> Box<dyn Connector> {
-    let mut table = config.as_object().unwrap().clone();
-    table.insert("token".to_owned(), token.into());
-    table.insert("base_url".to_owned(), server.url().as_str().into());
-    let http = HttpSettings { timeout: Duration::from_secs(5), ..HttpSettings::default() };
-    let context = BuildContext::new("crm").with_http(http);
-    (KIND.parse)(table, &Typed).unwrap().build(&context).unwrap()
-}
-
-fn lead(changes: &Value) -> Event {
-    let mut event = json!({
-        "id": "0199f3c2-0000-7000-8000-000000000001", "kind": "lead", "source": "acme", "chatbot_id": null,
-        "person": {"first_name": "David", "last_name": "Garcia", "email": "david@acme.example", "phone": "+14155550100"},
-        "content": "I want a quote", "session_id": "31305", "page_url": "https://acme.example/",
-        "created_at": "2026-11-22T05:16:00Z", "received_at": leadwire_connector::timestamp::format(Timestamp::now()),
-        "extra": {}, "raw": {},
-    });
-    event.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-    serde_json::from_value(event).unwrap()
-}
-
-fn person(first: Option<&str>, email: Option<&str>, phone: Option<&str>) -> Value {
-    json!({"first_name": first, "last_name": null, "email": email, "phone": phone})
-}
-
-fn record_id(receipt: &Receipt) -> String {
-    match receipt {
-        Receipt::Delivered { record: Some(record), .. } => record.id.clone(),
-        other => panic!("no record: {other:?}"),
-    }
-}
-
-fn remark(receipt: &Receipt) -> Option<&str> {
-    match receipt {
-        Receipt::Delivered { remark, .. } => remark.as_deref(),
-        Receipt::Skipped { reason } => panic!("skipped: {reason}"),
-    }
-}
 
 #[tokio::test]
 async fn a_new_lead_makes_one_contact_and_one_note() {
@@ -304,7 +180,7 @@ impl Service for Spent {
 #[tokio::test]
 async fn a_spent_daily_limit_holds_the_destination_for_an_hour() {
     let server = Server::start(Box::new(Spent), "127.0.0.1:0".parse().unwrap(), Faults::default()).await.unwrap();
-    let crm = Crm { connector: connector(&server, TOKEN, &json!({})), server };
+    let crm = Crm { connector: connector(&server, TOKEN, &json!({})), server, values: Arc::default() };
     let error = crm.deliver("d1", &lead(&json!({}))).await.unwrap_err();
     let Verdict::Hold { until: Some(until) } = error.verdict else { panic!("{error:?}") };
     let minutes = until.duration_since(Timestamp::now()).as_mins();
@@ -361,11 +237,6 @@ async fn a_phone_alone_finds_its_contact_again() {
     crm.deliver("d2", &event).await.unwrap();
     assert_eq!((crm.contacts().len(), crm.notes().len()), (1, 2));
     assert_eq!(crm.contacts()[0]["properties"]["lastname"], "+14155550100");
-}
-
-fn assert_waits(error: &DeliveryError) {
-    assert_eq!(error.verdict, Verdict::Retry { after: Some(Duration::from_secs(15)) }, "{error:?}");
-    assert!(!error.kind.is_outage(), "{error:?}");
 }
 
 /// The two persons whom only search recognises: one with a phone, one with a name.
@@ -429,7 +300,7 @@ async fn a_lead_an_appointment_and_a_conversation_seconds_apart_are_of_one_conta
         crm.deliver("d2", &lead(&json!({"kind": "appointment", "person": phone}))).await.unwrap();
         let messages = json!([{"author": "user", "text": "Hi"}]);
         crm.deliver("d3", &lead(&json!({"kind": "conversation", "person": phone, "messages": messages}))).await.unwrap();
-        assert_eq!((crm.contacts().len(), crm.notes().len()), (1, 3));
+        assert_eq!(crm.counts(), [1, 2, 1, 0]);
     }
 }
 
@@ -456,7 +327,8 @@ async fn a_conversation_right_after_its_lead_finds_the_contact_when_search_has_f
     let [phone, _] = without_email();
     crm.deliver("d1", &phone).await.unwrap();
     let (crm, kept) = (crm.restarted(), MemorySteps::default());
-    let chat = lead(&json!({"kind": "conversation", "person": phone.person, "messages": [{"author": "user", "text": "Hi"}]}));
+    let messages = json!([{"author": "user", "text": "Hi"}]);
+    let chat = lead(&json!({"kind": "conversation", "person": phone.person, "session_id": null, "messages": messages}));
     assert_waits(&crm.attempt("d2", &chat, &kept).await.unwrap_err());
     crm.call(Method::Get, "crm/objects/2026-09/contacts", &Value::Null).await;
     assert_eq!(record_id(&crm.attempt("d2", &chat, &kept).await.unwrap()), "101");
@@ -471,13 +343,6 @@ async fn a_lead_of_nobody_is_skipped_or_made_anonymous() {
     let crm = Crm::with(&json!({"anonymous": true})).await;
     crm.deliver("d1", &nobody).await.unwrap();
     assert_eq!(crm.contacts()[0]["properties"]["lastname"], "Chat visitor 31305");
-}
-
-#[tokio::test]
-async fn an_appointment_without_text_still_gets_its_note() {
-    let crm = Crm::start().await;
-    crm.deliver("d1", &lead(&json!({"kind": "appointment", "content": null}))).await.unwrap();
-    assert!(crm.notes()[0]["body"].as_str().unwrap().starts_with("Wish for an appointment"));
 }
 
 #[tokio::test]
@@ -521,33 +386,4 @@ async fn a_merged_contact_is_known_by_its_new_id() {
     let survivor = crm.call(Method::Post, "crm/objects/2026-09/contacts/merge", &both).await;
     let receipt = crm.deliver("d2", &lead(&json!({}))).await.unwrap();
     assert_eq!(record_id(&receipt), survivor["id"]);
-}
-
-#[tokio::test]
-async fn check_finds_what_is_missing_and_changes_nothing() {
-    let crm = Crm::start().await;
-    let report = crm.connector.check().await;
-    assert!(report.is_good() && report.findings[0].message.contains("1234567"), "{report:?}");
-    let bad =
-        connector(&crm.server, TOKEN, &json!({"fields": {"favcolor": "x", "lifecyclestage": "Lead", "createdate": "1"}})).check().await;
-    let told: Vec<&str> =
-        bad.findings.iter().filter(|finding| finding.severity == Severity::Bad).map(|finding| finding.message.as_str()).collect();
-    assert_eq!(told.len(), 3, "{told:?}");
-    assert!(!connector(&crm.server, "wrong", &json!({})).check().await.is_good());
-    assert!(crm.sent().iter().all(|line| line.starts_with("GET ")), "{:?}", crm.sent());
-}
-
-#[tokio::test]
-async fn a_preview_is_what_is_sent_without_the_token() {
-    let crm = Crm::start().await;
-    let preview = crm.connector.preview(&lead(&json!({}))).unwrap();
-    assert!(crm.sent().is_empty());
-    assert!(!serde_json::to_string(&preview).unwrap().contains(TOKEN));
-    crm.deliver("d1", &lead(&json!({}))).await.unwrap();
-    let sent = crm.server.requests();
-    assert_eq!(preview.len(), sent.len());
-    assert_eq!(preview[0].body, sent[0].request.json());
-    assert_eq!(preview[1].body["properties"]["hs_timestamp"], sent[1].request.json()["properties"]["hs_timestamp"]);
-    let skipped = lead(&json!({"kind": "test"}));
-    assert!(crm.connector.preview(&skipped).unwrap().is_empty());
 }

@@ -1,0 +1,242 @@
+//! The contact of an event: found, made or updated, once.
+
+use crate::activity::results;
+use crate::deliver::{CONTACT, HubSpot, SEARCH_LAG};
+use crate::map::{Contact, Identity};
+use crate::verdict::{Outcome, id, is_gone, written};
+use leadwire_connector::http::Request;
+use leadwire_connector::{DeliveryError, ErrorKind, Event, Steps, Verdict};
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+/// The step that keeps the names of the properties that were left out, so that a later attempt still notes their values.
+pub(crate) const LEFT_OUT: &str = "left_out";
+/// The step that an attempt keeps which waits for the search to follow.
+const WAITED: &str = "waited";
+/// How often a contact is tried: each time without the properties that were refused, or without an id that was stale.
+const ROUNDS: u32 = 4;
+/// Clocks may differ by this much.
+const CLOCK_SKEW: Duration = Duration::from_secs(300);
+
+impl HubSpot {
+    /// The contact of a lead or an appointment, made or updated. Its id.
+    pub(crate) async fn write_contact(&self, contact: &mut Contact, event: &Event, steps: &mut Steps<'_>) -> Result<String, DeliveryError> {
+        // What this attempt itself sends is answered before it goes on; only an earlier one may have left something unknown.
+        let may_be_there = steps.is_announced(CONTACT);
+        let mut round = 1;
+        loop {
+            let error = match self.upsert(contact, event, may_be_there, steps).await {
+                Ok(Outcome::Done(body)) => return written(&body),
+                Ok(Outcome::Invalid { properties, error }) => {
+                    self.leave_out(contact, &properties, error.clone())?;
+                    steps.keep(LEFT_OUT, &contact.left_out_names().join(",")).await?;
+                    error
+                }
+                Ok(Outcome::Conflict { property, error, .. }) => {
+                    drop_taken_key(contact, property.as_deref(), error.clone())?;
+                    error
+                }
+                // The id in HubSpot's answer was out of date already.
+                Err(error) if is_gone(&error) => {
+                    self.forget(contact).await?;
+                    error
+                }
+                Err(error) => return Err(error),
+            };
+            if round == ROUNDS {
+                return Err(error);
+            }
+            round += 1;
+        }
+    }
+
+    /// # Errors
+    /// `error`, when the lead cannot do without what HubSpot refuses.
+    fn leave_out(&self, contact: &mut Contact, properties: &[String], error: DeliveryError) -> Result<(), DeliveryError> {
+        let missing: Vec<&str> = properties.iter().map(String::as_str).filter(|name| !contact.knows(name)).collect();
+        if !missing.is_empty() {
+            let message = format!(
+                "{}; HubSpot wants {}, which this delivery does not fill: add it to `fields`, with a default for leads that do not give \
+                 it, or have an administrator of HubSpot no longer require it, then replay",
+                error.message,
+                missing.join(", ")
+            );
+            return Err(DeliveryError { message, ..error });
+        }
+        let left = contact.leave_out(properties);
+        if left && (contact.is_somebody() || self.settings.config.anonymous) { Ok(()) } else { Err(error) }
+    }
+
+    async fn upsert(&self, contact: &Contact, event: &Event, may_be_there: bool, steps: &mut Steps<'_>) -> Result<Outcome, DeliveryError> {
+        if let Some(id) = self.find_twin(contact, event, may_be_there).await? {
+            return self.update(&id, contact).await;
+        }
+        if !contact.is_unique() && may_be_there {
+            wait_once(steps, "an earlier attempt may have made the contact, and HubSpot's search does not show it yet").await?;
+        }
+        if !matches!(contact.identity(), Identity::Email(_)) {
+            steps.announce(CONTACT).await?;
+        }
+        let create = self.api.create_contact(&contact.for_create(), contact.is_unique());
+        match self.api.send(&create).await {
+            Ok(Outcome::Conflict { existing, property, error }) => self.settle(contact, existing, property, error).await,
+            // Only search can tell whether the contact was made, and it lags behind.
+            Err(error) if error.is_ambiguous() && !contact.is_unique() => {
+                Err(DeliveryError { verdict: Verdict::Retry { after: Some(SEARCH_LAG) }, ..error })
+            }
+            other => other,
+        }
+    }
+
+    /// The contact that is in the way is the one to update, unless it only had the same chat session and this one has an e-mail.
+    async fn settle(
+        &self,
+        contact: &Contact,
+        existing: Option<String>,
+        property: Option<String>,
+        error: DeliveryError,
+    ) -> Result<Outcome, DeliveryError> {
+        let is_key = property.as_deref().is_some_and(|property| contact.key().is_some_and(|(name, _)| name == property));
+        if is_key && matches!(contact.identity(), Identity::Email(_)) {
+            return Ok(Outcome::Conflict { existing, property, error });
+        }
+        let updated = match existing {
+            Some(id) => self.update(&id, contact).await,
+            None => Err(error.clone()),
+        };
+        match updated {
+            Err(failed) if failed == error || is_gone(&failed) => match self.find(contact).await? {
+                Some(id) => self.update(&id, contact).await,
+                None => Err(failed),
+            },
+            other => other,
+        }
+    }
+
+    /// HubSpot keeps contacts unique by e-mail; those without one must be looked for before they are made.
+    async fn find_twin(&self, contact: &Contact, event: &Event, may_be_there: bool) -> Result<Option<String>, DeliveryError> {
+        match (contact.identity(), contact.key()) {
+            (Identity::Email(_), _) | (Identity::Nothing, Some(_)) => Ok(None),
+            (Identity::Phone(_), _) => self.find(contact).await,
+            (Identity::Nothing, None) if may_be_there => {
+                let since = event.received_at.checked_sub(CLOCK_SKEW).unwrap_or(event.received_at);
+                self.search(&self.api.contacts_made_since(since, &contact.name_for_create())).await
+            }
+            (Identity::Nothing, None) => Ok(None),
+        }
+    }
+
+    /// By e-mail, else by phone, else by the visitor's key.
+    async fn find(&self, contact: &Contact) -> Result<Option<String>, DeliveryError> {
+        match (contact.identity(), contact.key()) {
+            (Identity::Email(email), _) => self.contact_by("email", email).await,
+            (Identity::Phone(phone), _) => match self.recent.id_of(phone, Instant::now()) {
+                Some(id) => Ok(Some(id)),
+                None => self.search(&self.api.contacts_by_phone(phone)).await,
+            },
+            (Identity::Nothing, Some((property, key))) => self.contact_by(property, key).await,
+            (Identity::Nothing, None) => Ok(None),
+        }
+    }
+
+    async fn contact_by(&self, property: &str, value: &str) -> Result<Option<String>, DeliveryError> {
+        found(self.api.send(&self.api.contact_by(property, value)).await)
+    }
+
+    /// The contact that a conversation belongs to: by e-mail or phone, else by its chat session.
+    ///
+    /// # Errors
+    /// Also one to be tried again, once, since the lead may have come a moment ago.
+    pub(crate) async fn find_person(&self, contact: &Contact, steps: &mut Steps<'_>) -> Result<Option<String>, DeliveryError> {
+        let is_known = contact.identity() != Identity::Nothing;
+        let by_identity = if is_known { self.find(contact).await? } else { None };
+        let found = match (by_identity, contact.visitor()) {
+            (None, Some(visitor)) => self.of_session(visitor, contact).await?,
+            (found, _) => found,
+        };
+        if found.is_none() && is_known {
+            wait_once(steps, "HubSpot has no contact with this e-mail or phone yet").await?;
+        }
+        Ok(found)
+    }
+
+    async fn of_session(&self, visitor: &str, contact: &Contact) -> Result<Option<String>, DeliveryError> {
+        if let Some(known) = self.sessions.contact_of(visitor).await? {
+            match found(self.api.send(&self.api.contact(&known)).await)? {
+                Some(id) => return Ok(Some(id)),
+                None => self.sessions.forget(visitor).await?,
+            }
+        }
+        match contact.key() {
+            Some((property, key)) => self.search(&self.api.contacts_with(property, key)).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The id that a contact has by now: a merge gives it another one
+    /// (<https://developers.hubspot.com/changelog/updated-merge-functionality-for-contacts-and-companies>).
+    ///
+    /// # Errors
+    /// One that [`is_gone`], when it was archived.
+    pub(crate) async fn current_id(&self, id: &str, steps: &mut Steps<'_>) -> Result<String, DeliveryError> {
+        let current = written(&self.api.send(&self.api.contact(id)).await?.done()?)?;
+        if current != id {
+            steps.keep(CONTACT, &current).await?;
+        }
+        Ok(current)
+    }
+
+    /// The oldest of the contacts found.
+    async fn search(&self, request: &Request) -> Result<Option<String>, DeliveryError> {
+        let found = results(&self.api.send(request).await?.done()?)?.iter().filter_map(|contact| id(&contact["id"])).collect::<Vec<_>>();
+        Ok(found.into_iter().min_by_key(|id| (id.len(), id.clone())))
+    }
+
+    async fn update(&self, id: &str, contact: &Contact) -> Result<Outcome, DeliveryError> {
+        let properties = contact.for_update();
+        if properties.is_empty() {
+            return Ok(Outcome::Done(json!({"id": id})));
+        }
+        self.api.send(&self.api.update_contact(id, &properties)).await
+    }
+
+    /// That contact is gone.
+    pub(crate) async fn forget(&self, contact: &Contact) -> Result<(), DeliveryError> {
+        if let Some(phone) = contact.phone() {
+            self.recent.forget(phone);
+        }
+        match contact.visitor() {
+            Some(visitor) => self.sessions.forget(visitor).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// # Errors
+/// `error`, when it was not the key that is taken.
+fn drop_taken_key(contact: &mut Contact, property: Option<&str>, error: DeliveryError) -> Result<(), DeliveryError> {
+    match (property, contact.key()) {
+        (Some(property), Some((name, _))) if property == name => {
+            contact.drop_key();
+            Ok(())
+        }
+        _ => Err(error),
+    }
+}
+
+fn found(outcome: Result<Outcome, DeliveryError>) -> Result<Option<String>, DeliveryError> {
+    match outcome {
+        Err(error) if is_gone(&error) => Ok(None),
+        outcome => written(&outcome?.done()?).map(Some),
+    }
+}
+
+/// The first time, an error to be tried again when HubSpot's search has followed; after that nothing.
+async fn wait_once(steps: &mut Steps<'_>, why: &str) -> Result<(), DeliveryError> {
+    if steps.get(WAITED).is_some() {
+        return Ok(());
+    }
+    steps.keep(WAITED, "").await?;
+    let message = format!("{why}; it is looked for once more in {} seconds", SEARCH_LAG.as_secs());
+    Err(DeliveryError::retry_after(ErrorKind::Unexpected, message, Some(SEARCH_LAG)))
+}

@@ -1,0 +1,183 @@
+//! Which contact a chat session belongs to. A chat log names sessions only; whose they are is known since the lead of the session was
+//! delivered, and kept in the destination's durable values.
+//!
+//! What is kept says nothing of a person to anybody without access to HubSpot: a hash, a contact's id and a delivery's id. It is bounded
+//! in number and age.
+
+use jiff::{SignedDuration, Timestamp};
+use leadwire_connector::{DeliveryError, ErrorKind, Event, ValueStore};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+
+/// Chat logs come once a day; a bridge that was down for long still finds whose they are.
+const OLDEST: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// In each of the 256 values, so that 25,600 sessions are known.
+const MOST: usize = 100;
+/// Others may write the same value at the same moment, though hardly ever so often.
+const TRIES: u32 = 8;
+
+/// One session, by its hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Known {
+    visitor: String,
+    contact: String,
+    delivery: String,
+    at: Timestamp,
+}
+
+/// The sessions of one destination.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    values: Arc<dyn ValueStore>,
+}
+
+/// Who had the session of an event: the same for every event of the session, and for no other.
+pub(crate) fn visitor(event: &Event) -> Option<String> {
+    let session = event.session_id.as_deref()?;
+    let mut hash = Sha256::new();
+    for part in [&event.source, event.chatbot_id.as_deref().unwrap_or_default(), session] {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    Some(hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
+}
+
+impl Sessions {
+    pub(crate) fn new(values: Arc<dyn ValueStore>) -> Self {
+        Self { values }
+    }
+
+    pub(crate) async fn contact_of(&self, visitor: &str) -> Result<Option<String>, DeliveryError> {
+        let (known, _) = self.load(&shard(visitor)).await?;
+        let now = Timestamp::now();
+        let is_it = |known: &Known| known.visitor == visitor && now.duration_since(known.at) < OLDEST;
+        Ok(known.into_iter().find(is_it).map(|known| known.contact))
+    }
+
+    /// Durable when it returns `Ok`.
+    pub(crate) async fn remember(&self, visitor: &str, contact: &str, delivery: &str) -> Result<(), DeliveryError> {
+        let now = Timestamp::now();
+        self.change(&shard(visitor), |known| {
+            if known.iter().any(|known| known.visitor == visitor && known.contact == contact) {
+                return false;
+            }
+            known.retain(|known| known.visitor != visitor && now.duration_since(known.at) < OLDEST);
+            known.push(Known { visitor: visitor.to_owned(), contact: contact.to_owned(), delivery: delivery.to_owned(), at: now });
+            known.drain(..known.len().saturating_sub(MOST));
+            true
+        })
+        .await
+    }
+
+    /// That contact is gone.
+    pub(crate) async fn forget(&self, visitor: &str) -> Result<(), DeliveryError> {
+        self.change(&shard(visitor), |known| drop_where(known, |known| known.visitor == visitor)).await
+    }
+
+    /// Whatever these deliveries left here.
+    pub(crate) async fn erase(&self, deliveries: &[String]) -> Result<(), DeliveryError> {
+        for number in 0..=u8::MAX {
+            let name = format!("sessions-{number:02x}");
+            self.change(&name, |known| drop_where(known, |known| deliveries.contains(&known.delivery))).await?;
+        }
+        Ok(())
+    }
+
+    async fn change(&self, name: &str, change: impl Fn(&mut Vec<Known>) -> bool) -> Result<(), DeliveryError> {
+        for _ in 0..TRIES {
+            let (mut known, version) = self.load(name).await?;
+            if !change(&mut known) {
+                return Ok(());
+            }
+            let value = serde_json::to_string(&known).map_err(|error| failed(&error.to_string()))?;
+            if self.values.save(name, &value, version).await.map_err(|why| failed(&why))? {
+                return Ok(());
+            }
+        }
+        Err(failed("others keep writing it"))
+    }
+
+    /// What cannot be read is nothing, and is written over.
+    async fn load(&self, name: &str) -> Result<(Vec<Known>, i64), DeliveryError> {
+        let stored = self.values.load(name).await.map_err(|why| failed(&why))?;
+        Ok(stored.map_or((Vec::new(), 0), |stored| (serde_json::from_str(&stored.value).unwrap_or_default(), stored.version)))
+    }
+}
+
+fn drop_where(known: &mut Vec<Known>, is_dropped: impl Fn(&Known) -> bool) -> bool {
+    let before = known.len();
+    known.retain(|known| !is_dropped(known));
+    known.len() < before
+}
+
+fn shard(visitor: &str) -> String {
+    format!("sessions-{}", visitor.get(..2).unwrap_or_default())
+}
+
+fn failed(why: &str) -> DeliveryError {
+    DeliveryError::retry(ErrorKind::Internal, format!("which contact had which chat session could not be kept or read: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::allow_attributes)]
+    use super::*;
+    use crate::map::tests::event;
+    use leadwire_connector::MemoryValues;
+    use serde_json::json;
+
+    fn sessions() -> Sessions {
+        Sessions::new(Arc::<MemoryValues>::default())
+    }
+
+    #[test]
+    fn a_visitor_is_one_session_of_one_chatbot_of_one_source() {
+        let of = |changes| visitor(&event(&changes)).unwrap();
+        let one = of(json!({}));
+        assert_eq!((one.len(), &one), (32, &of(json!({"kind": "conversation", "messages": [], "person": {"email": null}}))));
+        let others = [json!({"session_id": "2"}), json!({"chatbot_id": "2"}), json!({"source": "other"})];
+        assert!(others.into_iter().all(|other| of(other) != one));
+        assert_eq!(visitor(&event(&json!({"session_id": null}))), None);
+    }
+
+    #[tokio::test]
+    async fn a_contact_is_remembered_replaced_forgotten_and_erased() {
+        let sessions = sessions();
+        sessions.remember("aa1", "101", "d1").await.unwrap();
+        sessions.remember("aa2", "102", "d2").await.unwrap();
+        sessions.remember("aa1", "103", "d3").await.unwrap();
+        assert_eq!(sessions.contact_of("aa1").await.unwrap().as_deref(), Some("103"));
+        sessions.forget("aa1").await.unwrap();
+        assert_eq!(sessions.contact_of("aa1").await.unwrap(), None);
+        sessions.erase(&["d2".to_owned()]).await.unwrap();
+        assert_eq!(sessions.contact_of("aa2").await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn the_oldest_make_room_and_rubbish_is_written_over() {
+        let sessions = sessions();
+        sessions.values.save("sessions-aa", "rubbish", 0).await.unwrap();
+        for number in 0..=MOST {
+            sessions.remember(&format!("aa{number}"), "1", "d").await.unwrap();
+        }
+        assert_eq!(sessions.load("sessions-aa").await.unwrap().0.len(), MOST);
+        assert_eq!(sessions.contact_of("aa0").await.unwrap(), None);
+        assert!(sessions.contact_of("aa1").await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn several_at_once_lose_nothing() {
+        let sessions = Arc::new(sessions());
+        let tasks: Vec<_> = (0..4)
+            .map(|number| {
+                let sessions = Arc::clone(&sessions);
+                tokio::spawn(async move { sessions.remember(&format!("aa{number}"), "1", "d").await })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap().unwrap();
+        }
+        assert_eq!(sessions.load("sessions-aa").await.unwrap().0.len(), 4);
+    }
+}

@@ -1,0 +1,114 @@
+//! When an appointment is. A time counts only when nothing about it has to be guessed: neither its day nor its time zone.
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use leadwire_connector::mapping::FieldMap;
+use leadwire_connector::{DeliveryError, Event};
+
+/// No time is longer, and a word of a hostile text may be.
+const LONGEST: usize = 40;
+
+/// Where the time of an appointment is told.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Times {
+    /// Renders the text of the time.
+    pub(crate) template: Option<FieldMap>,
+    /// What a time without an offset is in.
+    pub(crate) zone: Option<TimeZone>,
+}
+
+impl Times {
+    /// When the appointment begins, if that is told beyond doubt: by the template of the settings; without one, by the only moment
+    /// with an offset (RFC 3339) in the text.
+    ///
+    /// # Errors
+    /// When the template fails on this event.
+    pub(crate) fn start_of(&self, event: &Event) -> Result<Option<Timestamp>, DeliveryError> {
+        let Some(template) = &self.template else {
+            return Ok(event.content.as_deref().and_then(only_moment));
+        };
+        let rendered = template.render(event)?;
+        Ok(rendered.first().and_then(|(_, text)| moment(text, self.zone.as_ref())))
+    }
+}
+
+fn moment(text: &str, zone: Option<&TimeZone>) -> Option<Timestamp> {
+    let text = text.trim();
+    if text.len() > LONGEST {
+        return None;
+    }
+    text.parse().ok().or_else(|| in_zone(text, zone?))
+}
+
+/// A date alone is no time; and an hour that the clocks skip or repeat would have to be guessed.
+fn in_zone(text: &str, zone: &TimeZone) -> Option<Timestamp> {
+    let local: DateTime = text.parse().ok().filter(|_| text.contains(':'))?;
+    zone.to_ambiguous_timestamp(local).unambiguous().ok()
+}
+
+/// The moment in the text, if there is one and no second one.
+fn only_moment(text: &str) -> Option<Timestamp> {
+    let is_edge = |c: char| !c.is_ascii_alphanumeric();
+    let words = text.split_whitespace().map(|word| word.trim_matches(is_edge));
+    let is_moment = |word: &&str| word.len() <= LONGEST && word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('T');
+    let mut found = words.filter(is_moment).filter_map(|word| word.parse::<Timestamp>().ok());
+    let first = found.next()?;
+    found.all(|other| other == first).then_some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::allow_attributes)]
+    use super::*;
+    use crate::config::tests::settings;
+    use crate::map::tests::event;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    fn start(appointments: &Value, changes: &Value) -> Option<String> {
+        let settings = settings(&json!({"appointments": appointments}));
+        settings.times.start_of(&event(changes)).unwrap().map(|at| at.to_string())
+    }
+
+    #[test]
+    fn without_settings_only_a_moment_with_an_offset_counts() {
+        let of = |text: &str| start(&json!({}), &json!({"content": text}));
+        assert_eq!(of("Please at 2026-11-24T15:00:00+01:00, thanks").as_deref(), Some("2026-11-24T14:00:00Z"));
+        assert_eq!(of("(2026-11-24T14:00Z)").as_deref(), Some("2026-11-24T14:00:00Z"));
+        assert_eq!(of("2026-11-24T15:00:00+01:00 that is 2026-11-24T14:00:00Z").as_deref(), Some("2026-11-24T14:00:00Z"));
+        for vague in ["tomorrow at 3pm", "2026-11-24T15:00:00", "2026-11-24 15:00", "24.11.2026 15:00 CET", "2026-11-24", ""] {
+            assert_eq!(of(vague), None, "{vague}");
+        }
+        assert_eq!(of("from 2026-11-24T14:00:00Z or 2026-11-25T14:00:00Z"), None, "which of the two is not ours to say");
+    }
+
+    #[test]
+    fn a_named_field_is_read_in_the_named_time_zone() {
+        let appointments = json!({"time": "{{ extra.When }}", "time_zone": "America/New_York"});
+        let of = |text: &str| start(&appointments, &json!({"extra": {"When": text}, "content": "2026-01-01T00:00:00Z"}));
+        assert_eq!(of("2026-11-24 15:00").as_deref(), Some("2026-11-24T20:00:00Z"));
+        assert_eq!(of("2026-07-24T15:00:00").as_deref(), Some("2026-07-24T19:00:00Z"));
+        assert_eq!(of("2026-11-24T15:00:00Z").as_deref(), Some("2026-11-24T15:00:00Z"), "an offset of its own wins");
+        for vague in ["2026-11-24", "3pm", "", "2026-03-08 02:30", "2026-11-01 01:30"] {
+            assert_eq!(of(vague), None, "{vague}");
+        }
+    }
+
+    #[test]
+    fn a_fixed_offset_is_a_time_zone_and_none_is_none() {
+        let with = |appointments: Value| start(&appointments, &json!({"extra": {"When": "2026-11-24 15:00"}}));
+        assert_eq!(with(json!({"time": "{{ extra.When }}", "time_zone": "+02:00"})).as_deref(), Some("2026-11-24T13:00:00Z"));
+        assert_eq!(with(json!({"time": "{{ extra.When }}"})), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in ".{0,80}", digits in "[0-9T:+Z -]{0,45}") {
+            let zone = TimeZone::get("Europe/Berlin").unwrap();
+            for text in [&text, &digits] {
+                let _ = (moment(text, Some(&zone)), only_moment(text));
+            }
+        }
+    }
+}
