@@ -7,7 +7,7 @@ use crate::deliver::{self, Backoff, Deliverer, LaneLimits, Policy, StoredValues}
 use crate::normalize::{self, Profile};
 use crate::receive::{self, Budget, Intake, Receiver, SourceGate, reverify};
 use crate::route::Rules;
-use crate::store::{self, DestinationId, Keeper, Origin, Ownership, QuarantineLimits, Retention, Spool, Store};
+use crate::store::{self, Checkup, DestinationId, Keeper, Origin, Ownership, QuarantineLimits, Retention, Spool, Store};
 use crate::telemetry::{Health, Refusals};
 use crate::verify::{SigningKey, Tolerance};
 use actix_web::dev::ServerHandle;
@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use leadwire_connector::http::HttpSettings;
 use leadwire_connector::{
-    Build, BuildContext, Connector, Delivery, DeliveryError, Erased, ErrorKind, Event, Kept, PreviewRequest, Receipt, Report, Steps,
+    Build, BuildContext, Connector, Delivery, DeliveryError, Erased, ErrorKind, Event, Kept, PreviewRequest, Receipt, Report, Steps, ValueStore,
 };
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -79,6 +79,14 @@ pub async fn open_store(settings: &Settings) -> store::Result<Store> {
     match &settings.store.url {
         StoreUrl::Sqlite(path) => Store::sqlite(path, sources, destinations),
         StoreUrl::Postgres(url) => Store::postgres(url.expose(), sources, destinations).await,
+    }
+}
+
+/// Looks at the store of these settings as it is, and makes none.
+pub async fn check_store(settings: &Settings) -> Checkup {
+    match &settings.store.url {
+        StoreUrl::Sqlite(path) => store::check_sqlite(path).await,
+        StoreUrl::Postgres(url) => store::check_postgres(url.expose()).await,
     }
 }
 
@@ -322,7 +330,11 @@ impl LateConnector {
         tokio::spawn(async move { drop(late.get().await.map(drop)) });
     }
 
-    async fn get(&self) -> Result<&dyn Connector, DeliveryError> {
+    /// The connector, set up.
+    ///
+    /// # Errors
+    /// What keeps it from being set up.
+    pub async fn get(&self) -> Result<&dyn Connector, DeliveryError> {
         // Opening a folder may take a while on a slow disk, and must not keep other lanes waiting.
         let build = || async {
             let (settings, context) = (Arc::clone(&self.settings), self.context.clone());
@@ -339,6 +351,12 @@ impl LateConnector {
     #[must_use]
     pub fn again(&self) -> Self {
         Self { settings: Arc::clone(&self.settings), context: self.context.clone(), built: Arc::default() }
+    }
+
+    /// The same destination, not set up yet, with what it keeps kept there.
+    #[must_use]
+    pub fn keeping_in(&self, values: Arc<dyn ValueStore>) -> Self {
+        Self { context: self.context.clone().with_values(values), ..self.again() }
     }
 
     /// What is kept on our side and `wanted` says yes to; sets nothing up.
