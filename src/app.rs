@@ -15,7 +15,8 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use leadwire_connector::http::HttpSettings;
 use leadwire_connector::{
-    Build, BuildContext, Connector, Delivery, DeliveryError, Erased, ErrorKind, Event, Kept, PreviewRequest, Receipt, Report, Steps, ValueStore,
+    Build, BuildContext, Connector, Delivery, DeliveryError, Erased, ErrorKind, Event, Kept, PreviewRequest, Receipt, Report, Steps,
+    ValueStore,
 };
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -39,6 +40,9 @@ const START_LOOK_EVERY: Duration = Duration::from_secs(1);
 const SIGN_OFF: Duration = Duration::from_secs(5);
 /// How long verifying the quarantine again waits after the store failed.
 const REVERIFY_AGAIN: Duration = Duration::from_secs(5);
+
+/// What a check looked at when it could not be made at all.
+pub const SET_UP: &str = "set-up";
 
 /// Why the bridge did not start.
 #[derive(Debug, thiserror::Error)]
@@ -377,7 +381,7 @@ impl Connector for LateConnector {
     async fn check(&self) -> Report {
         match self.get().await {
             Ok(connector) => connector.check().await,
-            Err(error) => Report::default().bad("set-up", error.message),
+            Err(error) => Report::default().bad(SET_UP, error.message),
         }
     }
 

@@ -120,7 +120,8 @@ mod tests {
     async fn a_file_that_is_no_store_is_told_and_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notes.txt");
-        std::fs::write(&path, "not a database, and longer than the header of one, which has 100 bytes; so this goes on and on and on").unwrap();
+        std::fs::write(&path, "not a database, and longer than the header of one, which has 100 bytes; so this goes on and on and on")
+            .unwrap();
         let before = std::fs::read(&path).unwrap();
         let checkup = check_sqlite(&path).await;
         assert!(checkup.schema.unwrap_err().to_string().contains("no SQLite database"));
