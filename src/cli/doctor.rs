@@ -9,6 +9,7 @@ use super::mask::Mask;
 use super::show::{line, note};
 use super::{Context, Failure};
 use crate::app;
+use crate::config::Settings;
 use leadwire_connector::settings::{did_you_mean, duration};
 use leadwire_connector::{Report, Severity};
 use serde::Serialize;
@@ -42,19 +43,14 @@ struct Asked {
 pub(super) async fn run(args: DoctorArgs, context: &Context) -> Result<(), Failure> {
     let mut settings = context.settings()?;
     let mask = Mask::of([&settings]);
-    let mut destinations = std::mem::take(&mut settings.destinations);
-    let known: Vec<&str> = destinations.keys().map(String::as_str).collect();
-    if let Some(name) = args.destination.iter().find(|name| !known.contains(&name.as_str())) {
-        return Err(Failure::Usage(format!("there is no destination `{name}`; {}", did_you_mean(name, &known))));
-    }
+    args.refuse_unknown(&settings)?;
     for warning in &settings.warnings {
         note(&format!("warning: {warning}\n"));
     }
     let checkup = app::check_store(&settings).await;
-    // Registering the names is what the bridge does at its start; a schema is only made or renewed by the bridge.
-    settings.destinations = destinations;
+    // A schema is made or renewed by the bridge alone.
     let opened = if checkup.is_current() { Some(app::open_store(&settings).await) } else { None };
-    destinations = std::mem::take(&mut settings.destinations);
+    let mut destinations = std::mem::take(&mut settings.destinations);
     destinations.retain(|name, _| args.destination.is_empty() || args.destination.contains(name));
     let mut asked = Vec::new();
     if args.destination.is_empty() {
@@ -65,6 +61,14 @@ pub(super) async fn run(args: DoctorArgs, context: &Context) -> Result<(), Failu
     asked.extend(destinations::ask(destinations, &settings.delivery, opened.as_ref(), args.timeout).await);
     asked.iter_mut().for_each(|asked| without_secrets(asked, &mask));
     tell(&asked, context)
+}
+
+impl DoctorArgs {
+    fn refuse_unknown(&self, settings: &Settings) -> Result<(), Failure> {
+        let known: Vec<&str> = settings.destinations.keys().map(String::as_str).collect();
+        let unknown = self.destination.iter().find(|name| !known.contains(&name.as_str()));
+        unknown.map_or(Ok(()), |name| Err(Failure::Usage(format!("there is no destination `{name}`; {}", did_you_mean(name, &known)))))
+    }
 }
 
 /// What the other side said stands in some of the messages.

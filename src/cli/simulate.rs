@@ -54,23 +54,33 @@ struct CrmArgs {
     seed: u64,
 }
 
-const FAULTS: &str = "A fault from the start; may be repeated. The first that concerns a request hits it.
+const FAULTS: &str = "A fault from the start; may be repeated.
 
   KIND[:VALUE] [xTIMES] [@PERCENT%] [@METHOD] [@/PATH]
 
-  503, 422, 404 …       this status, in the service's own shape; 429:30 with a Retry-After
-  reset-before          the connection breaks before the service sees the request
-  reset-after-write     the service has done its work, and the connection breaks
-  error-inside          a 2xx that reports an error inside
-  invalid:FIELD         the service's own refusal of this field
-  garbage, wrong-type   a page of HTML from a proxy; an answer that says it is one
-  echo                  a 400 that repeats all that was sent
-  slow-body[:PAUSE]     one byte at a time; huge-body[:BYTES] a very long answer
-  hang, latency:200ms   no answer at all; a later one
-  close-idle            a kept connection is closed just as it is used again
+  503, 422, …         this status, in the service's own shape
+  429:30              its own rate limit, with a Retry-After
+  invalid:FIELD       its own refusal of this field
+  error-inside        its own 2xx that reports an error inside
+  reset-before        the connection breaks before it sees the request
+  reset-after-write   the work is done, then the connection breaks
+  hang                no answer
+  latency:200ms       a later answer
+  close-idle          a kept connection closes as it is used again
+  garbage             a page of HTML, as proxies send them
+  wrong-type          an answer that says it is HTML
+  echo                a 400 that repeats all that was sent
+  slow-body:100ms     one byte at a time, with this pause
+  huge-body:BYTES     a very long answer
 
-  xTIMES hits the next so many requests, @PERCENT% each with that probability, @METHOD and @/PATH only such requests:
-  503x3    429:30 x1    503@20%    reset-after-write x1 @POST    latency:2s @GET @/crm/objects";
+xTIMES hits the next so many requests, @PERCENT% each with that
+probability, @METHOD and @/PATH only such requests:
+
+  503x3
+  429:30 x1
+  503@20%
+  reset-after-write x1 @POST
+  latency:2s @GET @/crm/objects";
 
 #[derive(Debug, clap::Args)]
 struct SenderArgs {
@@ -292,7 +302,7 @@ mod tests {
 
     #[test]
     fn each_order_of_the_help_is_one_that_is_taken() {
-        let examples = FAULTS.lines().last().unwrap().split("  ").map(str::trim).filter(|order| !order.is_empty());
+        let examples = FAULTS.lines().rev().take(5).map(str::trim);
         assert_eq!(examples.filter_map(|order| order.parse::<FaultRule>().ok()).count(), 5);
         for kind in [
             "422",

@@ -1,6 +1,5 @@
 //! Every secret of a configuration, so that no output shows one, whatever a connector makes of it.
 
-use super::shown::is_secret;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use leadwire_connector::Redactor;
@@ -11,6 +10,36 @@ use url::Url;
 
 /// What stands below this key is sent on purpose.
 const SENT: &str = "fields";
+
+/// What the names of secrets end with.
+const SECRET: [&str; 14] = [
+    "token",
+    "tokens",
+    "secret",
+    "secrets",
+    "password",
+    "passphrase",
+    "pass",
+    "pwd",
+    "auth",
+    "authorization",
+    "bearer",
+    "credential",
+    "credentials",
+    "cookie",
+];
+/// Not every key opens something: `custom_field_key` names a field.
+const OPENS: [&str; 8] = ["", "access", "api", "auth", "private", "secret", "service", "signing"];
+
+/// Whether a key is named like a secret, by its last words: `client_secret`, `X-Api-Key`, but neither `token_url` nor `author`.
+fn is_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    let mut words = key.rsplit(['_', '-', '.']);
+    match words.next() {
+        Some("key" | "keys" | "apikey") => OPENS.contains(&words.next().unwrap_or_default()),
+        last => last.is_some_and(|last| SECRET.contains(&last)),
+    }
+}
 
 /// Masks what is a secret by its form (`{ env = … }`, `{ file = … }`, a password in a URL) or by the name of its key.
 pub(super) fn redactor(merged: &Map<String, Value>) -> Redactor {
@@ -23,12 +52,12 @@ fn collect(value: &Value, is_named: bool, secrets: &mut Vec<String>) {
     match value {
         Value::String(text) => collect_text(text, is_named, secrets),
         Value::Array(items) => items.iter().for_each(|item| collect(item, is_named, secrets)),
-        Value::Object(table) => collect_table(table, is_named, secrets),
+        Value::Object(table) => collect_table(table, secrets),
         _ => {}
     }
 }
 
-fn collect_table(table: &Map<String, Value>, is_named: bool, secrets: &mut Vec<String>) {
+fn collect_table(table: &Map<String, Value>, secrets: &mut Vec<String>) {
     let is_elsewhere = table.len() == 1 && (table.contains_key("env") || table.contains_key("file"));
     if is_elsewhere && let Ok(secret) = Secret::deserialize(&Value::Object(table.clone())) {
         collect_url(secret.expose(), secrets);
@@ -36,7 +65,7 @@ fn collect_table(table: &Map<String, Value>, is_named: bool, secrets: &mut Vec<S
         return;
     }
     for (key, value) in table.iter().filter(|(key, _)| *key != SENT) {
-        collect(value, is_named || is_secret(key), secrets);
+        collect(value, is_secret(key), secrets);
     }
     secrets.extend(basic(table));
 }
@@ -86,7 +115,7 @@ mod tests {
             "destinations": {"crm": {
                 "url": "https://example.com/in?api_key=query-secret&a=plain-value", "headers": {"X-Api-Key": "header-secret"},
                 "basic": {"user": "ann", "password": "basic-secret"}, "token_url": "https://example.com/token",
-                "fields": {"key_account": "Key account one"},
+                "fields": {"key_account": "Key account one"}, "custom_field_key": "budget_range", "author": "Leadwire bot",
             }},
         });
         let redactor = redactor(merged.as_object().unwrap());
@@ -94,7 +123,7 @@ mod tests {
         for secret in ["pass-word-1", "whk_literal_1", "from-the-file", "query-secret", "header-secret", "basic-secret", &basic] {
             assert_eq!(redactor.clean(&format!("a {secret} b")), "a •••• b", "{secret}");
         }
-        for harmless in ["plain-value", "Key account one", "https://example.com/token"] {
+        for harmless in ["plain-value", "Key account one", "budget_range", "Leadwire bot", "https://example.com/token"] {
             assert_eq!(redactor.clean(harmless), harmless);
         }
     }

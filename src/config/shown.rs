@@ -82,8 +82,7 @@ fn is_harmless(key: &str) -> bool {
     HARMLESS.contains(&key)
 }
 
-/// Whether the name of a key says that its value is a secret.
-pub(super) fn is_secret(key: &str) -> bool {
+fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     SECRET.iter().any(|part| key.contains(part))
 }

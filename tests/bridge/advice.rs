@@ -163,6 +163,20 @@ fn a_file_is_read_as_the_bridge_reads_it_and_needs_no_store() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_event_whose_person_was_erased_has_no_preview() {
+    let sink = endpoint().await;
+    let bridge = Setup::new().endpoint("backend", sink.url().as_str()).start();
+    bridge.post(lead(1).to_string()).await;
+    bridge.until("delivered", 1).await;
+    let id = bridge.json(&["events", "list"])[0]["id"].as_str().unwrap().to_owned();
+    let erased = bridge.command(&["person", "erase", "--email", "david1@example.com", "--yes"]);
+    assert_eq!(erased.status.code(), Some(0), "{}", text(&erased));
+    let output = bridge.command(&["preview", "--event", &id]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(text(&output).contains("was erased at"), "{}", text(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_secret_is_printed() {
     let sink = endpoint().await;
     sink.order(FaultRule::always(FaultKind::Echo));
@@ -178,7 +192,10 @@ async fn no_secret_is_printed() {
     assert!(text(&setup.command(&["preview"])).contains("••••"));
 }
 
-/// A bridge with three leads and an appointment, and a copy of its configuration with this changed.
+/// More than are read in one go.
+const LEADS: u64 = 40;
+
+/// A bridge with these leads and an appointment, and a copy of its configuration with this changed.
 async fn bridge_and_other(url: &str, from: &str, to: &str) -> Bridge {
     let route = "[[routes]]\nto = [\"backend\"]\nkinds = [\"lead\"]";
     let keys = "headers = { X-Tag = \"chat\" }\nbearer = \"sentinel-bearer-0123456789\"";
@@ -189,13 +206,13 @@ async fn bridge_and_other(url: &str, from: &str, to: &str) -> Bridge {
     assert!(toml.contains(from));
     std::fs::write(setup.folder.path().join("other.toml"), toml.replace(from, to)).unwrap();
     let bridge = setup.start();
-    for n in 0..3 {
+    for n in 0..LEADS {
         bridge.post(lead(n).to_string()).await;
     }
-    let mut appointment = lead(3);
+    let mut appointment = lead(LEADS);
     appointment["Type"] = "Appointment".into();
     bridge.post(appointment.to_string()).await;
-    bridge.until("delivered", 3).await;
+    bridge.until("delivered", LEADS as usize).await;
     bridge
 }
 
@@ -208,15 +225,15 @@ async fn what_another_configuration_changes_is_told_field_by_field() {
     let output = bridge.command(&AGAINST);
     let told = text(&output);
     assert_eq!(output.status.code(), Some(1), "{told}");
-    assert!(told.contains("3 compared, 0 the same, 3 changed; 0 only here, 0 only there"), "{told}");
-    assert_eq!(told.matches("/stage: \"lead\" → \"customer\"").count(), 3, "{told}");
+    assert!(told.contains("40 compared, 0 the same, 40 changed; 0 only here, 0 only there"), "{told}");
+    assert_eq!(told.matches("/stage: \"lead\" → \"customer\"").count(), 40, "{told}");
     let output = bridge.command(&[&AGAINST[..], &["--json", "--limit", "2"]].concat());
     let report = json_of(&output);
     assert_eq!((&report["summary"]["compared"], &report["summary"]["changed"]), (&json!(2), &json!(2)), "{report}");
     let differences = report["events"][0]["differences"].as_array().unwrap().clone();
     assert_eq!(differences.len(), 1, "{report}");
     assert!(differences[0]["at"].as_str().unwrap().ends_with("/stage") && differences[0]["new"] == "customer", "{report}");
-    assert_eq!(sink.count(), 3, "nothing is sent");
+    assert_eq!(sink.count(), LEADS, "nothing is sent");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -226,14 +243,14 @@ async fn another_route_is_told_and_a_rotated_secret_is_no_change() {
     let output = bridge.command(&AGAINST);
     let told = text(&output);
     assert_eq!(output.status.code(), Some(1), "{told}");
-    assert!(told.contains("3 compared, 3 the same, 0 changed; 0 only here, 1 only there"), "{told}");
+    assert!(told.contains("40 compared, 40 the same, 0 changed; 0 only here, 1 only there"), "{told}");
 
     let toml = std::fs::read_to_string(bridge.setup.config_path()).unwrap();
     let other = bridge.setup.folder.path().join("other.toml");
     std::fs::write(&other, toml.replace(BEARER, PASSWORD)).unwrap();
     let output = bridge.command(&AGAINST);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
-    assert!(text(&output).contains("3 compared, 3 the same, 0 changed"), "{}", text(&output));
+    assert!(text(&output).contains("40 compared, 40 the same, 0 changed"), "{}", text(&output));
     assert_no_secret(&output);
 
     std::fs::write(

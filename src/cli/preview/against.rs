@@ -21,7 +21,7 @@ use std::path::Path;
 use uuid::Uuid;
 
 /// Events read in one go; a conversation may be large.
-const PIECE: u32 = 64;
+const PIECE: u32 = 32;
 /// Ids are made a moment after the receipt, by a clock that may be set.
 const SPARE: SignedDuration = SignedDuration::from_mins(1);
 /// Places that are counted apart; a list that is longer tells nobody anything.
@@ -249,7 +249,7 @@ impl Writer {
         if !self.as_json {
             return Ok(());
         }
-        let head = json!({"destination": name, "against": task.other, "since": task.since}).to_string();
+        let head = json!({"destination": name, "against": task.other.display().to_string(), "since": task.since}).to_string();
         line(&format!("{},\"events\":[", head.trim_end_matches('}')))
     }
 
@@ -291,6 +291,13 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::allow_attributes)]
     use super::super::diff::{Part, Values};
     use super::*;
+    use crate::connectors::Connectors;
+    use async_trait::async_trait;
+    use leadwire_connector::settings::{Fault, Origin};
+    use leadwire_connector::{
+        Build, BuildContext, Connector, ConnectorKind, Delivery, DeliveryError, PreviewRequest, Receipt, Report, Steps,
+    };
+    use serde_json::Map;
 
     #[test]
     fn an_event_is_compared_where_both_send_it_or_neither_and_it_was_there() {
@@ -308,6 +315,66 @@ mod tests {
         let earlier = since.checked_sub(SignedDuration::from_hours(1)).unwrap();
         assert!(first_id(earlier) < first_id(since));
         assert_eq!(first_id(Timestamp::MIN), Uuid::nil());
+    }
+
+    /// Sends a number that is never the same, and a text of its configuration.
+    #[derive(Debug, Clone)]
+    struct Restless(String);
+
+    impl Build for Restless {
+        fn build(&self, _: &BuildContext) -> Result<Box<dyn Connector>, String> {
+            Ok(Box::new(self.clone()))
+        }
+    }
+
+    #[async_trait]
+    impl Connector for Restless {
+        async fn deliver(&self, _: &Delivery, _: &mut Steps<'_>) -> Result<Receipt, DeliveryError> {
+            Ok(Receipt::delivered())
+        }
+
+        async fn check(&self) -> Report {
+            Report::default()
+        }
+
+        fn preview(&self, _: &Event) -> Result<Vec<PreviewRequest>, DeliveryError> {
+            let body = json!({"id": Uuid::now_v7().to_string(), "text": self.0});
+            Ok(vec![PreviewRequest { body, ..PreviewRequest::default() }])
+        }
+    }
+
+    fn parse(mut table: Map<String, Value>, _: &dyn Origin) -> Result<Box<dyn Build>, Vec<Fault>> {
+        Ok(Box::new(Restless(table.remove("text").unwrap().to_string())))
+    }
+
+    fn side(text: &str) -> Side {
+        let kind = ConnectorKind { name: "restless", about: "", reference: "", parse, simulator: None };
+        let connectors = Connectors::default().with(kind);
+        let toml = format!("[sources.a]\n[destinations.d]\ntype = \"restless\"\ntext = \"{text}\"\n[[routes]]\nto = [\"d\"]\n");
+        let mut settings = crate::config::parse("test.toml".as_ref(), &toml, &connectors, std::iter::empty()).unwrap();
+        let mask = Mask::of([&settings]);
+        Side { previewer: Previewer::new("d", &mut settings, mask).unwrap(), rules: std::mem::take(&mut settings.routes) }
+    }
+
+    fn event() -> Event {
+        serde_json::from_value(json!({
+            "id": Uuid::now_v7(), "kind": "lead", "source": "a", "chatbot_id": null,
+            "person": {"first_name": null, "last_name": null, "email": null, "phone": null}, "content": null, "session_id": null,
+            "page_url": null, "created_at": null, "received_at": Timestamp::now(), "extra": {}, "raw": {}
+        }))
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_never_the_same_is_no_change() {
+        let compare = async |old: &str, new: &str| {
+            let writer = Writer { as_json: false, is_first: true };
+            let comparison = Comparison { here: side(old), there: side(new), name: "d", limit: 1, writer, tally: Tally::default() };
+            let differences = comparison.compare(&event()).await.unwrap();
+            differences.into_keys().map(|place| place.at).collect::<Vec<_>>()
+        };
+        assert_eq!(compare("a", "a").await, Vec::<String>::new());
+        assert_eq!(compare("a", "b").await, ["/text"]);
     }
 
     #[test]

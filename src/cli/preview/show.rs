@@ -48,9 +48,12 @@ fn remarks(subject: &Subject, destination: &str) -> Vec<String> {
 }
 
 fn request_lines(number: usize, request: &PreviewRequest) -> Vec<String> {
-    let condition = request.condition.as_ref().map(|condition| format!(", {condition}")).unwrap_or_default();
-    let mut lines = vec![format!("{number}. {}{condition}", request.step).trim_end().to_owned()];
-    lines.push(format!("{INDENT}{} {}", request.method, request.url));
+    let said: Vec<&str> = [request.step.as_str()].into_iter().chain(request.condition.as_deref()).filter(|said| !said.is_empty()).collect();
+    let first = format!("{} {}", request.method, request.url);
+    let mut lines = match said.as_slice() {
+        [] => vec![format!("{number}. {first}")],
+        said => vec![format!("{number}. {}", said.join(", ")), format!("{INDENT}{first}")],
+    };
     lines.extend(request.headers.iter().map(|(name, value)| format!("{INDENT}{name}: {value}")));
     let body = body(&request.body);
     if !body.is_empty() {

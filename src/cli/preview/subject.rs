@@ -1,6 +1,7 @@
 //! The events that are previewed: one of the store, those of a body, or a sample.
 
 use super::PreviewArgs;
+use crate::cli::show::note;
 use crate::cli::{Context, Failure, time};
 use crate::config::{Settings, Source};
 use crate::normalize::{Profile, normalize};
@@ -45,7 +46,10 @@ pub(super) async fn find(args: &PreviewArgs, settings: &Settings, destination: &
     let (name, source) = source(args, settings)?;
     let body = match &args.file {
         Some(path) => read(path, source.max_body_bytes)?,
-        None => write(&Samples::new(SEED, now).make(args.kind.unwrap_or_default(), now), Form::Raw).to_vec(),
+        None => {
+            note("leadwire: a sample; --event or --file previews your own, --kind another one");
+            write(&Samples::new(SEED, now).make(args.kind.unwrap_or_default(), now), Form::Raw).to_vec()
+        }
     };
     let profile = Profile { source: name.to_owned(), default_country: source.default_country.clone() };
     let events = normalize(&signed_here(&body, now)?, &profile, &mut Uuid::now_v7).into_iter();
