@@ -6,6 +6,7 @@ use leadwire_connector::Redactor;
 use leadwire_connector::settings::Secret;
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
+use std::path::Path;
 use url::Url;
 
 /// What stands below this key is sent on purpose.
@@ -58,8 +59,9 @@ fn collect(value: &Value, is_named: bool, secrets: &mut Vec<String>) {
 }
 
 fn collect_table(table: &Map<String, Value>, secrets: &mut Vec<String>) {
-    let is_elsewhere = table.len() == 1 && (table.contains_key("env") || table.contains_key("file"));
-    if is_elsewhere && let Ok(secret) = Secret::deserialize(&Value::Object(table.clone())) {
+    if is_elsewhere(table)
+        && let Ok(secret) = Secret::deserialize(&Value::Object(table.clone()))
+    {
         collect_url(secret.expose(), secrets);
         secrets.push(secret.expose().to_owned());
         return;
@@ -68,6 +70,12 @@ fn collect_table(table: &Map<String, Value>, secrets: &mut Vec<String>) {
         collect(value, is_secret(key), secrets);
     }
     secrets.extend(basic(table));
+}
+
+/// A pipe can be read once only, and has been.
+fn is_elsewhere(table: &Map<String, Value>) -> bool {
+    let is_file = |value: &Value| value.as_str().is_some_and(|path| Path::new(path).is_file());
+    table.len() == 1 && (table.contains_key("env") || table.get("file").is_some_and(is_file))
 }
 
 /// An address may stand under `token_url`, and is none.
@@ -95,6 +103,9 @@ fn basic(table: &Map<String, Value>) -> Option<String> {
 }
 
 fn secret_text(value: &Value) -> Option<String> {
+    if value.as_object().is_some_and(|table| !is_elsewhere(table)) {
+        return None;
+    }
     Secret::deserialize(value).ok().map(|secret| secret.expose().to_owned())
 }
 

@@ -121,7 +121,9 @@ fn the_doctor_looks_at_a_postgresql_too() {
     // Made by a command, as the bridge would.
     assert_eq!(setup.command(&["quarantine", "verify"]).status.code(), Some(0));
     let report = json_of(&setup.command(&["doctor", "--json"]));
-    assert!(severities(&report, "store", "").contains(&("writing".to_owned(), "good".to_owned())), "{report}");
+    let store = severities(&report, "store", "");
+    assert!(store.contains(&("writing".to_owned(), "good".to_owned())), "{report}");
+    assert!(store.contains(&("fsync".to_owned(), "bad".to_owned())), "this server does not wait for its disk: {report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -190,6 +192,12 @@ async fn no_secret_is_printed() {
         assert_no_secret(&away.command(arguments));
     }
     assert!(text(&setup.command(&["preview"])).contains("••••"));
+    // Whether or not its connector takes an address with credentials in it.
+    let inside = format!("http://leadwire:{PASSWORD}@127.0.0.1:9/in");
+    let setup = Setup::new().endpoint("inside", &inside);
+    for arguments in [&["preview"][..], &["doctor"], &["check"]] {
+        assert_no_secret(&setup.command(arguments));
+    }
 }
 
 /// More than are read in one go.

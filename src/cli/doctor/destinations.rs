@@ -216,6 +216,24 @@ mod tests {
         assert_eq!(told[3], ("d", Severity::Bad, NO_STORE));
     }
 
+    #[tokio::test]
+    async fn a_token_that_is_renewed_for_a_check_is_kept_for_the_bridge() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::sqlite(&folder.path().join("leadwire.db"), [], [&"d".to_owned()]).unwrap();
+        let destinations = [("d".to_owned(), destination(Manner::NeedsATokenKept))].into();
+        let asked = ask(destinations, &Delivery::default(), Some(&store), Duration::from_secs(30)).await;
+        assert_eq!(asked[0].report.worst(), Severity::Good);
+        let id = store.destination_id("d").unwrap();
+        assert_eq!(store.load_token(id, "token".to_owned()).await.unwrap(), Some(("new".to_owned(), 1)));
+    }
+
+    #[test]
+    fn what_the_bridge_may_be_using_is_no_fault_beside_it() {
+        let report = beside_a_bridge(Report::default().bad(app::SET_UP, "the folder is in use").bad("credentials", "refused"));
+        let severities: Vec<Severity> = report.findings.iter().map(|finding| finding.severity).collect();
+        assert_eq!(severities, [Severity::Warn, Severity::Bad]);
+    }
+
     #[test]
     fn a_hold_is_told_with_the_way_out() {
         let hold = crate::store::Hold { reason: "the token was revoked".to_owned(), since: Timestamp::UNIX_EPOCH, until: None };
