@@ -7,7 +7,7 @@ use crate::deliver::{self, Backoff, Deliverer, LaneLimits, Policy, StoredValues}
 use crate::normalize::{self, Profile};
 use crate::receive::{self, Budget, Intake, Receiver, SourceGate, reverify};
 use crate::route::Rules;
-use crate::store::{self, DestinationId, Keeper, Origin, Ownership, QuarantineLimits, Retention, Spool, Store};
+use crate::store::{self, Checkup, DestinationId, Keeper, Origin, Ownership, QuarantineLimits, Retention, Spool, Store};
 use crate::telemetry::{Health, Refusals};
 use crate::verify::{SigningKey, Tolerance};
 use actix_web::dev::ServerHandle;
@@ -16,6 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use leadwire_connector::http::HttpSettings;
 use leadwire_connector::{
     Build, BuildContext, Connector, Delivery, DeliveryError, Erased, ErrorKind, Event, Kept, PreviewRequest, Receipt, Report, Steps,
+    ValueStore,
 };
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -39,6 +40,9 @@ const START_LOOK_EVERY: Duration = Duration::from_secs(1);
 const SIGN_OFF: Duration = Duration::from_secs(5);
 /// How long verifying the quarantine again waits after the store failed.
 const REVERIFY_AGAIN: Duration = Duration::from_secs(5);
+
+/// What a check looked at when it could not be made at all.
+pub const SET_UP: &str = "set-up";
 
 /// Why the bridge did not start.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +94,14 @@ pub async fn open_store_to_read(settings: &Settings) -> store::Result<Store> {
     match &settings.store.url {
         StoreUrl::Sqlite(path) => Store::sqlite_to_read(path, settings.sources.keys(), settings.destinations.keys()),
         StoreUrl::Postgres(_) => open_store(settings).await,
+    }
+}
+
+/// Looks at the store of these settings as it is, and makes none.
+pub async fn check_store(settings: &Settings) -> Checkup {
+    match &settings.store.url {
+        StoreUrl::Sqlite(path) => store::check_sqlite(path).await,
+        StoreUrl::Postgres(url) => store::check_postgres(url.expose()).await,
     }
 }
 
@@ -333,7 +345,11 @@ impl LateConnector {
         tokio::spawn(async move { drop(late.get().await.map(drop)) });
     }
 
-    async fn get(&self) -> Result<&dyn Connector, DeliveryError> {
+    /// The connector, set up.
+    ///
+    /// # Errors
+    /// What keeps it from being set up.
+    pub async fn get(&self) -> Result<&dyn Connector, DeliveryError> {
         // Opening a folder may take a while on a slow disk, and must not keep other lanes waiting.
         let build = || async {
             let (settings, context) = (Arc::clone(&self.settings), self.context.clone());
@@ -350,6 +366,12 @@ impl LateConnector {
     #[must_use]
     pub fn again(&self) -> Self {
         Self { settings: Arc::clone(&self.settings), context: self.context.clone(), built: Arc::default() }
+    }
+
+    /// The same destination, not set up yet, with what it keeps kept there.
+    #[must_use]
+    pub fn keeping_in(&self, values: Arc<dyn ValueStore>) -> Self {
+        Self { context: self.context.clone().with_values(values), ..self.again() }
     }
 
     /// What is kept on our side and `wanted` says yes to; sets nothing up.
@@ -370,7 +392,7 @@ impl Connector for LateConnector {
     async fn check(&self) -> Report {
         match self.get().await {
             Ok(connector) => connector.check().await,
-            Err(error) => Report::default().bad("set-up", error.message),
+            Err(error) => Report::default().bad(SET_UP, error.message),
         }
     }
 

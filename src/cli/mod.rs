@@ -7,10 +7,13 @@ mod check;
 mod connectors;
 mod deliveries;
 mod demo;
+mod doctor;
 mod events;
 mod hold;
 mod id;
+mod mask;
 mod person;
+mod preview;
 mod quarantine;
 mod replay;
 mod run;
@@ -52,6 +55,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Check the configuration: no network, nothing written.
     Check,
+    /// Ask the store, the sources and each destination whether they can do their work; changes nothing.
+    Doctor(doctor::DoctorArgs),
     /// Post signed samples or own payloads to a source, and print the answers.
     Send(send::SendArgs),
     /// Find events, or show everything about one.
@@ -68,6 +73,8 @@ enum Command {
     Quarantine(quarantine::QuarantineArgs),
     /// Export everything that is held of a person, or erase it.
     Person(person::PersonArgs),
+    /// Show the exact requests a destination would be sent, or which of them another configuration would change. Sends nothing.
+    Preview(preview::PreviewArgs),
     /// Prove that every event and delivery is accounted for.
     Audit,
     /// Sizes, backups, restore drills, and moving everything to another store.
@@ -114,9 +121,17 @@ impl Context {
     /// # Errors
     /// `Usage`, with every fault in it.
     pub fn settings(&self) -> Result<Settings, Failure> {
+        self.settings_of(&self.config)
+    }
+
+    /// Loads another configuration in the same way.
+    ///
+    /// # Errors
+    /// `Usage`, with every fault in it.
+    pub fn settings_of(&self, file: &Path) -> Result<Settings, Failure> {
         // Variables that are no Unicode cannot be ours.
         let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        config::load(&self.config, &self.connectors, environment)
+        config::load(file, &self.connectors, environment)
             .map_err(|faults| Failure::Usage(if self.json { faults.to_json().to_string() } else { faults.to_string() }))
     }
 
@@ -200,6 +215,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Run => run::run(context).await,
         Command::Demo(args) => Box::pin(demo::run(args, context)).await,
         Command::Check => check::run(context),
+        Command::Doctor(args) => Box::pin(doctor::run(args, context)).await,
         Command::Send(args) => Box::pin(send::run(args, context)).await,
         Command::Events(args) => events::run(args, context).await,
         Command::Deliveries(args) => deliveries::run(args, context).await,
@@ -208,6 +224,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Resume(args) => hold::resume(args, context).await,
         Command::Quarantine(args) => quarantine::run(args, context).await,
         Command::Person(args) => Box::pin(person::run(args, context)).await,
+        Command::Preview(args) => Box::pin(preview::run(args, context)).await,
         Command::Audit => audit::run(context).await,
         Command::Store(args) => Box::pin(store::run(args, context)).await,
         Command::Connectors(args) => connectors::run(&args, context),

@@ -93,7 +93,7 @@ pub(super) fn plain(text: &str) -> String {
 }
 
 /// A pipe has no width; its reader gets one that fits a log.
-fn width() -> u16 {
+pub(super) fn width() -> u16 {
     let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     columns.or_else(|| console::Term::stdout().size_checked().map(|(_, columns)| columns)).unwrap_or(120).max(60)
 }

@@ -44,7 +44,7 @@ struct CrmArgs {
     #[arg(long, default_value = "127.0.0.1:9090")]
     listen: SocketAddr,
     /// A fault from the start, such as `503x3`, `429:30`, `reset-after-write x1`, `503@20%`. May be repeated.
-    #[arg(long, value_name = "RULE")]
+    #[arg(long, value_name = "RULE", long_help = FAULTS)]
     fault: Vec<FaultRule>,
     /// Added to every answer, such as 200ms.
     #[arg(long, value_parser = duration::parse)]
@@ -53,6 +53,34 @@ struct CrmArgs {
     #[arg(long, default_value_t)]
     seed: u64,
 }
+
+const FAULTS: &str = "A fault from the start; may be repeated.
+
+  KIND[:VALUE] [xTIMES] [@PERCENT%] [@METHOD] [@/PATH]
+
+  503, 422, …         this status, in the service's own shape
+  429:30              its own rate limit, with a Retry-After
+  invalid:FIELD       its own refusal of this field
+  error-inside        its own 2xx that reports an error inside
+  reset-before        the connection breaks before it sees the request
+  reset-after-write   the work is done, then the connection breaks
+  hang                no answer
+  latency:200ms       a later answer
+  close-idle          a kept connection closes as it is used again
+  garbage             a page of HTML, as proxies send them
+  wrong-type          an answer that says it is HTML
+  echo                a 400 that repeats all that was sent
+  slow-body:100ms     one byte at a time, with this pause
+  huge-body:BYTES     a very long answer
+
+xTIMES hits the next so many requests, @PERCENT% each with that
+probability, @METHOD and @/PATH only such requests:
+
+  503x3
+  429:30 x1
+  503@20%
+  reset-after-write x1 @POST
+  latency:2s @GET @/crm/objects";
 
 #[derive(Debug, clap::Args)]
 struct SenderArgs {
@@ -125,7 +153,10 @@ fn choose<'a>(name: Option<&str>, context: &'a Context) -> Result<(&'a str, Simu
     wanted.map(|(kind, simulation)| (kind.name, *simulation)).ok_or_else(|| {
         let known: Vec<&str> = kinds.iter().map(|(kind, _)| kind.name).collect();
         match name {
-            Some(name) => Failure::Usage(format!("no kind `{name}` comes with a simulation; {}", did_you_mean(name, &known))),
+            Some(name) => {
+                let all = known.join(", ");
+                Failure::Usage(format!("no kind `{name}` comes with a simulation; {}; those that do: {all}", did_you_mean(name, &known)))
+            }
             None => Failure::Usage("no kind of destination in this program comes with a simulation".to_owned()),
         }
     })
@@ -266,6 +297,30 @@ mod tests {
         let Err(Failure::Usage(message)) = choose(Some("csv"), &context) else { panic!("csv has no simulation") };
         for (kind, _) in simulated(&context) {
             assert!(message.contains(kind.name), "{message}");
+        }
+    }
+
+    #[test]
+    fn each_order_of_the_help_is_one_that_is_taken() {
+        let examples = FAULTS.lines().rev().take(5).map(str::trim);
+        assert_eq!(examples.filter_map(|order| order.parse::<FaultRule>().ok()).count(), 5);
+        for kind in [
+            "422",
+            "429:30",
+            "reset-before",
+            "reset-after-write",
+            "error-inside",
+            "invalid:FIELD",
+            "garbage",
+            "wrong-type",
+            "echo",
+            "slow-body",
+            "huge-body",
+            "hang",
+            "latency:200ms",
+            "close-idle",
+        ] {
+            assert!(kind.parse::<FaultRule>().is_ok() && FAULTS.contains(kind), "{kind}");
         }
     }
 

@@ -9,6 +9,7 @@ mod document;
 mod layers;
 mod reader;
 mod routes;
+mod secrets;
 mod sections;
 mod settings;
 mod shown;
@@ -82,7 +83,9 @@ fn assemble(path: &Path, reader: &mut Reader<'_>, connectors: &Connectors) -> Se
     let sources = sections::sources(reader);
     let (destinations, declared) = destinations::read(reader, connectors, delivery.give_up_after);
     let routes = routes::read(reader, &sources, &declared);
-    Settings { path: path.to_owned(), server, console, store, delivery, log, sources, destinations, routes, warnings: Vec::new() }
+    let redactor = secrets::redactor(&reader.layers.merged);
+    let path = path.to_owned();
+    Settings { path, server, console, store, delivery, log, sources, destinations, routes, redactor, warnings: Vec::new() }
 }
 
 /// What could not be read counts as not given, which may be wrong in turn; only the first thing said of a place is news.

@@ -4,8 +4,8 @@ use super::Diagnostic;
 use super::values;
 use crate::route::Rules;
 use ipnet::IpNet;
-use leadwire_connector::Build;
 use leadwire_connector::settings::{Secret, duration};
+use leadwire_connector::{Build, Redactor};
 use serde::Deserialize;
 use serde::de::IntoDeserializer as _;
 use std::collections::BTreeMap;
@@ -35,6 +35,8 @@ pub struct Settings {
     pub destinations: BTreeMap<String, Destination>,
     /// First to last.
     pub routes: Rules,
+    /// Takes every secret of this configuration out of a text.
+    pub redactor: Redactor,
     /// What is legal but probably not meant.
     pub warnings: Vec<Diagnostic>,
 }

@@ -8,6 +8,7 @@ mod oracle;
 #[path = "../support/postgres.rs"]
 mod postgres;
 
+mod advice;
 mod bad_input;
 mod cli;
 mod clock;

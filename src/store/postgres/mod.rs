@@ -6,6 +6,7 @@
 mod address;
 mod audit;
 mod batch;
+mod checkup;
 mod connect;
 mod dump;
 mod hold;
@@ -49,6 +50,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql};
 
 pub use address::{check_url, has_password, name_of};
+pub(in crate::store) use checkup::check_up;
 pub(in crate::store) use dump::Dump;
 pub(super) use instance::Member;
 pub(super) use signal::Signal;

@@ -14,6 +14,9 @@ const MIGRATIONS: [&str; 6] = [
     include_str!("migrations/0006_token.sql"),
 ];
 
+/// The schema that this program writes.
+pub(super) const NEWEST: usize = MIGRATIONS.len();
+
 /// `LEADWIRE` in ASCII: the lock among those that migrate.
 const LOCK: i64 = 0x4C45_4144_5749_5245;
 
@@ -31,10 +34,9 @@ pub(super) async fn migrate(client: &mut Object) -> Result<()> {
         transaction.batch_execute(sql).await.map_err(|error| explain(&error))?;
     }
     let version = read_version(&transaction).await?;
-    let newest = MIGRATIONS.len();
-    if version > newest {
+    if version > NEWEST {
         return Err(Error::Refused(format!(
-            "the store has schema {version}, and this program knows up to {newest}; use the version of Leadwire that wrote it, or a later one"
+            "the store has schema {version}, and this program knows up to {NEWEST}; use the version of Leadwire that wrote it, or a later one"
         )));
     }
     for (index, sql) in MIGRATIONS.iter().enumerate().skip(version) {

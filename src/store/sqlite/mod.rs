@@ -2,6 +2,7 @@
 
 mod audit;
 mod backup;
+mod checkup;
 mod dump;
 mod hold;
 #[cfg(test)]
@@ -27,6 +28,7 @@ mod verify;
 mod writer;
 
 pub(in crate::store) use backup::refuse_existing;
+pub(in crate::store) use checkup::check_up;
 pub(in crate::store) use dump::Dump;
 pub(in crate::store) use verify::verify;
 
