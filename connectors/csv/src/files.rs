@@ -5,19 +5,21 @@
 
 use crate::index::{Id, Index};
 use crate::map::Row;
+use crate::outbox::Outbox;
 use crate::part::{Part, sync_directory};
 use leadwire_connector::reexport::Timestamp;
 use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 mod erase;
 
 pub(crate) use erase::kept;
 
-const HIDDEN: &str = ".leadwire";
+pub(crate) const HIDDEN: &str = ".leadwire";
 const PREFIX: &str = "leads-";
 const SUFFIX: &str = ".csv";
 /// How often a file may be replaced under our hands within one write.
@@ -63,6 +65,8 @@ pub(crate) struct Plan {
     pub(crate) directory: PathBuf,
     pub(crate) header: Vec<u8>,
     pub(crate) rotation: Rotation,
+    /// Gets a copy of every finished file.
+    pub(crate) outbox: Option<Arc<Outbox>>,
 }
 
 /// A folder that this process, and no other, writes into.
@@ -95,6 +99,7 @@ impl Folder {
             TryLockError::Error(error) => failed(error),
         })?;
         let index = Index::load(&hidden).map_err(failed)?;
+        plan.outbox.as_ref().map_or(Ok(()), |outbox| outbox.load()).map_err(failed)?;
         let mut folder = Self { plan, hidden, index, part: None, number: 0, _lock: lock };
         folder.recover(now).map_err(failed)?;
         Ok(folder)
@@ -177,8 +182,10 @@ impl Folder {
         if let Some(part) = &self.part
             && !part.is_in_place()?
         {
+            self.plan.copy(part)?;
             self.index.add(now, part.ids.iter().copied())?;
             self.part = None;
+            self.plan.ring();
         }
         Ok(())
     }
@@ -238,7 +245,10 @@ impl Folder {
             fs::remove_file(&path)?;
             return Part::create(path, &self.plan.header, now).map(Some);
         }
-        self.remember(&file, found.ids, now)?;
+        self.remember(&file, found.ids.clone(), now)?;
+        if self.plan.outbox.is_some() && found.leading > 0 {
+            self.plan.copy(&Part::finished(path, file, found))?;
+        }
         Ok(None)
     }
 
@@ -252,12 +262,14 @@ impl Folder {
     fn finish(&mut self, now: Timestamp) -> io::Result<()> {
         let Some(part) = &mut self.part else { return Ok(()) };
         part.mend()?;
+        self.plan.copy(part)?;
         self.index.add(now, part.ids.iter().copied())?;
         if matches!(self.plan.rotation, Rotation::Files { .. }) {
             let path = part.path.clone();
             self.publish(&path)?;
         }
         self.part = None;
+        self.plan.ring();
         Ok(())
     }
 
@@ -299,9 +311,12 @@ impl Folder {
         let fits = found.header == self.plan.header && matches!(self.plan.rotation, Rotation::Files { .. }) && self.part.is_none();
         let part = Part::resume(path.to_owned(), file, found, begun(path))?;
         if fits {
+            // A crash between copying and finishing it: what it has now and will have becomes one object.
+            self.plan.outbox.as_ref().map_or(Ok(()), |outbox| outbox.forget(path))?;
             self.part = Some(part);
             return self.tidy(now);
         }
+        self.plan.copy(&part)?;
         self.index.add(now, part.ids.iter().copied())?;
         self.publish(path)
     }
@@ -320,11 +335,32 @@ impl Folder {
             if self.plan.rotation == Rotation::Daily && day_of(&path) == today && self.part.is_none() {
                 self.part = self.take_up_daily(path, now)?;
             } else {
-                let (file, found) = Part::read(&path)?;
-                self.remember(&file, found.ids, now)?;
+                self.recover_finished(path, now)?;
             }
         }
         Ok(())
+    }
+
+    /// A day may have ended while no bridge ran.
+    fn recover_finished(&mut self, path: PathBuf, now: Timestamp) -> io::Result<()> {
+        let (file, found) = Part::read(&path)?;
+        self.remember(&file, found.ids.clone(), now)?;
+        if self.plan.outbox.is_some() && found.leading > 0 {
+            self.plan.copy(&Part::finished(path, file, found))?;
+        }
+        Ok(())
+    }
+}
+
+impl Plan {
+    fn copy(&self, part: &Part) -> io::Result<()> {
+        self.outbox.as_ref().map_or(Ok(()), |outbox| outbox.add(part))
+    }
+
+    fn ring(&self) {
+        if let Some(outbox) = &self.outbox {
+            outbox.added.notify_one();
+        }
     }
 }
 

@@ -29,7 +29,7 @@ fn table() -> Table {
 }
 
 fn plan(directory: &TempDir, rotation: Rotation) -> Plan {
-    Plan { directory: directory.path().to_owned(), header: table().header().unwrap(), rotation }
+    Plan { directory: directory.path().to_owned(), header: table().header().unwrap(), rotation, outbox: None }
 }
 
 fn files(rows: u64) -> Rotation {
