@@ -7,14 +7,14 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 test: ## all tests; needs PostgreSQL, and installs Debian's package when it is missing
-	cargo test --workspace --locked
+	cargo test --workspace --features s3 --locked
 
 soak: ## random faults for SOAK_MINUTES (10); LEADWIRE_TEST_SEED plays one seed again
 	scripts/soak.sh
 
 lint: ## format and clippy, every warning an error
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --workspace --all-targets --features s3 --locked -- -D warnings
 
 docs: ## the API documentation, every broken link an error
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked

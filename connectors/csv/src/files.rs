@@ -15,7 +15,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+mod copies;
 mod erase;
+mod recover;
 
 pub(crate) use erase::kept;
 
@@ -245,10 +247,7 @@ impl Folder {
             fs::remove_file(&path)?;
             return Part::create(path, &self.plan.header, now).map(Some);
         }
-        self.remember(&file, found.ids.clone(), now)?;
-        if self.plan.outbox.is_some() && found.leading > 0 {
-            self.plan.copy(&Part::finished(path, file, found))?;
-        }
+        self.remember(&file, found.ids, now)?;
         Ok(None)
     }
 
@@ -264,9 +263,12 @@ impl Folder {
         part.mend()?;
         self.plan.copy(part)?;
         self.index.add(now, part.ids.iter().copied())?;
-        if matches!(self.plan.rotation, Rotation::Files { .. }) {
-            let path = part.path.clone();
-            self.publish(&path)?;
+        match self.plan.rotation {
+            Rotation::Daily => self.plan.copy_others(part)?,
+            Rotation::Files { .. } => {
+                let path = part.path.clone();
+                self.publish(&path)?;
+            }
         }
         self.part = None;
         self.plan.ring();
@@ -292,75 +294,6 @@ impl Folder {
         }
         sync_directory(&self.plan.directory)?;
         sync_directory(&self.hidden)
-    }
-
-    fn recover(&mut self, now: Timestamp) -> io::Result<()> {
-        self.remove_copy()?;
-        for path in listed(&self.hidden, |_| true)? {
-            self.recover_part(&path, now)?;
-        }
-        self.recover_daily(now)
-    }
-
-    /// An unfinished file is gone on with if it fits the configuration, and else given away as it is.
-    fn recover_part(&mut self, path: &Path, now: Timestamp) -> io::Result<()> {
-        let (file, found) = Part::read(path)?;
-        if found.leading == 0 {
-            return fs::remove_file(path);
-        }
-        let fits = found.header == self.plan.header && matches!(self.plan.rotation, Rotation::Files { .. }) && self.part.is_none();
-        let part = Part::resume(path.to_owned(), file, found, begun(path))?;
-        if fits {
-            // A crash between copying and finishing it: what it has now and will have becomes one object.
-            self.plan.outbox.as_ref().map_or(Ok(()), |outbox| outbox.forget(path))?;
-            self.part = Some(part);
-            return self.tidy(now);
-        }
-        self.plan.copy(&part)?;
-        self.index.add(now, part.ids.iter().copied())?;
-        self.publish(path)
-    }
-
-    /// Goes on with today's file, and remembers what is in all others of today and of the last day before: their ids are in no index
-    /// when the columns changed and changed back, or when the bridge did not see the day end.
-    fn recover_daily(&mut self, now: Timestamp) -> io::Result<()> {
-        let today = format!("{PREFIX}{}", day(now));
-        let day_of = |path: &Path| file_name(path).get(..today.len()).unwrap_or_default().to_owned();
-        let mut daily = listed(&self.plan.directory, is_daily)?;
-        let last = daily.iter().map(|path| day_of(path)).filter(|day| *day != today).max();
-        daily.retain(|path| day_of(path) == today || Some(day_of(path)) == last);
-        // In the order in which they were begun: the first one has no number.
-        daily.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
-        for path in daily {
-            if self.plan.rotation == Rotation::Daily && day_of(&path) == today && self.part.is_none() {
-                self.part = self.take_up_daily(path, now)?;
-            } else {
-                self.recover_finished(path, now)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// A day may have ended while no bridge ran.
-    fn recover_finished(&mut self, path: PathBuf, now: Timestamp) -> io::Result<()> {
-        let (file, found) = Part::read(&path)?;
-        self.remember(&file, found.ids.clone(), now)?;
-        if self.plan.outbox.is_some() && found.leading > 0 {
-            self.plan.copy(&Part::finished(path, file, found))?;
-        }
-        Ok(())
-    }
-}
-
-impl Plan {
-    fn copy(&self, part: &Part) -> io::Result<()> {
-        self.outbox.as_ref().map_or(Ok(()), |outbox| outbox.add(part))
-    }
-
-    fn ring(&self) {
-        if let Some(outbox) = &self.outbox {
-            outbox.added.notify_one();
-        }
     }
 }
 

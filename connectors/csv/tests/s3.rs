@@ -181,7 +181,7 @@ async fn a_finished_file_is_in_the_folder_and_in_the_bucket() {
     let (key, text) = &objects[0];
     assert_eq!(text, "email,content,delivery_id\ntest@qq.com,d-1,d-1\ntest@qq.com,d-2,d-2\n");
     assert!(key.starts_with("a%20b/%C3%BC/leads-20") && key.ends_with(".csv"), "{key}");
-    assert_eq!(in_sight(story.base.path()), [text.clone()]);
+    assert_eq!(in_sight(story.base.path()), std::slice::from_ref(text));
     eventually("the end of the copy", async || story.waiting() == 0).await;
     let report = story.connector().check().await;
     assert!(report.is_good(), "{report:?}");
