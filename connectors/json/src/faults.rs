@@ -27,7 +27,7 @@ const RESERVED: [&str; 14] = [
 /// No template is longer, but a file named by mistake may be.
 const TEMPLATE_MOST: u64 = 1 << 20;
 /// A body that says anything at all has so many bytes.
-const MAX_BYTES_LEAST: usize = 500;
+const MAX_BYTES_LEAST: usize = 1_000;
 
 /// Every fault that has nothing to do with what is compiled.
 pub(crate) fn of(config: &Config) -> Vec<Fault> {
