@@ -139,7 +139,7 @@ struct Counter(Arc<Mutex<HashMap<String, u32>>>);
 
 impl Service for Counter {
     fn answer(&mut self, request: &Request) -> Response {
-        let id = request.header("idempotency-key").unwrap_or_default().to_owned();
+        let id = request.header("webhook-id").unwrap_or_default().to_owned();
         *self.0.lock().unwrap().entry(id).or_default() += 1;
         Response::json(200, &json!({"status": "accepted"}))
     }

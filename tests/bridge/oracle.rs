@@ -223,7 +223,7 @@ impl Trial {
 }
 
 fn request(logged: &Logged) -> Option<Arrival> {
-    let id = logged.request.header("idempotency-key")?.to_owned();
+    let id = logged.request.header("webhook-id")?.to_owned();
     let event = logged.request.json()["data"].take();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let person = ["first_name", "last_name", "email"].map(|name| (name.to_owned(), text(&event["person"][name])));

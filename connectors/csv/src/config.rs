@@ -31,7 +31,15 @@ struct Keys {
     delimiter: String,
     #[serde(default)]
     byte_order_mark: bool,
+    #[serde(default)]
+    s3: Option<S3>,
 }
+
+#[cfg(feature = "s3")]
+type S3 = crate::s3::Keys;
+/// Whatever stands there, this program cannot do it.
+#[cfg(not(feature = "s3"))]
+type S3 = serde::de::IgnoredAny;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -51,6 +59,8 @@ pub(crate) struct Settings {
     pub(crate) directory: PathBuf,
     pub(crate) rotation: Rotation,
     pub(crate) table: Table,
+    #[cfg(feature = "s3")]
+    pub(crate) s3: Option<S3>,
     warnings: Vec<String>,
 }
 
@@ -66,7 +76,14 @@ impl Settings {
         let rotation = keys.rotation();
         let delimiter = keys.delimiter.bytes().next().unwrap_or(b',');
         match Table::new(keys.columns.unwrap_or_else(map::default_columns), delimiter, keys.byte_order_mark) {
-            Ok(table) if faults.is_empty() => Ok(Self { directory: keys.directory, rotation, table, warnings }),
+            Ok(table) if faults.is_empty() => Ok(Self {
+                directory: keys.directory,
+                rotation,
+                table,
+                #[cfg(feature = "s3")]
+                s3: keys.s3,
+                warnings,
+            }),
             Ok(_) => Err(faults),
             Err(more) => {
                 faults.extend(more);
@@ -88,6 +105,13 @@ impl Keys {
         if self.max_age.is_some_and(|age| !AGES.contains(&age)) {
             faults.push(Fault::new(["max_age"], "a file is finished after \"1s\" to \"30d\""));
         }
+        #[cfg(feature = "s3")]
+        faults.extend(self.s3.iter().flat_map(S3::faults));
+        #[cfg(not(feature = "s3"))]
+        if self.s3.is_some() {
+            let fault = Fault::new(["s3"], "this program was built without the feature `s3`");
+            faults.push(fault.with_help("build it with `cargo build --release --features s3`, or take the table out"));
+        }
         if !matches!(self.delimiter.as_str(), "," | ";" | "|" | "\t") {
             faults.push(Fault::new(["delimiter"], "this is no delimiter").with_help("write \",\", \";\", \"|\" or \"\\t\""));
         }
@@ -104,7 +128,10 @@ impl Keys {
     fn warnings(&self) -> Vec<String> {
         let given = [("max_rows", self.max_rows.is_some()), ("max_age", self.max_age.is_some())];
         let idle = given.into_iter().filter(|(_, is_given)| *is_given && self.mode == Mode::Daily);
-        idle.map(|(key, _)| format!("`{key}` does nothing in mode \"daily\": a daily file is finished at midnight UTC")).collect()
+        let idle = idle.map(|(key, _)| format!("`{key}` does nothing in mode \"daily\": a daily file is finished at midnight UTC"));
+        #[cfg(feature = "s3")]
+        let idle = idle.chain(self.s3.iter().flat_map(S3::warnings));
+        idle.collect()
     }
 }
 

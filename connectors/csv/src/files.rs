@@ -5,19 +5,23 @@
 
 use crate::index::{Id, Index};
 use crate::map::Row;
+use crate::outbox::Outbox;
 use crate::part::{Part, sync_directory};
 use leadwire_connector::reexport::Timestamp;
 use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+mod copies;
 mod erase;
+mod recover;
 
 pub(crate) use erase::kept;
 
-const HIDDEN: &str = ".leadwire";
+pub(crate) const HIDDEN: &str = ".leadwire";
 const PREFIX: &str = "leads-";
 const SUFFIX: &str = ".csv";
 /// How often a file may be replaced under our hands within one write.
@@ -63,6 +67,8 @@ pub(crate) struct Plan {
     pub(crate) directory: PathBuf,
     pub(crate) header: Vec<u8>,
     pub(crate) rotation: Rotation,
+    /// Gets a copy of every finished file.
+    pub(crate) outbox: Option<Arc<Outbox>>,
 }
 
 /// A folder that this process, and no other, writes into.
@@ -95,6 +101,7 @@ impl Folder {
             TryLockError::Error(error) => failed(error),
         })?;
         let index = Index::load(&hidden).map_err(failed)?;
+        plan.outbox.as_ref().map_or(Ok(()), |outbox| outbox.load()).map_err(failed)?;
         let mut folder = Self { plan, hidden, index, part: None, number: 0, _lock: lock };
         folder.recover(now).map_err(failed)?;
         Ok(folder)
@@ -177,8 +184,10 @@ impl Folder {
         if let Some(part) = &self.part
             && !part.is_in_place()?
         {
+            self.plan.copy(part)?;
             self.index.add(now, part.ids.iter().copied())?;
             self.part = None;
+            self.plan.ring();
         }
         Ok(())
     }
@@ -252,12 +261,17 @@ impl Folder {
     fn finish(&mut self, now: Timestamp) -> io::Result<()> {
         let Some(part) = &mut self.part else { return Ok(()) };
         part.mend()?;
+        self.plan.copy(part)?;
         self.index.add(now, part.ids.iter().copied())?;
-        if matches!(self.plan.rotation, Rotation::Files { .. }) {
-            let path = part.path.clone();
-            self.publish(&path)?;
+        match self.plan.rotation {
+            Rotation::Daily => self.plan.copy_others(part)?,
+            Rotation::Files { .. } => {
+                let path = part.path.clone();
+                self.publish(&path)?;
+            }
         }
         self.part = None;
+        self.plan.ring();
         Ok(())
     }
 
@@ -280,51 +294,6 @@ impl Folder {
         }
         sync_directory(&self.plan.directory)?;
         sync_directory(&self.hidden)
-    }
-
-    fn recover(&mut self, now: Timestamp) -> io::Result<()> {
-        self.remove_copy()?;
-        for path in listed(&self.hidden, |_| true)? {
-            self.recover_part(&path, now)?;
-        }
-        self.recover_daily(now)
-    }
-
-    /// An unfinished file is gone on with if it fits the configuration, and else given away as it is.
-    fn recover_part(&mut self, path: &Path, now: Timestamp) -> io::Result<()> {
-        let (file, found) = Part::read(path)?;
-        if found.leading == 0 {
-            return fs::remove_file(path);
-        }
-        let fits = found.header == self.plan.header && matches!(self.plan.rotation, Rotation::Files { .. }) && self.part.is_none();
-        let part = Part::resume(path.to_owned(), file, found, begun(path))?;
-        if fits {
-            self.part = Some(part);
-            return self.tidy(now);
-        }
-        self.index.add(now, part.ids.iter().copied())?;
-        self.publish(path)
-    }
-
-    /// Goes on with today's file, and remembers what is in all others of today and of the last day before: their ids are in no index
-    /// when the columns changed and changed back, or when the bridge did not see the day end.
-    fn recover_daily(&mut self, now: Timestamp) -> io::Result<()> {
-        let today = format!("{PREFIX}{}", day(now));
-        let day_of = |path: &Path| file_name(path).get(..today.len()).unwrap_or_default().to_owned();
-        let mut daily = listed(&self.plan.directory, is_daily)?;
-        let last = daily.iter().map(|path| day_of(path)).filter(|day| *day != today).max();
-        daily.retain(|path| day_of(path) == today || Some(day_of(path)) == last);
-        // In the order in which they were begun: the first one has no number.
-        daily.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
-        for path in daily {
-            if self.plan.rotation == Rotation::Daily && day_of(&path) == today && self.part.is_none() {
-                self.part = self.take_up_daily(path, now)?;
-            } else {
-                let (file, found) = Part::read(&path)?;
-                self.remember(&file, found.ids, now)?;
-            }
-        }
-        Ok(())
     }
 }
 

@@ -29,7 +29,7 @@ fn table() -> Table {
 }
 
 fn plan(directory: &TempDir, rotation: Rotation) -> Plan {
-    Plan { directory: directory.path().to_owned(), header: table().header().unwrap(), rotation }
+    Plan { directory: directory.path().to_owned(), header: table().header().unwrap(), rotation, outbox: None }
 }
 
 fn files(rows: u64) -> Rotation {
@@ -419,4 +419,72 @@ fn rows_are_found_in_every_file_beside_the_one_who_writes() {
     told.sort_unstable();
     assert_eq!(told, [("2", 2), ("3", 1)]);
     assert!(kept(&directory.path().join("missing"), &|_| true).unwrap().is_empty());
+}
+
+/// With an outbox, and the plan that has it.
+fn copied(directory: &TempDir, rotation: Rotation) -> (Arc<Outbox>, Plan) {
+    let outbox = Arc::new(Outbox::new(&directory.path().join(HIDDEN), "s3://b/".to_owned()));
+    (Arc::clone(&outbox), Plan { outbox: Some(outbox), ..plan(directory, rotation) })
+}
+
+/// The texts of the copies that wait, sorted.
+fn waiting(outbox: &Outbox) -> Vec<String> {
+    let names = outbox.waiting().unwrap();
+    let mut texts: Vec<_> = names.iter().map(|name| String::from_utf8(outbox.take(name).unwrap().0).unwrap()).collect();
+    texts.sort();
+    texts
+}
+
+#[test]
+fn a_finished_file_is_copied_and_a_day_with_all_its_files() {
+    const DAY: i64 = 86_400;
+    let directory = TempDir::new().unwrap();
+    let (outbox, mut plan) = copied(&directory, Rotation::Daily);
+    plan.header = b"text,delivery_id\n".to_vec();
+    Folder::open(plan, at(0)).unwrap().append(&[row("1", "a")], at(0)).unwrap();
+    let mut folder = Folder::open(copied(&directory, Rotation::Daily).1, at(1)).unwrap();
+    folder.append(&[row("2", "b")], at(1)).unwrap();
+    assert!(waiting(&outbox).is_empty(), "the day is not over");
+    folder.tidy(at(DAY)).unwrap();
+    assert_eq!(waiting(&outbox), ["content,delivery_id\nb,2\n", "text,delivery_id\na,1\n"]);
+    drop(folder);
+    drop(Folder::open(copied(&directory, Rotation::Daily).1, at(DAY)).unwrap());
+    assert_eq!(waiting(&outbox).len(), 2, "once");
+}
+
+#[test]
+fn a_day_that_ended_while_no_bridge_ran_is_copied_at_the_next_start() {
+    let directory = TempDir::new().unwrap();
+    let (outbox, plan) = copied(&directory, Rotation::Daily);
+    Folder::open(plan, at(0)).unwrap().append(&[row("1", "a")], at(0)).unwrap();
+    drop(Folder::open(copied(&directory, Rotation::Daily).1, at(5 * 86_400)).unwrap());
+    assert_eq!(waiting(&outbox), ["content,delivery_id\na,1\n"]);
+}
+
+#[test]
+fn a_file_that_is_gone_on_with_after_a_crash_is_one_object() {
+    let directory = TempDir::new().unwrap();
+    let (outbox, plan) = copied(&directory, files(2));
+    let mut folder = Folder::open(plan, at(0)).unwrap();
+    folder.append(&[row("1", "a")], at(0)).unwrap();
+    // The crash comes when the copy is there and the file is still hidden.
+    outbox.add(folder.part.as_ref().unwrap()).unwrap();
+    drop(folder);
+    let (outbox, plan) = copied(&directory, files(2));
+    let mut folder = Folder::open(plan, at(1)).unwrap();
+    assert!(waiting(&outbox).is_empty());
+    folder.append(&[row("2", "b")], at(1)).unwrap();
+    folder.tidy(at(1)).unwrap();
+    assert_eq!(waiting(&outbox), ["content,delivery_id\na,1\nb,2\n"]);
+}
+
+#[test]
+fn rows_that_somebody_moved_away_with_their_file_are_copied_all_the_same() {
+    let directory = TempDir::new().unwrap();
+    let (outbox, plan) = copied(&directory, Rotation::Daily);
+    let mut folder = Folder::open(plan, at(0)).unwrap();
+    folder.append(&[row("1", "a")], at(0)).unwrap();
+    fs::remove_file(directory.path().join("leads-2026-11-22.csv")).unwrap();
+    folder.append(&[row("2", "b")], at(1)).unwrap();
+    assert_eq!(waiting(&outbox), ["content,delivery_id\na,1\n"]);
 }

@@ -22,6 +22,14 @@ const ID_BYTES: usize = 16;
 pub(crate) struct Id([u8; ID_BYTES]);
 
 impl Id {
+    /// How long it is.
+    pub(crate) const BYTES: usize = ID_BYTES;
+
+    /// In hexadecimal.
+    pub(crate) fn hex(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Of the id as it stands in its cell.
     pub(crate) fn of(cell: &[u8]) -> Self {
         let digest = Sha256::digest(cell);

@@ -6,7 +6,7 @@ use crate::scan::{Scan, scan};
 use leadwire_connector::reexport::Timestamp;
 use std::collections::HashSet;
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// A file that rows are appended to, and the deliveries whose rows are in it, on disk.
@@ -51,6 +51,12 @@ impl Part {
         Ok(Self { path, since, ids, file, len: found.end, is_torn: false })
     }
 
+    /// A file that nothing is appended to any more, as [`read`](Self::read) found it; nothing is cut off.
+    pub(crate) fn finished(path: PathBuf, file: File, found: Scan) -> Self {
+        let ids = found.ids.into_iter().take(found.leading).collect();
+        Self { path, since: Timestamp::UNIX_EPOCH, ids, file, len: found.end, is_torn: false }
+    }
+
     /// Appends rows, durable when it returns `Ok`. After an error none of them counts, and the next write removes what is left of them.
     pub(crate) fn append(&mut self, rows: &[&Row], now: Timestamp) -> io::Result<()> {
         if self.ids.is_empty() {
@@ -77,6 +83,13 @@ impl Part {
             self.is_torn = false;
         }
         Ok(())
+    }
+
+    /// Everything that is whole and on disk, to be read from its start.
+    pub(crate) fn written(&self) -> io::Result<impl Read> {
+        let mut file = self.file.try_clone()?;
+        file.seek(SeekFrom::Start(0))?;
+        Ok(file.take(self.len))
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {

@@ -1,35 +1,23 @@
 //! The settings of one `json` destination.
 
 use crate::client::Endpoint;
-use crate::sign::{self, Key};
-use leadwire_connector::http::{self, is_loopback};
+use crate::faults;
+use crate::map::{self, Body, Envelope, Payload};
+use crate::preset::{Preset, Shape};
+use crate::rules::{Rule, Success};
+use crate::sign::{self, Keys, Secrets};
+use crate::template::Template;
+use leadwire_connector::http::{self, Identity, is_loopback};
 use leadwire_connector::mapping::FieldMap;
 use leadwire_connector::settings::{self, Fault, Origin, Secret, duration};
-use leadwire_connector::{Build, BuildContext, Connector};
+use leadwire_connector::token::{OAuth, OAuthKeys};
+use leadwire_connector::{Build, BuildContext, Connector, Limits};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use url::Url;
-
-/// Headers that the connector or the connection itself needs.
-const RESERVED: [&str; 14] = [
-    "accept-encoding",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "idempotency-key",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "webhook-id",
-    "webhook-timestamp",
-];
+use url::{Position, Url};
 
 /// A shorter secret would be found inside unrelated words.
 const LEAST_MASKED: usize = 4;
@@ -38,16 +26,18 @@ const LEAST_MASKED: usize = 4;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// A service whose ways are known: it sets defaults for the other keys.
+    #[serde(default)]
+    pub preset: Option<Preset>,
     /// Where to send.
-    #[serde(deserialize_with = "address")]
-    pub url: Url,
+    pub url: Address,
     /// How to send. Default `POST`.
     #[serde(default)]
     pub method: Method,
-    /// The signing key, `whsec_` and base64.
+    /// The signing key, `whsec_` and base64, or several while it is replaced, the newest first.
     #[serde(default)]
-    pub secret: Option<Secret>,
-    /// Further headers. Those from the environment or a file are masked in previews.
+    pub secret: Secrets,
+    /// Further headers, as templates. Those from the environment or a file are sent as they are, and masked in previews.
     #[serde(default)]
     pub headers: BTreeMap<String, Secret>,
     /// For `Authorization: Bearer`.
@@ -56,15 +46,42 @@ pub struct Config {
     /// For `Authorization: Basic`.
     #[serde(default)]
     pub basic: Option<Basic>,
+    /// For `Authorization: Bearer` with a token of OAuth 2.
+    #[serde(default)]
+    pub oauth: Option<OAuthKeys>,
+    /// Shown to an endpoint that asks for a certificate, as PEM.
+    #[serde(default)]
+    pub client_certificate: Option<Secret>,
+    /// The key of `client_certificate`, as PEM.
+    #[serde(default)]
+    pub client_key: Option<Secret>,
+    /// The authority of the endpoint's certificate, as PEM, when the machine does not know it.
+    #[serde(default)]
+    pub ca_certificate: Option<Secret>,
     /// What an answer must be to count as delivered.
     #[serde(default)]
     pub success: Success,
-    /// Whether the event is wrapped as Standard Webhooks recommends. Default true.
-    #[serde(default = "yes")]
-    pub envelope: bool,
+    /// What other answers mean. The first rule that an answer fits decides.
+    #[serde(default)]
+    pub answers: Vec<Rule>,
+    /// What the event is wrapped in. Default: as Standard Webhooks recommends.
+    #[serde(default)]
+    pub envelope: Option<Envelope>,
     /// Templates whose results are sent as a flat object in place of the event.
     #[serde(default)]
     pub fields: BTreeMap<String, String>,
+    /// The whole body: a text with templates in it, or a table whose texts are templates.
+    #[serde(default)]
+    pub body: Option<Value>,
+    /// A file with such a text.
+    #[serde(default)]
+    pub body_file: Option<String>,
+    /// In place of the content type that the envelope has.
+    #[serde(default)]
+    pub content_type: Option<String>,
+    /// The greatest length of a body; what does not fit is left out.
+    #[serde(default)]
+    pub max_bytes: Option<usize>,
     /// How long to wait for an answer.
     #[serde(default, deserialize_with = "duration::option::deserialize")]
     pub timeout: Option<Duration>,
@@ -101,38 +118,34 @@ pub struct Basic {
     pub password: Secret,
 }
 
-/// What an answer must be to count as delivered; every condition that is given must hold.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Success {
-    /// The statuses that count. Default 200 to 299.
-    #[serde(default)]
-    pub statuses: Option<Vec<u16>>,
-    /// Text that the body must contain.
-    #[serde(default)]
-    pub body_contains: Option<String>,
-    /// JSON pointers (RFC 6901) and the values that must be there.
-    #[serde(default)]
-    pub json: BTreeMap<String, Value>,
+/// Where to send; the address of a webhook may be a secret of its own.
+#[derive(Debug, Clone)]
+pub struct Address {
+    /// The address.
+    pub url: Url,
+    /// Whether it came from the environment or a file.
+    pub is_secret: bool,
 }
 
-fn yes() -> bool {
-    true
+impl<'de> Deserialize<'de> for Address {
+    /// The text itself is not repeated in an error: it may hold a password.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Secret::deserialize(deserializer)?;
+        let told = |error| D::Error::custom(format!("this is not a web address ({error}); write it as \"https://example.com/leads\""));
+        Ok(Self { url: Url::parse(text.expose().trim()).map_err(told)?, is_secret: !text.is_literal() })
+    }
 }
 
-/// The text itself is not repeated in the error: it may hold a password.
-fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    Url::parse(text.trim())
-        .map_err(|error| D::Error::custom(format!("this is not a web address ({error}); write it as \"https://example.com/leads\"")))
-}
-
-/// A valid [`Config`], with its key and templates ready for use.
+/// A valid [`Config`], with everything ready for use.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) config: Config,
-    pub(crate) key: Option<Key>,
-    pub(crate) fields: FieldMap,
+    pub(crate) keys: Keys,
+    pub(crate) body: Body,
+    /// Those of the headers that are templates.
+    pub(crate) headers: FieldMap,
+    pub(crate) oauth: Option<OAuth>,
+    pub(crate) identity: Option<Identity>,
 }
 
 /// Reads and validates the settings; for [`ConnectorKind::parse`](leadwire_connector::ConnectorKind).
@@ -141,21 +154,26 @@ pub(crate) fn parse(table: Map<String, Value>, origin: &dyn Origin) -> Result<Bo
 }
 
 impl Settings {
-    pub(crate) fn new(config: Config) -> Result<Self, Vec<Fault>> {
-        let mut faults = url_faults(&config.url);
-        faults.extend(header_faults(&config));
-        faults.extend(authorization_faults(&config));
-        faults.extend(success_faults(&config.success));
-        let key = config.secret.as_ref().map(|secret| Key::parse(secret.expose())).transpose();
-        let key = key.map_err(|(message, help)| faults.push(Fault::new(["secret"], message).with_help(help)));
-        let fields = FieldMap::compile(&config.fields).map_err(|more| faults.extend(more));
-        match (key, fields) {
-            (Ok(key), Ok(fields)) if faults.is_empty() => Ok(Self { config, key, fields }),
+    pub(crate) fn new(mut config: Config) -> Result<Self, Vec<Fault>> {
+        let mut faults = faults::of(&config);
+        if let Some(preset) = config.preset {
+            config.success = config.success.or(preset.success());
+            config.answers.extend(preset.answers());
+        }
+        let keys = kept(Keys::parse(&config.secret), &mut faults);
+        let oauth = kept(config.oauth.as_ref().map(|keys| keys.oauth(None)).transpose(), &mut faults);
+        let headers = kept(header_templates(&config), &mut faults);
+        let identity = kept(identity(&config), &mut faults);
+        let body = kept(body(&config), &mut faults);
+        match (keys, oauth, headers, identity, body) {
+            (Some(keys), Some(oauth), Some(headers), Some(identity), Some(body)) if faults.is_empty() => {
+                Ok(Self { config, keys, body, headers, oauth, identity })
+            }
             _ => Err(faults),
         }
     }
 
-    /// The value of `Authorization`, unless it is among the headers.
+    /// The value of `Authorization`, unless it is among the headers or comes from OAuth.
     pub(crate) fn authorization(&self) -> Option<String> {
         let bearer = self.config.bearer.as_ref().map(|token| format!("Bearer {}", token.expose()));
         let basic = self.config.basic.as_ref();
@@ -164,13 +182,21 @@ impl Settings {
         })
     }
 
+    /// The part of the address that lets anybody in who knows it.
+    pub(crate) fn secret_path(&self) -> Option<&str> {
+        let is_secret = self.config.preset.is_some() || self.config.url.is_secret;
+        let path = self.config.url.url[Position::BeforePath..Position::AfterQuery].trim_matches('/');
+        Some(path).filter(|path| is_secret && !path.is_empty())
+    }
+
     /// Everything that must not be shown, should an answer repeat it, plain or as JSON writes it; the longest first.
     pub(crate) fn secrets(&self) -> Vec<String> {
         let Config { secret, bearer, basic, headers, .. } = &self.config;
-        let known = secret.iter().chain(bearer).chain(basic.as_ref().map(|basic| &basic.password));
+        let known = secret.all.iter().chain(bearer).chain(basic.as_ref().map(|basic| &basic.password));
         let elsewhere = headers.iter().filter(|(name, value)| is_secret_header(name, value)).map(|(_, value)| value);
         let mut secrets: Vec<String> = known.chain(elsewhere).map(|secret| secret.expose().trim().to_owned()).collect();
         secrets.extend(self.authorization().and_then(|value| Some(value.split_once(' ')?.1.to_owned())));
+        secrets.extend(self.secret_path().map(str::to_owned));
         let escaped: Vec<String> =
             secrets.iter().map(|secret| Value::from(secret.as_str()).to_string().trim_matches('"').to_owned()).collect();
         secrets.extend(escaped);
@@ -186,99 +212,84 @@ pub(crate) fn is_secret_header(name: &str, value: &Secret) -> bool {
     !value.is_literal() || ["authorization", "cookie", "x-api-key"].iter().any(|secret| name.eq_ignore_ascii_case(secret))
 }
 
-fn url_faults(url: &Url) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    if !matches!(url.scheme(), "http" | "https") {
-        faults.push(
-            Fault::new(["url"], format!("`{}` is not http or https", url.scheme())).with_help("write it as \"https://example.com/leads\""),
-        );
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        let fault = Fault::new(["url"], "the address holds credentials, which would get into logs");
-        faults.push(fault.with_help("take them out, and write basic = { username = \"…\", password = { env = \"NAME\" } }"));
-    }
-    faults
+/// A secret is sent as it is, whatever stands in it.
+pub(crate) fn is_template(name: &str, value: &Secret) -> bool {
+    !is_secret_header(name, value) && ["{{", "{%"].iter().any(|start| value.expose().contains(start))
 }
 
-fn header_faults(config: &Config) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    let mut known = Vec::new();
-    for (name, value) in &config.headers {
-        let lower = name.to_ascii_lowercase();
-        let fault = |message: &str| Fault::new(["headers", name], message);
-        if RESERVED.contains(&lower.as_str()) || lower == "webhook-signature" {
-            faults.push(fault("this header is set by the connector itself").with_help("take it out"));
-        } else if !is_token(name) {
-            faults.push(fault("this is not the name of a header").with_help("use letters, digits and `-`"));
-        } else if known.contains(&lower) {
-            faults.push(fault("this header is given twice").with_help("names of headers are the same in any case"));
+fn kept<T>(result: Result<T, Vec<Fault>>, faults: &mut Vec<Fault>) -> Option<T> {
+    result.map_err(|more| faults.extend(more)).ok()
+}
+
+fn header_templates(config: &Config) -> Result<FieldMap, Vec<Fault>> {
+    let templates = config.headers.iter().filter(|(name, value)| is_template(name, value));
+    let compiled = FieldMap::compile(&templates.map(|(name, value)| (name.clone(), value.expose().to_owned())).collect());
+    let moved = |mut fault: Fault| {
+        fault.path = ["headers".to_owned()].into_iter().chain(fault.path.pop()).collect();
+        fault
+    };
+    compiled.map_err(|faults| faults.into_iter().map(moved).collect())
+}
+
+fn identity(config: &Config) -> Result<Option<Identity>, Vec<Fault>> {
+    match (&config.client_certificate, &config.client_key) {
+        (None, None) => Ok(None),
+        (Some(certificate), Some(key)) => match Identity::new(certificate.expose(), key) {
+            Ok(identity) => Ok(Some(identity)),
+            Err(told) => Err(vec![Fault::new(["client_certificate"], told).with_help("write { file = \"/path\" }, also for `client_key`")]),
+        },
+        (Some(_), None) => Err(vec![Fault::new(["client_key"], "`client_key` is missing").with_help("it belongs to `client_certificate`")]),
+        (None, Some(_)) => {
+            Err(vec![Fault::new(["client_certificate"], "`client_certificate` is missing").with_help("it belongs to `client_key`")])
         }
-        if value.expose().contains(|c: char| c.is_control() && c != '\t') {
-            faults.push(
-                fault("the value has a line break or another control character")
-                    .with_help("take it out, also from the file or the environment"),
-            );
-        }
-        known.push(lower);
     }
-    faults
 }
 
-/// RFC 9110, 5.6.2.
-fn is_token(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+fn body(config: &Config) -> Result<Body, Vec<Fault>> {
+    let shape = config.preset.map(Preset::shape);
+    let envelope = config.envelope.unwrap_or(if shape.is_some() { Envelope::Event } else { Envelope::Standard });
+    let content_type = config.content_type.clone();
+    let most_bytes = config.max_bytes.unwrap_or(usize::MAX);
+    let own = match (&config.body, &config.body_file) {
+        (None, Some(path)) => Some(Value::String(faults::read_template(path)?)),
+        (body, _) => body.clone(),
+    };
+    let payload = match own {
+        Some(own) => Payload::Own(Template::compile(&own, map::is_json(content_type.as_deref()))?),
+        None => fields(config, shape, envelope)?.map_or_else(|| Payload::of(shape.unwrap_or(Shape::Event)), Payload::Fields),
+    };
+    Ok(Body { payload, envelope, content_type, most_bytes })
 }
 
-fn authorization_faults(config: &Config) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    let Config { bearer, basic, headers, .. } = config;
-    let in_headers = headers.keys().any(|name| name.eq_ignore_ascii_case("authorization"));
-    if [bearer.is_some(), basic.is_some(), in_headers].into_iter().filter(|is_given| *is_given).count() > 1 {
-        let key = if bearer.is_some() { "bearer" } else { "basic" };
-        let fault = Fault::new([key], "there is more than one value for `Authorization`");
-        faults.push(fault.with_help("keep one of `bearer`, `basic` and the header"));
-    }
-    if bearer.as_ref().is_some_and(|token| !token.expose().bytes().all(|byte| byte.is_ascii_graphic())) {
-        let fault = Fault::new(["bearer"], "the token has a space, a line break or another character that no token has");
-        faults.push(fault.with_help("copy it again, without `Bearer`"));
-    }
-    if basic.as_ref().is_some_and(|basic| basic.username.contains(|c: char| c == ':' || c.is_control())) {
-        faults.push(Fault::new(["basic", "username"], "a user name has no colon and no control characters (RFC 7617)"));
-    }
-    faults
-}
-
-fn success_faults(success: &Success) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    if success.statuses.as_ref().is_some_and(Vec::is_empty) {
-        faults
-            .push(Fault::new(["success", "statuses"], "without a status nothing is ever delivered").with_help("leave it out for any 2xx"));
-    }
-    for (index, status) in success.statuses.iter().flatten().enumerate().filter(|(_, status)| !(200..600).contains(*status)) {
-        faults.push(Fault::new(
-            ["success".to_owned(), "statuses".to_owned(), index.to_string()],
-            format!("{status} is no status of an answer"),
-        ));
-    }
-    for pointer in success.json.keys().filter(|pointer| !pointer.is_empty() && !pointer.starts_with('/')) {
-        faults.push(Fault::new(["success", "json", pointer], "a JSON pointer starts with `/`").with_help(format!("write \"/{pointer}\"")));
-    }
-    faults
+/// The owner's fields, over those of the preset if it wants flat ones. A form is flat by its nature.
+fn fields(config: &Config, shape: Option<Shape>, envelope: Envelope) -> Result<Option<FieldMap>, Vec<Fault>> {
+    let has_defaults = shape == Some(Shape::Flat) || (envelope == Envelope::Form && config.fields.is_empty());
+    let mut templates: BTreeMap<String, String> = map::flat().filter(|_| has_defaults).collect();
+    templates.extend(config.fields.clone());
+    templates.retain(|_, template| !template.trim().is_empty());
+    let compiled = FieldMap::compile(&templates)?;
+    Ok((!templates.is_empty() || !config.fields.is_empty()).then_some(compiled))
 }
 
 impl Build for Settings {
     fn build(&self, context: &BuildContext) -> Result<Box<dyn Connector>, String> {
-        Ok(Box::new(Endpoint::new(self.clone(), &context.http)?))
+        Ok(Box::new(Endpoint::new(self.clone(), context)?))
+    }
+
+    fn limits(&self) -> Limits {
+        self.config.preset.map_or_else(Limits::default, Preset::limits)
     }
 
     fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.config.url.scheme() == "http" && !is_loopback(&self.config.url) {
+        let url = &self.config.url.url;
+        if url.scheme() == "http" && !is_loopback(url) {
             warnings.push("`url` is not https: the leads travel in the clear".to_owned());
         }
-        if self.key.as_ref().is_some_and(Key::is_short) {
+        if self.keys.is_any_short() {
             warnings.push("`secret` is shorter than the 24 bytes that Standard Webhooks asks for".to_owned());
         }
+        warnings.extend(self.config.preset.iter().flat_map(|preset| preset.warnings(url)));
         warnings
     }
 }
@@ -306,7 +317,7 @@ pub(crate) mod tests {
     #[test]
     fn an_address_is_all_it_takes() {
         let settings = settings(&json!({}));
-        assert!(settings.config.envelope && settings.key.is_none() && settings.authorization().is_none());
+        assert!(settings.body.envelope == Envelope::Standard && settings.keys.is_empty() && settings.authorization().is_none());
         assert_eq!(settings.config.method, Method::Post);
         assert!(settings.warnings().is_empty());
     }
@@ -359,12 +370,71 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn keys_that_do_not_go_together_are_faults() {
+        assert_eq!(places(&json!({"body": {"a": "b"}, "fields": {"c": "d"}, "envelope": "event"})), ["envelope", "fields"]);
+        assert_eq!(places(&json!({"body": "{}", "body_file": "x.json"})), ["body_file"]);
+        assert_eq!(places(&json!({"body_file": "/no/such/file"})), ["body_file"]);
+        assert_eq!(places(&json!({"client_key": "x"})), ["client_certificate"]);
+        assert_eq!(places(&json!({"client_certificate": "hunter2"})), ["client_key"]);
+        assert_eq!(places(&json!({"client_certificate": "hunter2", "client_key": "x"})), ["client_certificate"]);
+        assert_eq!(places(&json!({"ca_certificate": "/etc/ca.pem"})), ["ca_certificate"]);
+        assert_eq!(places(&json!({"oauth": {"client_id": "x"}, "bearer": "y"})), ["bearer", "oauth.token_url", "oauth.refresh_token"]);
+        assert_eq!(
+            places(&json!({"max_bytes": 10, "content_type": "a\nb", "envelope": "cloud"})),
+            ["envelope", "max_bytes", "content_type"]
+        );
+        assert_eq!(places(&json!({"answers": [{"verdict": "retry"}]})), ["answers.0.statuses"]);
+        assert_eq!(
+            places(&json!({"answers": [{"verdict": "maybe", "statuses": [400]}], "preset": "zapir"})),
+            ["answers.0.verdict", "preset"]
+        );
+        assert_eq!(places(&json!({"headers": {"X-A": "{{ person.emial }}"}})), ["headers.X-A"]);
+    }
+
+    #[test]
+    fn a_preset_sets_defaults_and_the_owner_goes_before_them() {
+        let zapier = settings(&json!({"preset": "zapier", "fields": {"phone": "", "company": "{{ extra.Company }}"}}));
+        let Payload::Fields(fields) = &zapier.body.payload else { panic!("{:?}", zapier.body) };
+        let names: Vec<&str> = fields.names().collect();
+        assert!(names.contains(&"email") && names.contains(&"company") && !names.contains(&"phone"), "{names:?}");
+        assert!(zapier.config.success.asks_the_body());
+        let own = settings(&json!({"preset": "zapier", "success": {"json": {}}, "envelope": "form", "body": null}));
+        assert!(!own.config.success.asks_the_body());
+        assert_eq!((own.body.envelope, zapier.body.envelope), (Envelope::Form, Envelope::Event));
+        let slack = settings(&json!({"preset": "slack", "body": {"text": "{{ content }}"}}));
+        assert!(matches!(slack.body.payload, Payload::Own(_)));
+        assert_eq!(slack.limits().per_second, Some(1.0));
+    }
+
+    #[test]
+    fn a_test_address_of_n8n_is_probably_not_meant() {
+        let warnings = |path: &str| settings(&json!({"preset": "n8n", "url": format!("https://n8n.example.com{path}")})).warnings();
+        assert_eq!(warnings("/webhook-test/abc").len(), 1);
+        assert!(warnings("/webhook/abc").is_empty());
+    }
+
+    #[test]
+    fn the_address_of_a_webhook_is_a_secret() {
+        let secrets = |keys: Value| settings(&keys).secrets();
+        assert!(secrets(json!({})).is_empty());
+        assert_eq!(secrets(json!({"preset": "slack", "url": "https://hooks.slack.com/services/T0/B0/abc"})), ["services/T0/B0/abc"]);
+    }
+
+    #[test]
     fn the_reference_names_every_key() {
-        for key in ["url", "method", "secret", "headers", "bearer", "basic", "success", "envelope", "fields", "timeout"] {
+        let told = serde_json::from_value::<Config>(json!({"no such key": 1})).unwrap_err().to_string();
+        let keys = told.split('`').skip(3).step_by(2).map(str::to_owned);
+        let success = serde_json::from_value::<Success>(json!({"no such key": 1})).unwrap_err().to_string();
+        let more = success.split('`').skip(3).step_by(2).map(|key| format!("success.{key}"));
+        let rule = serde_json::from_value::<Rule>(json!({"no such key": 1})).unwrap_err().to_string();
+        let rest = rule.split('`').skip(3).step_by(2).map(|key| format!("answers.{key}"));
+        let all: Vec<String> = keys.chain(more).chain(rest).collect();
+        assert!(all.len() > 30, "{all:?}");
+        for key in all {
             assert!(crate::KIND.reference.contains(&format!("| `{key}` |")), "{key} is missing in the README");
         }
-        for key in ["statuses", "body_contains", "json"] {
-            assert!(crate::KIND.reference.contains(&format!("| `success.{key}` |")), "{key} is missing in the README");
+        for preset in Preset::ALL {
+            assert!(crate::KIND.reference.contains(&format!("`\"{}\"`", preset.as_str())), "{preset:?} is missing in the README");
         }
     }
 }

@@ -5,7 +5,12 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use hmac::{Hmac, KeyInit, Mac};
+use leadwire_connector::settings::{Fault, Secret};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use sha2::Sha256;
+use std::fmt;
 
 /// Keys are pasted with and without the padding.
 const BASE64: GeneralPurpose =
@@ -14,6 +19,9 @@ const BASE64: GeneralPurpose =
 /// The recommended least length of a key.
 const LEAST_BYTES: usize = 24;
 
+/// Each adds to every request, and no rotation needs more.
+const KEYS_MOST: usize = 4;
+
 /// A signing key, ready for use.
 #[derive(Clone)]
 pub(crate) struct Key {
@@ -21,8 +29,8 @@ pub(crate) struct Key {
     bytes: usize,
 }
 
-impl std::fmt::Debug for Key {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("••••")
     }
 }
@@ -73,6 +81,82 @@ impl Key {
     }
 }
 
+/// The keys of one destination, the newest first. While a key is replaced there are two, and each request has a signature by each.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Keys(Vec<Key>);
+
+impl Keys {
+    /// Every fault, at its place below `secret`.
+    pub(crate) fn parse(secrets: &Secrets) -> Result<Self, Vec<Fault>> {
+        let mut keys = Vec::new();
+        let mut faults = Vec::new();
+        for (index, secret) in secrets.all.iter().enumerate() {
+            let place = ["secret".to_owned()].into_iter().chain(secrets.is_list.then(|| index.to_string()));
+            match Key::parse(secret.expose()) {
+                Ok(key) => keys.push(key),
+                Err((message, help)) => faults.push(Fault::new(place, message).with_help(help)),
+            }
+        }
+        if secrets.all.len() > KEYS_MOST || (secrets.is_list && secrets.all.is_empty()) {
+            faults.push(Fault::new(["secret"], format!("there are 1 to {KEYS_MOST} keys, the newest first")));
+        }
+        if faults.is_empty() { Ok(Self(keys)) } else { Err(faults) }
+    }
+
+    /// The value of `webhook-signature`; none without a key.
+    pub(crate) fn sign(&self, id: &str, seconds: &str, body: &[u8]) -> Option<String> {
+        let signatures: Vec<String> = self.0.iter().map(|key| key.sign(id, seconds, body)).collect();
+        (!signatures.is_empty()).then(|| signatures.join(" "))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn is_any_short(&self) -> bool {
+        self.0.iter().any(Key::is_short)
+    }
+}
+
+/// What stands under `secret`: one key, or a list of them.
+#[derive(Debug, Clone, Default)]
+pub struct Secrets {
+    /// The newest first.
+    pub all: Vec<Secret>,
+    is_list: bool,
+}
+
+impl<'de> Deserialize<'de> for Secrets {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SecretsVisitor)
+    }
+}
+
+struct SecretsVisitor;
+
+impl<'de> Visitor<'de> for SecretsVisitor {
+    type Value = Secrets;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key, or a list of keys, the newest first")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Secrets, E> {
+        let secret = Secret::deserialize(text.into_deserializer())?;
+        Ok(Secrets { all: vec![secret], is_list: false })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Secrets, A::Error> {
+        let secret = Secret::deserialize(MapAccessDeserializer::new(table))?;
+        Ok(Secrets { all: vec![secret], is_list: false })
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Secrets, A::Error> {
+        let all = Vec::deserialize(SeqAccessDeserializer::new(list))?;
+        Ok(Secrets { all, is_list: true })
+    }
+}
+
 /// Base64 as in `Authorization: Basic`.
 pub(crate) fn base64(text: &str) -> String {
     BASE64.encode(text)
@@ -102,6 +186,29 @@ mod tests {
         assert!(!key.verifies(&right, "id", "2", b"body"));
         assert!(!key.verifies(&right, "other", "1", b"body"));
         assert!(!key.verifies("", "id", "1", b"body"));
+    }
+
+    #[test]
+    fn while_keys_rotate_each_request_has_a_signature_by_both() {
+        let (new, old) = ("whsec_bmV3LW5ldy1uZXctbmV3LW5ldy1uZXctbmV3LW5ldw==", SECRET);
+        let secrets: Secrets = serde_json::from_value(serde_json::json!([new, old])).unwrap();
+        let signatures = Keys::parse(&secrets).unwrap().sign("id", "1", b"body").unwrap();
+        let expected = [new, old].map(|key| Key::parse(key).unwrap().sign("id", "1", b"body"));
+        assert_eq!(signatures.split(' ').collect::<Vec<_>>(), expected);
+        let one: Secrets = serde_json::from_value(serde_json::json!(old)).unwrap();
+        assert_eq!(Keys::parse(&one).unwrap().sign("id", "1", b"body").unwrap(), expected[1]);
+        assert_eq!(Keys::default().sign("id", "1", b"body"), None);
+    }
+
+    #[test]
+    fn a_key_of_several_that_is_wrong_is_named_by_its_place() {
+        let places = |secret: serde_json::Value| -> Vec<String> {
+            let secrets: Secrets = serde_json::from_value(secret).unwrap();
+            Keys::parse(&secrets).unwrap_err().iter().map(|fault| fault.path.join(".")).collect()
+        };
+        assert_eq!(places(serde_json::json!([SECRET, "hunter2"])), ["secret.1"]);
+        assert_eq!(places(serde_json::json!([])), ["secret"]);
+        assert_eq!(places(serde_json::json!("hunter2")), ["secret"]);
     }
 
     #[test]

@@ -1,5 +1,11 @@
 //! An endpoint that takes what this connector sends: for staging, demonstrations and tests.
+//!
+//! Below `/zapier`, `/make`, `/n8n`, `/slack` and `/gohighlevel` it answers as those services do. A word in the path orders another answer
+//! than the usual one, such as `/make/off` for a scenario that is switched off: [`Endpoint`] lists them.
 
+mod services;
+
+use crate::Preset;
 use crate::sign::Key;
 use bytes::Bytes;
 use leadwire_connector::reexport::{Timestamp, Url};
@@ -12,7 +18,20 @@ const KEPT_BODIES: usize = 10_000;
 /// As the libraries of Standard Webhooks have it.
 const TOLERANCE_SECONDS: i64 = 300;
 
-/// Verifies signatures when it has a key, and remembers every delivery by its `Idempotency-Key`.
+/// Verifies signatures when it has a key, and remembers every delivery by its `webhook-id`.
+///
+/// | path | answers |
+/// | --- | --- |
+/// | `/zapier/…` | `{"status":"success",…}` |
+/// | `/zapier/off` | 404 `please unsubscribe me!` |
+/// | `/make/…` | `Accepted` |
+/// | `/make/off`, `/make/full` | 410, 400 |
+/// | `/n8n/…` | `{"message":"Workflow was started"}` |
+/// | `/n8n/off` | 404 `The requested webhook … is not registered.` |
+/// | `/slack/…` | `ok`, or 400 for what Slack does not take |
+/// | `/slack/archived`, `/slack/gone`, `/slack/prohibited` | 410, 404, 403 |
+/// | `/gohighlevel/…` | `{"status":"Success: request sent to trigger execution server","id":…}` |
+/// | `/gohighlevel/draft` | 200 `{"status":"Success: test request received"}` |
 ///
 /// [`state`](Service::state) is
 /// `{"accepted": 3, "refused": 0, "deliveries": [{"id": "…", "count": 2, "body": {…}}, …]}`, in the order of first arrival;
@@ -20,6 +39,7 @@ const TOLERANCE_SECONDS: i64 = 300;
 #[derive(Debug, Default)]
 pub struct Endpoint {
     key: Option<Key>,
+    service: Option<Preset>,
     accepted: u64,
     refused: u64,
     deliveries: Vec<Seen>,
@@ -53,22 +73,29 @@ impl Endpoint {
         Ok(Self { key: Some(key), ..Self::default() })
     }
 
+    /// One that answers as this service does, whatever the path.
+    #[must_use]
+    pub fn of(service: Preset) -> Self {
+        Self { service: Some(service), ..Self::default() }
+    }
+
     /// What keeps the request from being accepted: the status and the reason.
     fn objection(&self, request: &Request) -> Option<(u16, &'static str)> {
         if !matches!(request.method.as_str(), "POST" | "PUT" | "PATCH") {
             return Some((405, "events are posted"));
         }
-        let Some(id) = request.header("idempotency-key").filter(|id| !id.is_empty()) else {
-            return Some((400, "there is no Idempotency-Key"));
+        let Some(id) = request.header("webhook-id").filter(|id| !id.is_empty()) else {
+            return Some((400, "there is no webhook-id"));
         };
-        if request.header("webhook-id") != Some(id) {
-            return Some((400, "webhook-id is not the Idempotency-Key"));
+        if request.header("idempotency-key").and_then(|key| key.strip_prefix('"')?.strip_suffix('"')) != Some(id) {
+            return Some((400, "the Idempotency-Key is not the webhook-id in quotes"));
         }
         let is_genuine = self.key.as_ref().is_none_or(|key| is_signed(key, request, id));
         if !is_genuine {
             return Some((401, "the signature is missing, wrong or too old"));
         }
-        serde_json::from_slice::<serde::de::IgnoredAny>(&request.body).is_err().then_some((400, "the body is not JSON"))
+        let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&request.body).is_ok();
+        (says_json(request) && !is_json).then_some((400, "the body is not JSON"))
     }
 
     fn remember(&mut self, id: &str, body: &Bytes) {
@@ -95,6 +122,10 @@ fn is_signed(key: &Key, request: &Request, id: &str) -> bool {
     is_fresh && key.verifies(signatures, id, seconds, &request.body)
 }
 
+fn says_json(request: &Request) -> bool {
+    crate::map::is_json(request.header("content-type"))
+}
+
 impl Service for Endpoint {
     fn answer(&mut self, request: &Request) -> Response {
         if let Some((status, reason)) = self.objection(request) {
@@ -102,13 +133,19 @@ impl Service for Endpoint {
             self.refused += u64::from(status != 405);
             return Response::json(status, &json!({"error": reason}));
         }
-        let id = request.header("idempotency-key").unwrap_or_default();
+        let id = request.header("webhook-id").unwrap_or_default();
+        let service = self.service.or_else(|| services::of_path(request.path()));
+        if let Some(refusal) = service.and_then(|service| services::refusal(service, request)) {
+            self.refused += 1;
+            return refusal;
+        }
         self.remember(id, &request.body);
-        Response::json(200, &json!({"status": "accepted"}))
+        service.map_or_else(|| Response::json(200, &json!({"status": "accepted"})), |service| services::acceptance(service, id))
     }
 
     fn error_inside(&self) -> Response {
-        Response::json(200, &json!({"verdict": "retry", "message": "not now"}))
+        let verdict = || Response::json(200, &json!({"verdict": "retry", "message": "not now"}));
+        self.service.and_then(services::error_inside).unwrap_or_else(verdict)
     }
 
     fn rate_limited(&self) -> Response {
@@ -117,7 +154,8 @@ impl Service for Endpoint {
 
     fn state(&self) -> Value {
         let show = |seen: &Seen| {
-            let body = seen.body.as_ref().and_then(|body| serde_json::from_slice::<Value>(body).ok());
+            let text = |body: &Bytes| Value::from(String::from_utf8_lossy(body).into_owned());
+            let body = seen.body.as_ref().map(|body| serde_json::from_slice::<Value>(body).unwrap_or_else(|_| text(body)));
             json!({"id": seen.id, "count": seen.count, "body": body})
         };
         let deliveries: Vec<Value> = self.deliveries.iter().map(show).collect();
@@ -132,7 +170,7 @@ mod tests {
 
     fn request(id: &str, headers: &[(&str, &str)]) -> Request {
         let given = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let ids = ["Idempotency-Key", "webhook-id"].map(|name| (name.to_owned(), id.to_owned()));
+        let ids = [("Idempotency-Key".to_owned(), format!("\"{id}\"")), ("webhook-id".to_owned(), id.to_owned())];
         Request {
             method: "POST".to_owned(),
             target: "/".to_owned(),
@@ -180,11 +218,43 @@ mod tests {
     }
 
     #[test]
+    fn each_path_answers_as_its_service() {
+        let mut endpoint = Endpoint::default();
+        let mut told = |path: &str| {
+            let body = Bytes::from_static(b"{\"text\":\"hi\"}");
+            let answer = endpoint.answer(&Request { target: path.to_owned(), body, ..request("a", &[]) });
+            (answer.status, String::from_utf8_lossy(&answer.body).into_owned())
+        };
+        for (path, status, text) in [
+            ("/leads", 200, "accepted"),
+            ("/zapier/hooks/catch/1/a/", 200, "\"status\":\"success\""),
+            ("/zapier/off", 404, "please unsubscribe me!"),
+            ("/make/abc", 200, "Accepted"),
+            ("/make/off", 410, "There is no scenario listening for this webhook."),
+            ("/make/full", 400, "Queue is full."),
+            ("/n8n/webhook/abc", 200, "Workflow was started"),
+            ("/n8n/off", 404, "is not registered"),
+            ("/slack/services/T/B/x", 200, "ok"),
+            ("/slack/archived", 410, "channel_is_archived"),
+            ("/slack/gone", 404, "no_service"),
+            ("/slack/prohibited", 403, "action_prohibited"),
+            ("/gohighlevel/hooks/x", 200, "\"id\":"),
+            ("/gohighlevel/draft", 200, "test request received"),
+        ] {
+            let (answered, body) = told(path);
+            assert!(answered == status && body.contains(text), "{path}: {answered} {body}");
+        }
+        assert_eq!((&endpoint.state()["accepted"], &endpoint.state()["refused"]), (&json!(6), &json!(8)));
+    }
+
+    #[test]
     fn what_is_no_event_is_refused() {
         let mut endpoint = Endpoint::default();
         assert_eq!(endpoint.answer(&request("", &[])).status, 400);
         assert_eq!(endpoint.answer(&Request { body: Bytes::from_static(b"{"), ..request("a", &[]) }).status, 400);
+        let unquoted = [("Idempotency-Key", "a"), ("webhook-id", "a")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(endpoint.answer(&Request { headers: unquoted.to_vec(), ..request("a", &[]) }).status, 400);
         assert_eq!(endpoint.answer(&Request { method: "HEAD".to_owned(), ..request("a", &[]) }).status, 405);
-        assert_eq!(endpoint.state()["refused"], 2);
+        assert_eq!(endpoint.state()["refused"], 3);
     }
 }

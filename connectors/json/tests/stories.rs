@@ -58,7 +58,7 @@ async fn a_signed_event_arrives_once_with_its_headers() {
     let sent = story.server.requests().remove(0).request;
     assert_eq!((sent.method.as_str(), sent.target.as_str()), ("POST", "/leads?list=1"));
     assert_eq!(sent.header("content-type"), Some("application/json"));
-    assert_eq!((sent.header("idempotency-key"), sent.header("webhook-id")), (Some("d-1"), Some("d-1")));
+    assert_eq!((sent.header("idempotency-key"), sent.header("webhook-id")), (Some("\"d-1\""), Some("d-1")));
     assert_eq!((sent.header("x-team"), sent.header("authorization")), (Some("sales"), Some("Basic dTpwNHNz")));
     assert_eq!(sent.json()["data"], serde_json::to_value(sample()).unwrap());
 }

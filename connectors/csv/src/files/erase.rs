@@ -2,6 +2,7 @@
 
 use super::{Folder, HIDDEN, file_name, listed};
 use crate::index::Id;
+use crate::outbox;
 use crate::part::{Part, sync_directory};
 use crate::rows::{self, Row};
 use leadwire_connector::reexport::Timestamp;
@@ -19,7 +20,8 @@ const COPY: &str = "erasing";
 pub(crate) fn kept(directory: &Path, wanted: &dyn Fn(&Kept) -> bool) -> io::Result<Vec<Kept>> {
     let mut found = Vec::new();
     // The hidden folder first: a file that is finished in between is then seen in its new place.
-    for folder in [&directory.join(HIDDEN), directory].into_iter().filter(|folder| folder.is_dir()) {
+    let hidden = directory.join(HIDDEN);
+    for folder in [&hidden.join(outbox::FOLDER), &hidden, directory].into_iter().filter(|folder| folder.is_dir()) {
         for path in listed(folder, |_| true)? {
             let walked = rows::walk(&path, &mut |header, row| found.extend(Some(row.kept(header, &path)).filter(|kept| wanted(kept))));
             match walked {
@@ -44,7 +46,12 @@ impl Folder {
         }
         let mut found = Vec::new();
         for path in self.every_file()? {
-            found.extend(self.erase_in(&path, &wanted)?);
+            let places = self.erase_in(&path, &wanted)?;
+            found.extend(self.objects_of(&path, &places));
+            found.extend(places);
+        }
+        if let Some(outbox) = &self.plan.outbox {
+            found.extend(outbox.uploaded(&wanted)?);
         }
         Ok(found)
     }
@@ -60,7 +67,18 @@ impl Folder {
     fn every_file(&self) -> io::Result<Vec<PathBuf>> {
         let mut paths = listed(&self.plan.directory, |_| true)?;
         paths.extend(listed(&self.hidden, |_| true)?);
+        let outbox = self.hidden.join(outbox::FOLDER);
+        if outbox.is_dir() {
+            paths.extend(listed(&outbox, |_| true)?);
+        }
         Ok(paths)
+    }
+
+    /// A copy that waits may be on its way, or be there although the answer got lost: a person must look.
+    fn objects_of(&self, path: &Path, places: &[ErasedPlace]) -> Vec<ErasedPlace> {
+        let Some(outbox) = self.plan.outbox.as_ref().filter(|outbox| outbox.holds(path)) else { return Vec::new() };
+        let object = |place: &ErasedPlace| ErasedPlace { place: outbox.place_of(path), is_removed: false, ..place.clone() };
+        places.iter().map(object).collect()
     }
 
     fn erase_in(&mut self, path: &Path, wanted: &HashMap<Id, &str>) -> io::Result<Vec<ErasedPlace>> {
