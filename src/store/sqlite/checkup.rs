@@ -1,6 +1,7 @@
 //! Whether the file can do its work.
 
-use super::{Error, Result, open_reader, schema, unusable};
+use super::open::{open_reader, unusable};
+use super::{Error, Result, schema};
 use crate::store::{Checkup, check_disk};
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;

@@ -138,7 +138,7 @@ pub(super) fn lock_to_read(path: &Path) -> std::result::Result<Option<File>, InU
 pub(super) struct InUse;
 
 /// A disk may be mounted or mended in a moment; a file where a folder should be stays one.
-fn unusable(path: &Path, error: &std::io::Error) -> Error {
+pub(super) fn unusable(path: &Path, error: &std::io::Error) -> Error {
     use ErrorKind::{AlreadyExists, InvalidInput, IsADirectory, NotADirectory, PermissionDenied, ReadOnlyFilesystem};
     let told = format!("{} cannot be used: {error}", path.display());
     match error.kind() {
