@@ -1,7 +1,7 @@
 //! Stories about a machine whose clock is set back.
 
-use crate::stage::{Stage, after, now, settlement};
-use jiff::SignedDuration;
+use crate::stage::{Engine, Stage, after, now, settlement};
+use jiff::{SignedDuration, Timestamp};
 use leadwire::store::{Again, Ended, Outcome, Settlement, State};
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
@@ -57,6 +57,44 @@ async fn what_was_received_before_the_clock_was_set_back_is_due_when_its_turn_co
     let settlement = Settlement { at: earlier, ..settlement(&first, outcome) };
     stage.store.settle(settlement).await.unwrap();
     assert_eq!(stage.store.claim(stage.crm, 10, earlier).await.unwrap().deliveries.len(), 1);
+}
+
+/// Has a delivery that waits for two real hours, and ends the only bridge in order.
+async fn wait_for_two_hours_and_stop(stage: &Stage) {
+    stage.receive(1, None).await;
+    let leased = stage.claim_one().await;
+    stage.settle(&leased, Outcome::Again(Again { not_before: Timestamp::now() + HOUR * 2, attempts: 1 })).await;
+    stage.store.sign_off(Timestamp::now()).await.unwrap();
+}
+
+async fn due_in(stage: &Stage) -> SignedDuration {
+    let claimed = stage.store.claim(stage.crm, 1, Timestamp::now()).await.unwrap();
+    claimed.next_due.unwrap().duration_since(Timestamp::now())
+}
+
+#[tokio::test]
+async fn a_server_whose_clock_was_set_back_with_the_bridges_delays_nothing() {
+    let stage = Stage::open(Engine::Postgres).await;
+    wait_for_two_hours_and_stop(&stage).await;
+    stage.tamper("UPDATE pulse SET alive_at = alive_at + 3600000000");
+    let stage = stage.restart().await;
+    let left = due_in(&stage).await;
+    assert!(left <= HOUR && left > HOUR - SignedDuration::from_mins(2), "{left}");
+    let stage = stage.restart().await;
+    let left = due_in(&stage).await;
+    assert!(left > HOUR - SignedDuration::from_mins(2), "it is followed once: {left}");
+}
+
+#[tokio::test]
+async fn bridges_that_start_together_after_the_clock_was_set_back_follow_it_once() {
+    let stage = Stage::open(Engine::Postgres).await;
+    wait_for_two_hours_and_stop(&stage).await;
+    stage.tamper("UPDATE pulse SET clock_ahead = clock_ahead + 3600000000");
+    stage.tamper("INSERT INTO instance (name) VALUES ('another that starts')");
+    let stage = stage.restart().await;
+    let (_other, _membership) = stage.another().await;
+    let left = due_in(&stage).await;
+    assert!(left <= HOUR && left > HOUR - SignedDuration::from_mins(2), "{left}");
 }
 
 on_every_engine!(

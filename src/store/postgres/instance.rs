@@ -292,12 +292,15 @@ async fn sweep(client: &Client, shared: &Shared, watch: &mut Watch, id: i64) -> 
     Ok(())
 }
 
-/// What waits must not be late because the clock was set back while no bridge ran. One that runs beside others has seen nothing of
-/// the kind: its clock is another one.
+/// What waits must not be late because the clock was set back while no bridge ran: the bridge's, the server's, or that of the machine
+/// that both are on. One that runs beside others has seen nothing of the kind: its clock is another one. Those that start at the same
+/// time and gave no sign of life yet are no others.
 async fn follow_clock(transaction: &Transaction<'_>, id: Option<i64>) -> Result<()> {
     let now = micros(Timestamp::now());
-    let sql = "SELECT clock_ahead - ($1 - (extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT) FROM pulse
-         WHERE NOT EXISTS (SELECT 1 FROM instance WHERE id <> $2 AND beat_at > now() - INTERVAL '15 seconds')";
+    let sql = "SELECT clock_ahead - ($1 - at) + greatest(0, alive_at - at)
+         FROM (SELECT clock_ahead, alive_at, (extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT AS at FROM pulse WHERE id = 1 FOR UPDATE) p
+         WHERE NOT EXISTS (SELECT 1 FROM instance
+             WHERE id <> $2 AND beat > 0 AND beat_at BETWEEN now() - INTERVAL '15 seconds' AND now() + INTERVAL '1 second')";
     let Some(row) = query_opt(transaction, sql, &[&now, &id]).await? else { return Ok(()) };
     let set_back = column::<Option<i64>>(&row, 0)?.unwrap_or_default();
     if set_back <= LEAST_SET_BACK_US {
@@ -312,7 +315,7 @@ async fn follow_clock(transaction: &Transaction<'_>, id: Option<i64>) -> Result<
 async fn credit_silence(client: &impl GenericClient) -> Result<()> {
     let sql = "WITH old AS (SELECT alive_at FROM pulse WHERE id = 1 FOR UPDATE),
          now AS (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::BIGINT AS at),
-         beat AS (UPDATE pulse SET beats = beats + 1, alive_at = greatest((SELECT at FROM now), (SELECT alive_at FROM old)),
+         beat AS (UPDATE pulse SET beats = beats + 1, alive_at = (SELECT at FROM now),
              clock_ahead = $2 - (SELECT at FROM now) WHERE id = 1)
          UPDATE destination SET parked_us = parked_us + now.at - old.alive_at FROM old, now
          WHERE hold_since IS NULL AND now.at - old.alive_at > $1";

@@ -114,10 +114,14 @@ impl Signals {
     }
 }
 
-/// How soon to try again after this. Without its sign of life a bridge delivers nothing, so when the server has no room, connections
-/// of its own that are idle make way.
+/// How soon to try again after this. Without its sign of life a bridge delivers nothing, so when the server has no room, a connection
+/// of its own that is idle makes way.
 fn after(error: &Error, pool: &Pool) -> Duration {
-    if is_crowded(error) && !pool.retain(|_, _| false).removed.is_empty() {
+    let mut is_one_gone = false;
+    if is_crowded(error) {
+        pool.retain(|_, _| std::mem::replace(&mut is_one_gone, true));
+    }
+    if is_one_gone {
         return ROOM_AFTER;
     }
     tracing::warn!("the connection that hears of changes is lost, and opened again: {error}");
