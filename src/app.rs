@@ -342,7 +342,11 @@ impl LateConnector {
     fn prepare(&self) {
         let late = self.clone();
         // What keeps it from being set up is told when a delivery needs it.
-        tokio::spawn(async move { drop(late.get().await.map(drop)) });
+        tokio::spawn(async move {
+            if let Ok(connector) = late.get().await {
+                drop(connector.prepare().await);
+            }
+        });
     }
 
     /// The connector, set up.

@@ -137,7 +137,7 @@ impl Keys {
 
 impl Build for Settings {
     fn build(&self, context: &BuildContext) -> Result<Box<dyn Connector>, String> {
-        Ok(Box::new(Csv::open(self, context)?))
+        Ok(Box::new(Csv::new(self, context)?))
     }
 
     /// Deliveries that wait together share one fsync, so many at once are fast.

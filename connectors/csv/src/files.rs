@@ -17,9 +17,11 @@ use std::time::Duration;
 
 mod copies;
 mod erase;
+mod probe;
 mod recover;
 
 pub(crate) use erase::kept;
+pub(crate) use probe::probe;
 
 pub(crate) const HIDDEN: &str = ".leadwire";
 const PREFIX: &str = "leads-";
@@ -143,14 +145,6 @@ impl Folder {
             (Rotation::Files { age, .. }, Some(part)) if !part.ids.is_empty() => Some(age.saturating_sub(age_of(part, now))),
             _ => None,
         }
-    }
-
-    /// Writes a file beside the unfinished one and removes it again.
-    pub(crate) fn probe(&self) -> io::Result<String> {
-        let path = self.hidden.join("probe");
-        let written = fs::write(&path, b"probe").and_then(|()| File::open(&path)?.sync_all());
-        fs::remove_file(&path).or_else(|error| if written.is_err() { Ok(()) } else { Err(error) })?;
-        written.map(|()| free_space(&self.hidden))
     }
 
     fn rows(&self) -> u64 {
@@ -349,18 +343,6 @@ pub(crate) fn explain(error: &io::Error) -> String {
         _ => return error.to_string(),
     };
     format!("{remedy} ({error})")
-}
-
-#[cfg(unix)]
-fn free_space(path: &Path) -> String {
-    const MIB: u64 = 1 << 20;
-    rustix::fs::statvfs(path)
-        .map_or_else(|_| String::new(), |found| format!(", {} MiB are free", found.f_bavail.saturating_mul(found.f_frsize) / MIB))
-}
-
-#[cfg(not(unix))]
-fn free_space(_path: &Path) -> String {
-    String::new()
 }
 
 #[cfg(test)]

@@ -301,7 +301,7 @@ fn a_probe_leaves_nothing_behind() {
     let directory = TempDir::new().unwrap();
     let folder = open(&directory, files(10), 0);
     let before = fs::read_dir(&folder.hidden).unwrap().count();
-    assert!(folder.probe().unwrap().contains("MiB are free"));
+    assert!(probe(&folder.plan.directory).unwrap().contains("MiB are free"));
     assert_eq!(fs::read_dir(&folder.hidden).unwrap().count(), before);
     assert!(seen(directory.path()).is_empty());
 }

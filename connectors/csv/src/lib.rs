@@ -18,7 +18,7 @@ use leadwire_connector::{
     BuildContext, Connector, ConnectorKind, Delivery, DeliveryError, Erased, ErrorKind, Event, PreviewRequest, Receipt, Record, Report,
     Steps,
 };
-use std::path::PathBuf;
+use tokio::sync::OnceCell;
 
 /// The connector as the bridge's registry lists it.
 pub const KIND: ConnectorKind = ConnectorKind {
@@ -29,58 +29,64 @@ pub const KIND: ConnectorKind = ConnectorKind {
     simulator: None,
 };
 
-/// One folder that rows go to.
+/// One folder that rows go to. A check and a preview make nothing in it and work beside the bridge that owns it.
 struct Csv {
-    directory: PathBuf,
+    destination: String,
     table: map::Table,
-    rotation: files::Rotation,
+    plan: files::Plan,
+    #[cfg(feature = "s3")]
+    uploader: Option<s3::Uploader>,
+    running: OnceCell<Running>,
+}
+
+/// What owns the folder, from the first that is written or removed.
+struct Running {
     writer: writer::Writer,
     #[cfg(feature = "s3")]
-    uploads: Option<(s3::Bucket, s3::Uploader)>,
+    _uploads: Option<s3::Uploads>,
 }
 
 impl Csv {
-    #[cfg(not(feature = "s3"))]
-    fn open(settings: &config::Settings, context: &BuildContext) -> Result<Self, String> {
-        let directory = context.base_directory.join(&settings.directory);
-        let writer = Self::writer(settings, context, None)?;
-        Ok(Self { directory, table: settings.table.clone(), rotation: settings.rotation, writer })
-    }
-
-    #[cfg(feature = "s3")]
-    fn open(settings: &config::Settings, context: &BuildContext) -> Result<Self, String> {
-        let directory = context.base_directory.join(&settings.directory);
-        let bucket = settings.s3.as_ref().map(s3::Bucket::new);
-        let hidden = directory.join(files::HIDDEN);
-        let outbox = bucket.as_ref().map(|bucket| std::sync::Arc::new(outbox::Outbox::new(&hidden, bucket.place())));
-        // Opening the folder locks it, so that nobody else uploads what waits in it.
-        let writer = Self::writer(settings, context, outbox.clone())?;
-        let uploads = match (&settings.s3, bucket, outbox) {
-            (Some(keys), Some(bucket), Some(outbox)) => {
-                let client = leadwire_connector::http::Client::new(&context.http)?;
-                let uploader = s3::Uploader::start(bucket.clone(), client, outbox, keys.max_lag(), &context.destination)?;
-                Some((bucket, uploader))
-            }
-            _ => None,
-        };
-        Ok(Self { directory, table: settings.table.clone(), rotation: settings.rotation, writer, uploads })
-    }
-
-    fn writer(
-        settings: &config::Settings,
-        context: &BuildContext,
-        outbox: Option<std::sync::Arc<outbox::Outbox>>,
-    ) -> Result<writer::Writer, String> {
+    fn new(settings: &config::Settings, context: &BuildContext) -> Result<Self, String> {
         let directory = context.base_directory.join(&settings.directory);
         let header = settings.table.header().map_err(|error| error.to_string())?;
-        let plan = files::Plan { directory, header, rotation: settings.rotation, outbox };
-        writer::Writer::start(plan, &context.destination)
+        #[cfg(feature = "s3")]
+        let uploader = settings.s3.as_ref().map(|keys| s3::Uploader::new(keys, context, &directory.join(files::HIDDEN))).transpose()?;
+        #[cfg(feature = "s3")]
+        let outbox = uploader.as_ref().map(s3::Uploader::outbox);
+        #[cfg(not(feature = "s3"))]
+        let outbox = None;
+        Ok(Self {
+            destination: context.destination.clone(),
+            table: settings.table.clone(),
+            plan: files::Plan { directory, header, rotation: settings.rotation, outbox },
+            #[cfg(feature = "s3")]
+            uploader,
+            running: OnceCell::new(),
+        })
+    }
+
+    /// Opens the folder, once; again at the next use when that failed.
+    async fn running(&self) -> Result<&Running, String> {
+        let start = || async {
+            let (plan, destination) = (self.plan.clone(), self.destination.clone());
+            // What an earlier run left is read through, which takes a while on a slow disk.
+            let started = tokio::task::spawn_blocking(move || writer::Writer::start(plan, &destination)).await;
+            let writer = started.map_err(|_| "opening the folder panicked; this is a bug".to_owned())??;
+            // The folder is locked now, so that nobody else uploads what waits in it.
+            Ok(Running {
+                writer,
+                #[cfg(feature = "s3")]
+                _uploads: self.uploader.as_ref().map(s3::Uploader::start).transpose()?,
+            })
+        };
+        self.running.get_or_try_init(start).await
     }
 
     /// While finished files do not reach the bucket, no further delivery counts as made.
     #[cfg(feature = "s3")]
     fn objection(&self) -> Option<DeliveryError> {
-        self.uploads.as_ref().and_then(|(_, uploader)| uploader.objection(leadwire_connector::reexport::Timestamp::now()))
+        self.uploader.as_ref().and_then(|uploader| uploader.objection(leadwire_connector::reexport::Timestamp::now()))
     }
 
     #[cfg(not(feature = "s3"))]
@@ -90,7 +96,7 @@ impl Csv {
 
     /// A write that failed is an outage of the folder: it costs the breaker, not the lead.
     fn outage(&self, why: &str) -> DeliveryError {
-        DeliveryError::retry(ErrorKind::Server, format!("no row can be written in {}: {why}", self.directory.display()))
+        DeliveryError::retry(ErrorKind::Server, format!("no row can be written in {}: {why}", self.plan.directory.display()))
     }
 }
 
@@ -102,39 +108,47 @@ impl Connector for Csv {
         }
         let row = self.table.row(&delivery.event, &delivery.id)?;
         let row_was_cut = row.is_cut;
-        let file = self.writer.append(row).await.map_err(|why| self.outage(&why))?;
+        let running = self.running().await.map_err(|why| self.outage(&why))?;
+        let file = running.writer.append(row).await.map_err(|why| self.outage(&why))?;
         let remark = row_was_cut.then(|| format!("a cell was cut to {} characters", map::CELL_MOST));
         Ok(Receipt::Delivered { record: file.map(|id| Record { id, url: None }), remark })
     }
 
     async fn check(&self) -> Report {
-        let report = match self.writer.probe().await {
-            Ok(found) => Report::default().good("folder", format!("{} can be written{found}", self.directory.display())),
-            Err(why) => Report::default().bad("folder", format!("{} cannot be written: {why}", self.directory.display())),
+        let (directory, shown) = (self.plan.directory.clone(), self.plan.directory.display());
+        let probed = tokio::task::spawn_blocking(move || files::probe(&directory).map_err(|error| files::explain(&error))).await;
+        let report = match probed.unwrap_or_else(|_| Err("the look at it panicked; this is a bug".to_owned())) {
+            Ok(found) => Report::default().good("folder", format!("{shown} {found}")),
+            Err(why) => Report::default().bad("folder", format!("{shown} cannot be written: {why}")),
         };
         #[cfg(feature = "s3")]
-        if let Some((_, uploader)) = &self.uploads {
+        if let Some(uploader) = &self.uploader {
             return uploader.check(report).await;
         }
         report
     }
 
     fn preview(&self, event: &Event) -> Result<Vec<PreviewRequest>, DeliveryError> {
-        let name = self.rotation.file_name(event.received_at, 1);
-        let (url, body) = (self.directory.join(&name).display().to_string(), self.table.preview(event)?);
+        let name = self.plan.rotation.file_name(event.received_at, 1);
+        let (url, body) = (self.plan.directory.join(&name).display().to_string(), self.table.preview(event)?);
         let row = PreviewRequest { method: "APPEND".to_owned(), url, body, ..PreviewRequest::default() };
         #[cfg(feature = "s3")]
-        if let Some((bucket, _)) = &self.uploads {
-            return Ok(vec![row, bucket.preview(&name)]);
+        if let Some(uploader) = &self.uploader {
+            return Ok(vec![row, uploader.preview(&name)]);
         }
         Ok(vec![row])
     }
 
     /// Files that somebody moved away are out of reach.
     async fn erase(&self, deliveries: &[String]) -> Result<Erased, DeliveryError> {
-        let places = self.writer.erase(deliveries.to_vec()).await;
         let failed =
-            |why| DeliveryError::retry(ErrorKind::Server, format!("rows in {} cannot be removed: {why}", self.directory.display()));
-        places.map(Erased::Looked).map_err(failed)
+            |why| DeliveryError::retry(ErrorKind::Server, format!("rows in {} cannot be removed: {why}", self.plan.directory.display()));
+        let running = self.running().await.map_err(failed)?;
+        running.writer.erase(deliveries.to_vec()).await.map(Erased::Looked).map_err(failed)
+    }
+
+    /// Takes up the file that an earlier run left unfinished, and uploads what waits.
+    async fn prepare(&self) -> Result<(), DeliveryError> {
+        self.running().await.map(drop).map_err(|why| self.outage(&why))
     }
 }

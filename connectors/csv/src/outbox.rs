@@ -104,7 +104,12 @@ impl Outbox {
     /// The names of the copies that wait, the oldest file first.
     pub(crate) fn waiting(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
-        for entry in fs::read_dir(&self.directory)? {
+        let entries = match fs::read_dir(&self.directory) {
+            // Before the first start.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(names),
+            entries => entries?,
+        };
+        for entry in entries {
             names.extend(entry?.file_name().into_string().ok().filter(|name| name.ends_with(SUFFIX)));
         }
         names.sort();

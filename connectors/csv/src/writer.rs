@@ -18,7 +18,6 @@ const WAIT_MOST: Duration = Duration::from_secs(60);
 
 enum Order {
     Append(Row, oneshot::Sender<Result<Option<String>, String>>),
-    Probe(oneshot::Sender<Result<String, String>>),
     Erase(Vec<String>, oneshot::Sender<Result<Vec<ErasedPlace>, String>>),
 }
 
@@ -46,11 +45,6 @@ impl Writer {
     /// Has the row on disk when it returns `Ok`, with the name of its file; `None` for a repeat whose file is finished.
     pub(crate) async fn append(&self, row: Row) -> Result<Option<String>, String> {
         self.ask(|answer| Order::Append(row, answer)).await
-    }
-
-    /// Proves that the folder can be written, and says what else is worth knowing.
-    pub(crate) async fn probe(&self) -> Result<String, String> {
-        self.ask(Order::Probe).await
     }
 
     /// Removes the rows of these deliveries, for good: none of them is written any more.
@@ -113,7 +107,6 @@ impl Worker {
                     rows.push(row);
                     answers.push(answer);
                 }
-                Order::Probe(answer) => drop(answer.send(self.folder.probe().map_err(|error| explain(&error)))),
                 // Rows that wait for the write below are taken for repeats after this, and not written.
                 Order::Erase(deliveries, answer) => {
                     let erased = self.folder.erase(&deliveries, Timestamp::now());

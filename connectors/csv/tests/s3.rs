@@ -108,15 +108,18 @@ impl Story {
         });
         let keys = json!({"directory": "drop", "max_rows": 2, "columns": ["email", "content"], "s3": s3});
         let mut story = Self { server, base: TempDir::new().unwrap(), keys, connector: None };
-        story.restart();
+        story.restart().await;
         story
     }
 
-    fn restart(&mut self) {
+    /// As a bridge does.
+    async fn restart(&mut self) {
         self.connector = None;
         let settings = (KIND.parse)(self.keys.as_object().unwrap().clone(), &Typed).unwrap();
         let context = BuildContext::new("archive").with_base_directory(self.base.path());
-        self.connector = Some(settings.build(&context).unwrap());
+        let connector = settings.build(&context).unwrap();
+        connector.prepare().await.unwrap();
+        self.connector = Some(connector);
     }
 
     fn connector(&self) -> &dyn Connector {
@@ -209,11 +212,11 @@ async fn an_answer_that_got_lost_makes_no_second_object_also_after_a_restart() {
         story.deliver(id).await.unwrap();
     }
     eventually("the lost answers", async || story.server.state()["puts"] == 2).await;
-    story.restart();
+    story.restart().await;
     eventually("the end of the copy", async || story.waiting() == 0).await;
     assert_eq!(story.objects().len(), 1);
     assert!(story.server.state()["puts"].as_u64() >= Some(3));
-    story.restart();
+    story.restart().await;
     assert_eq!(story.waiting(), 0, "what is there is not sent again");
 }
 
@@ -257,7 +260,7 @@ async fn erasing_a_person_names_the_objects_that_hold_them() {
     for entry in std::fs::read_dir(story.base.path().join("drop")).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file()) {
         std::fs::remove_file(entry.path()).unwrap();
     }
-    story.restart();
+    story.restart().await;
     let Erased::Looked(places) = story.connector().erase(&["d-2".to_owned()]).await.unwrap() else { panic!() };
     assert_eq!(places.len(), 1, "{places:?}");
     assert!(places[0].place.starts_with("s3://leads-bucket/a b/ü/leads-") && !places[0].is_removed, "{places:?}");

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::allow_attributes)]
 
 use leadwire_connector::settings::Typed;
-use leadwire_connector::{BuildContext, Connector, Delivery, Event, MemorySteps, Receipt, Steps};
+use leadwire_connector::{BuildContext, Connector, Delivery, DeliveryError, Event, MemorySteps, Receipt, Steps};
 use leadwire_connector_csv::KIND;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -14,14 +14,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-fn try_build(base: &Path, keys: &Value) -> Result<Box<dyn Connector>, String> {
+fn build(base: &Path, keys: &Value) -> Box<dyn Connector> {
     let settings = (KIND.parse)(keys.as_object().unwrap().clone(), &Typed).unwrap();
     let context = BuildContext::new("archive").with_base_directory(base);
-    settings.build(&context)
-}
-
-fn build(base: &Path, keys: &Value) -> Box<dyn Connector> {
-    try_build(base, keys).unwrap()
+    settings.build(&context).unwrap()
 }
 
 fn event(content: &str) -> Event {
@@ -35,9 +31,13 @@ fn event(content: &str) -> Event {
 }
 
 async fn deliver(connector: &dyn Connector, id: &str, content: &str) -> Receipt {
+    try_deliver(connector, id, content).await.unwrap()
+}
+
+async fn try_deliver(connector: &dyn Connector, id: &str, content: &str) -> Result<Receipt, DeliveryError> {
     let store = MemorySteps::default();
     let delivery = Delivery { id: id.to_owned(), destination: "archive".to_owned(), event: Arc::new(event(content)), attempt: 1 };
-    connector.deliver(&delivery, &mut Steps::new(&store, [])).await.unwrap()
+    connector.deliver(&delivery, &mut Steps::new(&store, [])).await
 }
 
 /// The text of every file in sight, in the order of the names.
@@ -89,6 +89,8 @@ async fn a_long_cell_is_cut_and_says_so() {
 async fn whoever_watches_the_folder_sees_whole_files_only() {
     let base = TempDir::new().unwrap();
     let connector = build(base.path(), &json!({"directory": "drop", "max_rows": 7, "max_age": "1h"}));
+    // There is a folder to watch.
+    connector.prepare().await.unwrap();
     let directory = base.path().join("drop");
     let is_done = Arc::new(AtomicBool::new(false));
     let watcher = std::thread::spawn({
@@ -136,9 +138,12 @@ async fn a_second_owner_is_refused_and_the_next_one_goes_on() {
     let keys = json!({"directory": "drop", "max_rows": 2});
     let connector = build(base.path(), &keys);
     deliver(&*connector, "d-1", "a").await;
-    let refused = try_build(base.path(), &keys).err().unwrap();
-    assert!(refused.contains("another running Leadwire"), "{refused}");
+    let second = build(base.path(), &keys);
+    let refused = try_deliver(&*second, "d-2", "b").await.unwrap_err();
+    assert!(refused.kind.is_outage() && refused.message.contains("another running Leadwire"), "{refused:?}");
     drop(connector);
+    deliver(&*second, "d-2", "b").await;
+    drop(second);
     let connector = build(base.path(), &keys);
     deliver(&*connector, "d-1", "a").await;
     deliver(&*connector, "d-2", "b").await;
@@ -157,7 +162,53 @@ async fn the_check_tells_the_free_space_and_a_preview_tells_the_cells() {
     assert_eq!(preview.method, "APPEND");
     assert!(preview.url.ends_with("drop/leads-2026-11-22.csv"));
     assert_eq!(preview.body, json!({"email": "test@qq.com", "content": "'=1", "delivery_id": "(the delivery's own id)"}));
-    assert!(files(&base.path().join("drop")).is_empty());
+    assert_eq!(names(base.path()), [""; 0], "nothing was made");
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_check_and_a_preview_work_beside_the_bridge_that_owns_the_folder() {
+    let base = TempDir::new().unwrap();
+    let keys = json!({"directory": "drop"});
+    let bridge = build(base.path(), &keys);
+    deliver(&*bridge, "d-1", "a").await;
+    let hidden = base.path().join("drop/.leadwire");
+    let before = names(&hidden).len();
+    let beside = build(base.path(), &keys);
+    let report = beside.check().await;
+    assert!(report.is_good() && report.findings[0].message.contains("drop can be written,"), "{report:?}");
+    assert_eq!(beside.preview(&event("b")).unwrap().len(), 1);
+    assert_eq!((names(&hidden).len(), names(&base.path().join("drop"))), (before, vec![".leadwire".to_owned()]));
+    deliver(&*bridge, "d-2", "b").await;
+}
+
+#[tokio::test]
+async fn a_check_says_when_the_folder_cannot_be_made_and_leaves_nothing() {
+    let base = TempDir::new().unwrap();
+    let report = build(base.path(), &json!({"directory": "a/b/drop"})).check().await;
+    assert!(report.is_good() && report.findings[0].message.contains("can be made at the first row"), "{report:?}");
+    assert_eq!(names(base.path()), [""; 0]);
+    std::fs::write(base.path().join("a"), "a file").unwrap();
+    let report = build(base.path(), &json!({"directory": "a/b/drop"})).check().await;
+    assert!(!report.is_good() && report.findings[0].message.contains("there is a file where the folder should be"), "{report:?}");
+}
+
+#[tokio::test]
+async fn a_bridge_that_starts_finishes_the_file_of_an_earlier_run_although_no_lead_comes() {
+    let base = TempDir::new().unwrap();
+    let connector = build(base.path(), &json!({"directory": "drop", "max_age": "1h"}));
+    deliver(&*connector, "d-1", "a").await;
+    drop(connector);
+    let connector = build(base.path(), &json!({"directory": "drop", "max_age": "1s"}));
+    connector.prepare().await.unwrap();
+    let patience = Instant::now() + Duration::from_secs(20);
+    while files(&base.path().join("drop")).is_empty() {
+        assert!(Instant::now() < patience, "the file never appeared");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 #[cfg(unix)]
@@ -167,9 +218,7 @@ async fn a_folder_that_is_taken_away_is_an_outage_and_not_the_end() {
     let connector = build(base.path(), &json!({"directory": "drop", "max_rows": 1}));
     deliver(&*connector, "d-1", "a").await;
     std::fs::rename(base.path().join("drop"), base.path().join("away")).unwrap();
-    let store = MemorySteps::default();
-    let delivery = Delivery { id: "d-2".to_owned(), destination: "archive".to_owned(), event: Arc::new(event("b")), attempt: 1 };
-    let error = connector.deliver(&delivery, &mut Steps::new(&store, [])).await.unwrap_err();
+    let error = try_deliver(&*connector, "d-2", "b").await.unwrap_err();
     assert!(error.kind.is_outage() && error.message.contains("the folder is gone"), "{error:?}");
     std::fs::rename(base.path().join("away"), base.path().join("drop")).unwrap();
     deliver(&*connector, "d-2", "b").await;

@@ -34,6 +34,15 @@ pub trait Connector: Send + Sync {
     /// Proves credentials, scopes and required fields without changing anything at the destination.
     async fn check(&self) -> Report;
 
+    /// Takes up what an earlier run left, such as a file that a crash left open. A bridge calls it when it starts, since no lead may
+    /// come for days; a command that only checks or previews does not.
+    ///
+    /// # Errors
+    /// Why it cannot be done now. The first delivery does it again.
+    async fn prepare(&self) -> Result<(), DeliveryError> {
+        Ok(())
+    }
+
     /// What [`deliver`](Self::deliver) would send for this event, nothing sent and nobody asked. Secrets are masked. Requests that
     /// depend on an answer say so in [`PreviewRequest::condition`].
     ///

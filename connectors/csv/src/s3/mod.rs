@@ -3,7 +3,7 @@
 mod sign;
 mod upload;
 
-pub(crate) use upload::Uploader;
+pub(crate) use upload::{Uploader, Uploads};
 
 use leadwire_connector::http::{Answer, Client, Method, Request, is_loopback};
 use leadwire_connector::reexport::{Timestamp, Url};

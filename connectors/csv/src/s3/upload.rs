@@ -1,11 +1,12 @@
 //! The thread that brings the copies of the outbox into the bucket, one by one, for as long as it takes.
 
-use super::Bucket;
+use super::{Bucket, Keys};
 use crate::files::explain;
 use crate::outbox::Outbox;
 use leadwire_connector::http::Client;
 use leadwire_connector::reexport::Timestamp;
-use leadwire_connector::{DeliveryError, ErrorKind, Report, Verdict};
+use leadwire_connector::{BuildContext, DeliveryError, ErrorKind, PreviewRequest, Report, Verdict};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -27,29 +28,51 @@ struct Trouble {
 
 type Shared = Arc<Mutex<Option<Trouble>>>;
 
-/// The handle of the thread. Dropping it stops the thread; what is under way is sent again after the next start.
+/// Where copies go. Sends none before it is started.
 pub(crate) struct Uploader {
     bucket: Bucket,
     client: Client,
     outbox: Arc<Outbox>,
     max_lag: Duration,
     trouble: Shared,
+    destination: String,
+}
+
+/// The handle of the thread. Dropping it stops the thread; what is under way is sent again after the next start.
+pub(crate) struct Uploads {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Uploader {
-    pub(crate) fn start(bucket: Bucket, client: Client, outbox: Arc<Outbox>, max_lag: Duration, destination: &str) -> Result<Self, String> {
-        let trouble = Shared::default();
+    /// For the folder whose hidden folder that is.
+    pub(crate) fn new(keys: &Keys, context: &BuildContext, hidden: &Path) -> Result<Self, String> {
+        let bucket = Bucket::new(keys);
+        let outbox = Arc::new(Outbox::new(hidden, bucket.place()));
+        let client = Client::new(&context.http)?;
+        let destination = context.destination.clone();
+        Ok(Self { bucket, client, outbox, max_lag: keys.max_lag(), trouble: Shared::default(), destination })
+    }
+
+    pub(crate) fn outbox(&self) -> Arc<Outbox> {
+        Arc::clone(&self.outbox)
+    }
+
+    pub(crate) fn preview(&self, name: &str) -> PreviewRequest {
+        self.bucket.preview(name)
+    }
+
+    /// Starts the thread, once the folder is ours alone.
+    pub(crate) fn start(&self) -> Result<Uploads, String> {
         let (stop, stopped) = oneshot::channel();
         let told = |error| format!("the thread that uploads files cannot be started: {error}");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(told)?;
         let worker = Worker {
-            bucket: bucket.clone(),
-            client: client.clone(),
-            outbox: Arc::clone(&outbox),
-            trouble: Arc::clone(&trouble),
-            destination: destination.to_owned(),
+            bucket: self.bucket.clone(),
+            client: self.client.clone(),
+            outbox: self.outbox(),
+            trouble: Arc::clone(&self.trouble),
+            destination: self.destination.clone(),
         };
         let run = move || {
             runtime.block_on(async {
@@ -60,7 +83,7 @@ impl Uploader {
             });
         };
         let thread = std::thread::Builder::new().name("csv-upload".to_owned()).spawn(run).map_err(told)?;
-        Ok(Self { bucket, client, outbox, max_lag, trouble, stop: Some(stop), thread: Some(thread) })
+        Ok(Uploads { stop: Some(stop), thread: Some(thread) })
     }
 
     /// Keeps further deliveries from counting as made while the bucket refuses files, or has taken none for too long.
@@ -88,7 +111,7 @@ impl Uploader {
     }
 }
 
-impl Drop for Uploader {
+impl Drop for Uploads {
     fn drop(&mut self) {
         self.stop = None;
         if let Some(thread) = self.thread.take() {
