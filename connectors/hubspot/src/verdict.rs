@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::time::Duration;
 
 /// The code of every error that says: there is no such record (any more).
-const GONE: &str = "OBJECT_NOT_FOUND";
+pub(crate) const GONE: &str = "OBJECT_NOT_FOUND";
 const HOUR: Duration = Duration::from_secs(3_600);
 /// HubSpot's longest wait, during a migration of the account.
 const DAY: Duration = Duration::from_secs(86_400);
