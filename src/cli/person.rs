@@ -100,14 +100,13 @@ impl Scene {
             sources.into_iter().filter_map(|(name, source)| Some((name, source.default_country?))).collect();
         let subject = Subject::new(who.email.as_deref(), who.phone.as_deref(), countries.values().map(String::as_str));
         let kinds = destinations.iter().map(|(name, destination)| (name.clone(), destination.kind.clone())).collect();
-        let connect = |(name, destination): (String, _)| (name.clone(), app::connect(&name, destination, &delivery, None));
-        Ok(Self {
-            store: context.whole_store().await?,
-            subject: subject.map_err(Failure::Usage)?,
-            countries,
-            destinations: destinations.into_iter().map(connect).collect(),
-            kinds,
-        })
+        let store = context.whole_store().await?;
+        let connect = |(name, destination): (String, _)| {
+            let at = store.destination_id(&name).map(|id| (&store, id));
+            (name.clone(), app::connect(&name, destination, &delivery, at))
+        };
+        let destinations = destinations.into_iter().map(connect).collect();
+        Ok(Self { store, subject: subject.map_err(Failure::Usage)?, countries, destinations, kinds })
     }
 
     fn country(&self, source: &str) -> Option<&str> {

@@ -38,7 +38,7 @@ pub(super) async fn carry_out_all(store: Store, benches: Arc<Vec<Arc<Bench>>>) {
         let own: Vec<&Erasure> = erasures.iter().filter(|erasure| erasure.destination == bench.name).collect();
         let key = |erasure: &&Erasure| erasure.event.map(|event| DeliveryKey { event, destination: erasure.destination_id });
         bench.forgotten.replace(own.iter().filter(|erasure| erasure.under_way).filter_map(key).collect());
-        let open: Vec<String> = own.iter().filter(|erasure| erasure.done_at.is_none()).map(|erasure| erasure.delivery.clone()).collect();
+        let open: Vec<Erasure> = own.into_iter().filter(|erasure| erasure.done_at.is_none()).cloned().collect();
         if open.is_empty() {
             continue;
         }
@@ -49,25 +49,27 @@ pub(super) async fn carry_out_all(store: Store, benches: Arc<Vec<Arc<Bench>>>) {
     }
 }
 
-/// Has a connector remove what it keeps of these deliveries, and says so in the store.
+/// Has a connector remove what it keeps of these deliveries, and says so in the store. What an attempt that ended meanwhile may have
+/// brought back stays open.
 ///
 /// # Errors
 /// Why it was not done; it stays open.
-pub async fn carry_out(store: &Store, connector: &dyn Connector, deliveries: &[String]) -> std::result::Result<(), String> {
-    let erased = connector.erase(deliveries).await.map_err(|error| error.message)?;
-    finish(store, ErasureResult::of(deliveries, &erased)).await.map_err(|error| error.to_string())
+pub async fn carry_out(store: &Store, connector: &dyn Connector, erasures: &[Erasure]) -> std::result::Result<(), String> {
+    let deliveries: Vec<String> = erasures.iter().map(|erasure| erasure.delivery.clone()).collect();
+    let erased = connector.erase(&deliveries).await.map_err(|error| error.message)?;
+    finish(store, ErasureResult::of(erasures, &erased)).await.map_err(|error| error.to_string())
 }
 
 async fn finish(store: &Store, results: Vec<ErasureResult>) -> Result<()> {
     store.finish_erasures(results, Timestamp::now()).await
 }
 
-/// The deliveries of open erasures by destination.
+/// Those of these erasures that are open, by destination.
 #[must_use]
-pub fn open_by_destination(erasures: &[Erasure]) -> BTreeMap<String, Vec<String>> {
-    let mut open: BTreeMap<String, Vec<String>> = BTreeMap::new();
+pub fn open_by_destination(erasures: &[Erasure]) -> BTreeMap<String, Vec<Erasure>> {
+    let mut open: BTreeMap<String, Vec<Erasure>> = BTreeMap::new();
     for erasure in erasures.iter().filter(|erasure| erasure.done_at.is_none()) {
-        open.entry(erasure.destination.clone()).or_default().push(erasure.delivery.clone());
+        open.entry(erasure.destination.clone()).or_default().push(erasure.clone());
     }
     open
 }

@@ -134,7 +134,7 @@ pub struct Erasure {
     pub event: Option<i64>,
     /// Whether an attempt was under way at that moment.
     pub under_way: bool,
-    /// When it was asked for.
+    /// When it was asked for, the last time: an attempt that goes on meanwhile makes the store ask again when it ends.
     #[serde(with = "leadwire_connector::timestamp")]
     pub requested_at: Timestamp,
     /// When it was done.
@@ -153,6 +153,8 @@ pub struct Erasure {
 pub struct ErasureResult {
     /// The delivery's id.
     pub delivery: String,
+    /// Of the [`Erasure`] that it answers.
+    pub requested_at: Timestamp,
     /// `removed`, `left` (named where the connector could not remove it), `not_found`, `not_kept` (this kind keeps nothing on our
     /// side) or `unknown_destination`.
     pub result: &'static str,
@@ -161,23 +163,27 @@ pub struct ErasureResult {
 }
 
 impl ErasureResult {
-    /// For each of these deliveries, what a connector made of it.
+    /// For each of these, what a connector made of it.
     #[must_use]
-    pub fn of(deliveries: &[String], erased: &Erased) -> Vec<Self> {
-        deliveries.iter().map(|delivery| Self::of_one(delivery, erased)).collect()
+    pub fn of(erasures: &[Erasure], erased: &Erased) -> Vec<Self> {
+        erasures.iter().map(|erasure| Self::of_one(erasure, erased)).collect()
     }
 
-    /// For each of these deliveries, that its destination is not in the configuration.
+    /// For each of these, that its destination is not in the configuration.
     #[must_use]
-    pub fn of_unknown(deliveries: &[String]) -> Vec<Self> {
-        deliveries.iter().map(|delivery| Self { delivery: delivery.clone(), result: "unknown_destination", place: None }).collect()
+    pub fn of_unknown(erasures: &[Erasure]) -> Vec<Self> {
+        erasures.iter().map(|erasure| Self::new(erasure, "unknown_destination", None)).collect()
     }
 
-    fn of_one(delivery: &str, erased: &Erased) -> Self {
-        let of = |result, place| Self { delivery: delivery.to_owned(), result, place };
+    fn new(erasure: &Erasure, result: &'static str, place: Option<String>) -> Self {
+        Self { delivery: erasure.delivery.clone(), requested_at: erasure.requested_at, result, place }
+    }
+
+    fn of_one(erasure: &Erasure, erased: &Erased) -> Self {
+        let of = |result, place| Self::new(erasure, result, place);
         let Erased::Looked(places) = erased else { return of("not_kept", None) };
         let names = |is_removed| {
-            let places = places.iter().filter(|place| place.delivery == delivery && place.is_removed == is_removed);
+            let places = places.iter().filter(|place| place.delivery == erasure.delivery && place.is_removed == is_removed);
             Some(places.map(|place| place.place.as_str()).collect::<Vec<_>>().join(", ")).filter(|names| !names.is_empty())
         };
         match (names(false), names(true)) {
@@ -270,7 +276,7 @@ impl Store {
         each!(&self.engine, engine => engine.erasures(since).await)
     }
 
-    /// Says what came of erasures. The first answer counts.
+    /// Says what came of erasures. The first answer counts, unless it was asked again since.
     ///
     /// # Errors
     /// `Unavailable` when nothing was committed.
@@ -350,7 +356,20 @@ mod tests {
             place("b", "1.csv", true),
             place("b", "3.csv", false),
         ]);
-        let deliveries = ["a", "b", "c"].map(str::to_owned);
+        let at: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
+        let erasure = |delivery: &str| Erasure {
+            delivery: delivery.to_owned(),
+            destination_id: 1,
+            destination: "crm".to_owned(),
+            event: None,
+            under_way: false,
+            requested_at: at,
+            done_at: None,
+            result: None,
+            place: None,
+            arrived: None,
+        };
+        let deliveries = ["a", "b", "c"].map(erasure);
         let told: Vec<_> = ErasureResult::of(&deliveries, &looked).into_iter().map(|result| (result.result, result.place)).collect();
         let named = |place: &str| Some(place.to_owned());
         assert_eq!(told, [("removed", named("1.csv, 2.csv")), ("left", named("3.csv")), ("not_found", None)]);

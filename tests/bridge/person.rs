@@ -169,6 +169,69 @@ async fn a_person_is_erased_without_a_bridge_and_by_phone() {
     bridge.assert_audit();
 }
 
+/// What connectors keep for their destinations in the store, apart from the signs of an emptied list.
+fn kept_values(setup: &Setup) -> Vec<String> {
+    let store = rusqlite::Connection::open(setup.folder.path().join("data/leadwire.db")).unwrap();
+    let mut query = store.prepare("SELECT value FROM token WHERE value <> '[]'").unwrap();
+    query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+}
+
+/// The hash of her session, as the connector keeps it.
+fn kept_session(setup: &Setup) -> String {
+    let values = kept_values(setup);
+    assert_eq!(values.len(), 1, "{values:?}");
+    let known: Value = serde_json::from_str(&values[0]).unwrap();
+    known[0]["visitor"].as_str().unwrap().to_owned()
+}
+
+fn assert_erased_on_our_side(setup: &Setup, session: &str, certificate: &Value) {
+    assert_eq!((kept_values(setup), &certificate["state"]), (Vec::new(), &json!("complete")), "{certificate}");
+    assert_eq!(holders(setup.folder.path(), &[session]), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whose_a_chat_session_was_is_forgotten_with_the_person() {
+    let (_crm, setup) = setup().await;
+    let bridge = setup.start();
+    bridge.post(jane(1).to_string()).await;
+    bridge.until("delivered", 2).await;
+    let session = kept_session(&bridge.setup);
+    assert_erased_on_our_side(&bridge.setup, &session, &erase(&bridge, &["--email", EMAIL]));
+    bridge.assert_audit();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whose_a_chat_session_was_is_forgotten_without_a_bridge() {
+    let (_crm, setup) = setup().await;
+    let bridge = setup.start();
+    bridge.post(jane(1).to_string()).await;
+    bridge.until("delivered", 2).await;
+    let setup = bridge.terminate();
+    let session = kept_session(&setup);
+    let certificate = answer(&setup, &["person", "erase", "--yes", "--email", EMAIL]);
+    assert_erased_on_our_side(&setup, &session, &certificate);
+}
+
+/// HubSpot is slow to make the contact, and whose the session is is written down only after that.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_outlives_an_erasure_does_not_bring_the_chat_session_back() {
+    let (crm, setup) = setup().await;
+    crm.order(FaultRule::next(1, FaultKind::Latency(Duration::from_secs(4))));
+    let bridge = setup.start();
+    bridge.post(jane(1).to_string()).await;
+    eventually("the attempt to be under way", async || (crm.count() > 0).then_some(())).await;
+    let certificate = erase(&bridge, &["--email", EMAIL]);
+    assert!(!certificate["under_way"].as_array().unwrap().is_empty(), "{certificate}");
+    eventually("the late contact to be told, and forgotten", async || {
+        let erasures = bridge.json(&["person", "erasures"])["erasures"].as_array().unwrap().clone();
+        let is_told = erasures.iter().any(|erasure| erasure["destination"] == "crm" && erasure["arrived"].is_string());
+        (is_told && erasures.iter().all(|erasure| erasure["done_at"].is_string())).then_some(())
+    })
+    .await;
+    assert_eq!(kept_values(&bridge.setup), Vec::<String>::new());
+    bridge.assert_audit();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lead_that_is_under_way_is_erased_and_what_arrives_late_is_told() {
     let sink = endpoint().await;

@@ -254,28 +254,40 @@ impl Model {
         waiting.into_iter().for_each(|(person, id)| self.unblock(person, id, at));
         bodies.sort_unstable_by(|one, other| other.cmp(one));
         bodies.into_iter().for_each(|place| drop(self.quarantine.remove(place)));
-        self.erasures.sort_by(|one, other| (one.requested_at, &one.delivery).cmp(&(other.requested_at, &other.delivery)));
+        self.sort_erasures();
         removed
     }
 
     /// What was made although the person was erased meanwhile.
     fn arrive(&mut self, event: Uuid, id: DestinationId, outcome: &Outcome) {
-        if let Outcome::Ended(Ended { state: State::Delivered, record, .. }) = outcome {
-            let record = record.as_ref().map(|record| record.url.as_ref().unwrap_or(&record.id).clone());
-            self.note_arrival(event, id, &record.unwrap_or_else(|| "delivered".to_owned()));
-        }
+        let what = match outcome {
+            Outcome::Ended(Ended { state: State::Delivered, record, .. }) => {
+                let record = record.as_ref().map(|record| record.url.as_ref().unwrap_or(&record.id).clone());
+                Some(record.unwrap_or_else(|| "delivered".to_owned()))
+            }
+            _ => None,
+        };
+        self.reopen(event, id, what);
     }
 
-    fn note_arrival(&mut self, event: Uuid, id: DestinationId, what: &str) {
+    /// It is asked again what connectors keep.
+    fn reopen(&mut self, event: Uuid, id: DestinationId, what: Option<String>) {
         let delivery = delivery_id(event, &self.destinations[&id].name);
-        let arrived = &mut self.erasures.iter_mut().find(|erasure| erasure.delivery == delivery).unwrap().arrived;
-        *arrived = Some(arrived.as_ref().map_or_else(|| what.to_owned(), |earlier| format!("{earlier}, {what}")));
+        let erasure = self.erasures.iter_mut().find(|erasure| erasure.delivery == delivery).unwrap();
+        erasure.requested_at += SignedDuration::from_micros(1);
+        (erasure.done_at, erasure.result, erasure.place) = (None, None, None);
+        erasure.arrived = [erasure.arrived.take(), what].into_iter().flatten().reduce(|earlier, what| format!("{earlier}, {what}"));
+        self.sort_erasures();
+    }
+
+    fn sort_erasures(&mut self) {
+        self.erasures.sort_by(|one, other| (one.requested_at, &one.delivery).cmp(&(other.requested_at, &other.delivery)));
     }
 
     pub(crate) fn save_step(&mut self, event: Uuid, id: DestinationId, name: &str, remote: &str) {
         let delivery = self.delivery(event, id);
         if delivery.state == State::Erased {
-            return self.note_arrival(event, id, &format!("{name} {remote}"));
+            return self.reopen(event, id, Some(format!("{name} {remote}")));
         }
         delivery.steps.insert(name.to_owned(), remote.to_owned());
     }

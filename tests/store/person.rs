@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 use leadwire::store::{
-    Ended, Erasing, ErasureResult, NewEvent, Outcome, Owed, QuarantineClass, QuarantineLimits, Received, Refused, Removed, Settlement,
-    State, Store,
+    Again, Ended, Erasing, ErasureResult, Leased, NewEvent, Outcome, Owed, QuarantineClass, QuarantineLimits, Received, Refused, Removed,
+    Settlement, State, Store,
 };
-use leadwire_connector::{Event, Record};
+use leadwire_connector::{Erased, Event, Record};
 use serde_json::json;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -94,8 +94,7 @@ async fn story(store: Store) {
 
     let open = store.erasures(Timestamp::MAX).await.unwrap();
     assert_eq!(open.len(), 2);
-    let results = ErasureResult::of_unknown(&open.iter().map(|erasure| erasure.delivery.clone()).collect::<Vec<_>>());
-    store.finish_erasures(results, now()).await.unwrap();
+    store.finish_erasures(ErasureResult::of_unknown(&open), now()).await.unwrap();
     assert!(store.erasures(Timestamp::MAX).await.unwrap().is_empty());
     let scrubbed = store.scrub(Vec::new(), false, Arc::new(|_, _| {})).await.unwrap();
     assert!(scrubbed.remains.is_empty());
@@ -103,6 +102,52 @@ async fn story(store: Store) {
     assert_eq!(store.remove_ended("2026-11-22T09:30:00Z".parse().unwrap()).await.unwrap(), 0);
     assert_eq!(store.remove_ended("2026-11-22T11:00:00Z".parse().unwrap()).await.unwrap(), 2);
     assert_audit(&store).await;
+}
+
+/// An attempt that goes on while its person is erased: whatever comes of it, connectors are asked again, and no answer from before counts.
+async fn late_attempts(store: Store) {
+    let crm = store.destination_id("crm").unwrap();
+    let _owner = store.take_ownership().await.unwrap();
+    let events: Vec<NewEvent> = (1..=3).map(|n| event(n, n, crm)).collect();
+    let ids: Vec<Uuid> = events.iter().map(|event| event.event.id).collect();
+    store.receive(events).await.unwrap();
+    let leased = store.claim(crm, 3, now()).await.unwrap().deliveries;
+    store.erase(Erasing { events: ids, ..Erasing::default() }, now()).await.unwrap();
+    let asked = store.erasures(Timestamp::MAX).await.unwrap();
+    store.finish_erasures(ErasureResult::of(&asked, &Erased::NotKept), now()).await.unwrap();
+    assert!(store.erasures(Timestamp::MAX).await.unwrap().is_empty());
+
+    let again = Outcome::Again(Again { not_before: now(), attempts: 1 });
+    let delivered = Outcome::Ended(Ended { state: State::Delivered, record: None, remark: None });
+    for (leased, outcome) in leased.iter().zip([again, delivered]) {
+        let Leased { key, lease, person_key, .. } = *leased;
+        store.settle(Settlement { key, lease, person_key, outcome, at: now(), attempt: None }).await.unwrap();
+    }
+    store.save_step(leased[2].key, "contact".to_owned(), "c-1".to_owned()).await.unwrap();
+    let open = store.erasures(Timestamp::MAX).await.unwrap();
+    let mut arrived: Vec<Option<&str>> = open.iter().map(|erasure| erasure.arrived.as_deref()).collect();
+    arrived.sort_unstable();
+    assert_eq!(arrived, [None, Some("contact c-1"), Some("delivered")]);
+    assert!(open.iter().all(|erasure| erasure.done_at.is_none() && erasure.result.is_none()));
+
+    // Of one who was asked before, and looked before the attempt had ended.
+    store.finish_erasures(ErasureResult::of(&asked, &Erased::NotKept), now()).await.unwrap();
+    assert_eq!(store.erasures(Timestamp::MAX).await.unwrap().len(), 3);
+    store.finish_erasures(ErasureResult::of(&open, &Erased::NotKept), now()).await.unwrap();
+    assert!(store.erasures(Timestamp::MAX).await.unwrap().is_empty());
+    assert_audit(&store).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_outlives_an_erasure_has_connectors_of_a_person_asked_again_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    late_attempts(Store::sqlite(&folder.path().join("l.db"), &names("acme"), &names("crm")).unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_outlives_an_erasure_has_connectors_of_a_person_asked_again_on_postgres() {
+    let url = crate::postgres::database();
+    late_attempts(Store::postgres(&url, &names("acme"), &names("crm")).await.unwrap()).await;
 }
 
 /// An erasure that is interrupted after its second transaction: what it did is known until it is certified, and goes along with a move.

@@ -28,6 +28,7 @@ pub(crate) struct HubSpot {
 #[async_trait]
 impl Connector for HubSpot {
     async fn deliver(&self, delivery: &Delivery, steps: &mut Steps<'_>) -> Result<Receipt, DeliveryError> {
+        self.sessions.sweep().await;
         let (mut contact, may_create) = match Plan::of(&delivery.event, &self.settings)? {
             Plan::Skip(reason) => return Ok(Receipt::skipped(reason)),
             Plan::Write(contact) => (contact, true),

@@ -1,17 +1,22 @@
 //! Which contact a chat session belongs to. A chat log names sessions only; whose they are is known since the lead of the session was
 //! delivered, and kept in the destination's durable values.
 //!
-//! What is kept says nothing of a person to anybody without access to HubSpot: a hash, a contact's id and a delivery's id. It is bounded
-//! in number and age.
+//! What is kept says nothing of a person to anybody without access to HubSpot: a hash, a contact's id and the id of the newest delivery
+//! that told it, which leaves the bridge's store last of them. It is bounded in number and age.
 
 use jiff::{SignedDuration, Timestamp};
 use leadwire_connector::{DeliveryError, ErrorKind, Event, ValueStore};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Chat logs come once a day; a bridge that was down for long still finds whose they are.
 const OLDEST: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// What is written down again is younger than this: a delivery that is tried often writes no more often.
+const FRESH: SignedDuration = SignedDuration::from_hours(1);
+/// How often what is too old is looked for, wherever it is.
+const SWEEP_EVERY: Duration = Duration::from_secs(24 * 3_600);
 /// In each of the 256 values, so that 25,600 sessions are known.
 const MOST: usize = 100;
 /// Others may write the same value at the same moment, though hardly ever so often.
@@ -26,10 +31,17 @@ struct Known {
     at: Timestamp,
 }
 
+impl Known {
+    fn is_younger(&self, age: SignedDuration, now: Timestamp) -> bool {
+        now.duration_since(self.at) < age
+    }
+}
+
 /// The sessions of one destination.
 #[derive(Debug)]
 pub(crate) struct Sessions {
     values: Arc<dyn ValueStore>,
+    swept_at: Mutex<Option<Instant>>,
 }
 
 /// Who had the session of an event: the same for every event of the session, and for no other.
@@ -45,24 +57,26 @@ pub(crate) fn visitor(event: &Event) -> Option<String> {
 
 impl Sessions {
     pub(crate) fn new(values: Arc<dyn ValueStore>) -> Self {
-        Self { values }
+        Self { values, swept_at: Mutex::default() }
     }
 
     pub(crate) async fn contact_of(&self, visitor: &str) -> Result<Option<String>, DeliveryError> {
         let (known, _) = self.load(&shard(visitor)).await?;
         let now = Timestamp::now();
-        let is_it = |known: &Known| known.visitor == visitor && now.duration_since(known.at) < OLDEST;
+        let is_it = |known: &Known| known.visitor == visitor && known.is_younger(OLDEST, now);
         Ok(known.into_iter().find(is_it).map(|known| known.contact))
     }
 
-    /// Durable when it returns `Ok`.
+    /// Durable when it returns `Ok`. What is known already is known anew, by this delivery: an erasure names the deliveries that the
+    /// bridge still has, and an earlier one may be gone by then.
     pub(crate) async fn remember(&self, visitor: &str, contact: &str, delivery: &str) -> Result<(), DeliveryError> {
         let now = Timestamp::now();
         self.change(&shard(visitor), |known| {
-            if known.iter().any(|known| known.visitor == visitor && known.contact == contact) {
+            let is_it = |known: &Known| known.visitor == visitor && known.contact == contact && known.delivery == delivery;
+            if known.iter().any(|known| is_it(known) && known.is_younger(FRESH, now)) {
                 return false;
             }
-            known.retain(|known| known.visitor != visitor && now.duration_since(known.at) < OLDEST);
+            known.retain(|known| known.visitor != visitor && known.is_younger(OLDEST, now));
             known.push(Known { visitor: visitor.to_owned(), contact: contact.to_owned(), delivery: delivery.to_owned(), at: now });
             known.drain(..known.len().saturating_sub(MOST));
             true
@@ -75,13 +89,37 @@ impl Sessions {
         self.change(&shard(visitor), |known| drop_where(known, |known| known.visitor == visitor)).await
     }
 
-    /// Whatever these deliveries left here.
+    /// Whatever these deliveries left here, and what is too old.
     pub(crate) async fn erase(&self, deliveries: &[String]) -> Result<(), DeliveryError> {
+        let now = Timestamp::now();
         for number in 0..=u8::MAX {
             let name = format!("sessions-{number:02x}");
-            self.change(&name, |known| drop_where(known, |known| deliveries.contains(&known.delivery))).await?;
+            self.change(&name, |known| drop_where(known, |known| deliveries.contains(&known.delivery) || !known.is_younger(OLDEST, now)))
+                .await?;
         }
         Ok(())
+    }
+
+    /// Once a day, removes what is too old, also where nothing is written any more. No lead fails for it: it is tried again with the
+    /// next one.
+    pub(crate) async fn sweep(&self) {
+        if self.is_sweep_due() && self.erase(&[]).await.is_err() {
+            *self.swept_at() = None;
+        }
+    }
+
+    /// True for one of those who ask at the same time.
+    fn is_sweep_due(&self) -> bool {
+        let mut swept_at = self.swept_at();
+        let is_due = swept_at.is_none_or(|at| at.elapsed() >= SWEEP_EVERY);
+        if is_due {
+            *swept_at = Some(Instant::now());
+        }
+        is_due
+    }
+
+    fn swept_at(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.swept_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn change(&self, name: &str, change: impl Fn(&mut Vec<Known>) -> bool) -> Result<(), DeliveryError> {
@@ -152,6 +190,70 @@ mod tests {
         assert_eq!(sessions.contact_of("aa1").await.unwrap(), None);
         sessions.erase(&["d2".to_owned()]).await.unwrap();
         assert_eq!(sessions.contact_of("aa2").await.unwrap(), None);
+    }
+
+    impl Sessions {
+        /// As if it had been written down so many hours ago.
+        async fn age(&self, visitor: &str, hours: i64) {
+            let at = Timestamp::now() - SignedDuration::from_hours(hours);
+            let set = |known: &mut Vec<Known>| {
+                known.iter_mut().filter(|known| known.visitor == visitor).for_each(|known| known.at = at);
+                true
+            };
+            self.change(&shard(visitor), set).await.unwrap();
+        }
+
+        async fn known(&self, visitor: &str) -> Vec<Known> {
+            self.load(&shard(visitor)).await.unwrap().0
+        }
+    }
+
+    #[tokio::test]
+    async fn the_newest_delivery_that_told_it_is_the_one_whose_erasure_counts() {
+        let sessions = sessions();
+        sessions.remember("aa1", "101", "d1").await.unwrap();
+        sessions.remember("aa1", "101", "d2").await.unwrap();
+        sessions.erase(&["d1".to_owned()]).await.unwrap();
+        assert_eq!(sessions.contact_of("aa1").await.unwrap().as_deref(), Some("101"));
+        // Retention may have removed the first one by now.
+        sessions.erase(&["d2".to_owned()]).await.unwrap();
+        assert_eq!(sessions.known("aa1").await, []);
+    }
+
+    #[tokio::test]
+    async fn who_comes_back_is_known_for_as_long_again() {
+        let sessions = sessions();
+        for delivery in ["d1", "d2"] {
+            sessions.remember("aa1", "101", "d1").await.unwrap();
+            sessions.age("aa1", 30 * 24 - 1).await;
+            sessions.remember("aa1", "101", delivery).await.unwrap();
+            assert!(sessions.known("aa1").await[0].is_younger(FRESH, Timestamp::now()), "{delivery}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_tried_often_is_written_once() {
+        let sessions = sessions();
+        for _ in 0..5 {
+            sessions.remember("aa1", "101", "d1").await.unwrap();
+        }
+        assert_eq!(sessions.load("sessions-aa").await.unwrap().1, 1);
+    }
+
+    #[tokio::test]
+    async fn what_is_too_old_goes_once_a_day_also_where_nothing_is_written() {
+        let sessions = sessions();
+        for visitor in ["aa1", "bb1", "ff1"] {
+            sessions.remember(visitor, "101", "d1").await.unwrap();
+        }
+        sessions.age("aa1", 30 * 24).await;
+        sessions.sweep().await;
+        assert_eq!([sessions.known("aa1").await.len(), sessions.known("bb1").await.len()], [0, 1]);
+        sessions.age("bb1", 30 * 24).await;
+        sessions.sweep().await;
+        assert_eq!(sessions.known("bb1").await.len(), 1, "not looked for again on the same day");
+        sessions.erase(&["d9".to_owned()]).await.unwrap();
+        assert_eq!([sessions.known("bb1").await.len(), sessions.known("ff1").await.len()], [0, 1]);
     }
 
     #[tokio::test]

@@ -53,7 +53,7 @@ pub trait Connector: Send + Sync {
     /// Removes what this connector keeps *on our side* of these deliveries, by their ids, because their person is erased: rows in
     /// files, say. What the destination itself keeps is its owner's to remove. When it returns `Ok`, what it names as removed is gone,
     /// and an attempt of one of these deliveries that is still under way, or that comes later, brings nothing back. Repeats must be
-    /// harmless.
+    /// harmless: it is asked again when such an attempt has ended, also for what cannot keep this promise any earlier.
     ///
     /// # Errors
     /// Why it cannot be done now; it is asked again.

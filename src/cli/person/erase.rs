@@ -139,15 +139,15 @@ async fn ask_again(scene: &Scene, certificate: &mut Certificate) -> Result<(), F
 async fn carry_out(scene: &Scene, certificate: &mut Certificate) -> Result<(), Failure> {
     let since = certificate.begun_at();
     let started_at = Instant::now();
-    for (name, deliveries) in erasure::open_by_destination(&scene.store.erasures(since).await?) {
+    for (name, open) in erasure::open_by_destination(&scene.store.erasures(since).await?) {
         match scene.destinations.get(&name) {
             // Set up for this and closed at once, so that a bridge that wants its folder finds it free.
             Some(connector) => {
-                if let Err(why) = erasure::carry_out(&scene.store, &connector.again(), &deliveries).await {
+                if let Err(why) = erasure::carry_out(&scene.store, &connector.again(), &open).await {
                     note(&format!("leadwire: destination {name}: left to a running bridge, for up to {} s ({why})", PATIENCE.as_secs()));
                 }
             }
-            None => scene.store.finish_erasures(ErasureResult::of_unknown(&deliveries), Timestamp::now()).await?,
+            None => scene.store.finish_erasures(ErasureResult::of_unknown(&open), Timestamp::now()).await?,
         }
     }
     loop {

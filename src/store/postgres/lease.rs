@@ -1,6 +1,6 @@
 //! Taking deliveries to work on, and giving them back.
 
-use super::{Params, Postgres, Shared, column, execute, micros, moment, query, query_opt, text};
+use super::{Params, Postgres, Shared, column, execute, micros, moment, person, query, query_opt, text};
 use crate::failpoint::{self, Commit};
 use crate::store::{Claimed, DeliveryKey, DestinationId, Ended, Error, Lease, Leased, Outcome, Result, Settlement, State, places_for};
 use deadpool_postgres::{GenericClient, Object};
@@ -60,8 +60,8 @@ impl Postgres {
             failpoint::reach(Commit::Step.before()).await?;
             if execute(&client, sql, values).await? == 0 {
                 // But the owner must learn what was made at the destination.
-                let sql = "UPDATE erasure SET arrived = coalesce(arrived || ', ', '') || $3::TEXT || ' ' || $4::TEXT WHERE event = $1 AND destination = $2";
-                execute(&client, sql, values).await?;
+                let arrived = text(&format!("{name} {remote_id}"));
+                person::reopen(&client, &[key.event], &[key.destination.into()], &[Some(arrived)]).await?;
             }
             Ok(failpoint::reach(Commit::Step.after()).await?)
         })

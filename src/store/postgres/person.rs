@@ -69,10 +69,11 @@ impl Postgres {
             let deliveries: Vec<&str> = results.iter().map(|one| one.delivery.as_str()).collect();
             let words: Vec<&str> = results.iter().map(|one| one.result).collect();
             let places: Vec<Option<&str>> = results.iter().map(|one| one.place.as_deref()).collect();
+            let asked: Vec<i64> = results.iter().map(|one| micros(one.requested_at)).collect();
             let sql = "UPDATE erasure r SET done_at = $4, result = t.result, place = t.place
-                 FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[]) AS t(delivery, result, place)
-                 WHERE r.delivery = t.delivery AND r.done_at IS NULL";
-            execute(&client, sql, &[&deliveries, &words, &places, &micros(at)]).await.map(drop)
+                 FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[], $5::BIGINT[]) AS t(delivery, result, place, asked)
+                 WHERE r.delivery = t.delivery AND r.requested_at = t.asked AND r.done_at IS NULL";
+            execute(&client, sql, &[&deliveries, &words, &places, &micros(at), &asked]).await.map(drop)
         })
         .await
     }
@@ -96,7 +97,7 @@ impl Postgres {
             // The settings of this connection are changed, so it does not go back to the others.
             let client = Object::take(client);
             client.batch_execute("SET statement_timeout = '1h'").await?;
-            for table in ["event", "delivery", "attempt", "step", "quarantine", "erasure", "certificate"] {
+            for table in ["event", "delivery", "attempt", "step", "quarantine", "erasure", "certificate", "token"] {
                 // Samples of the values are kept for planning; they are drawn anew.
                 client.batch_execute(&format!("VACUUM (ANALYZE) {table}")).await?;
             }
@@ -270,4 +271,16 @@ async fn request(
     let sql = "INSERT INTO erasure (delivery, destination, event, under_way, requested_at) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (delivery) DO UPDATE SET requested_at = excluded.requested_at, done_at = NULL, result = NULL, place = NULL";
     execute(client, sql, &[&delivery, &destination, &event, &under_way, &micros(at)]).await.map(drop)
+}
+
+/// Asks for the erasure of these deliveries again where their person was erased, since an attempt of them went on meanwhile, and notes
+/// what it made at the destination, if anything, for the owner to remove there. The moment moves on, so that an answer to what was
+/// asked before does not count.
+pub(super) async fn reopen(client: &impl GenericClient, events: &[i64], destinations: &[i64], arrived: &[Option<String>]) -> Result<()> {
+    let sql = "UPDATE erasure r SET requested_at = r.requested_at + 1, done_at = NULL, result = NULL, place = NULL,
+             arrived = CASE WHEN t.what IS NULL THEN r.arrived ELSE coalesce(r.arrived || ', ', '') || t.what END
+         FROM unnest($1::BIGINT[], $2::BIGINT[], $3::TEXT[]) AS t(event, destination, what)
+         JOIN delivery d ON d.event = t.event AND d.destination = t.destination AND d.state = 6
+         WHERE r.event = t.event AND r.destination = t.destination";
+    execute(client, sql, &[&events, &destinations, &arrived]).await.map(drop)
 }

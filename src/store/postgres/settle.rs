@@ -2,7 +2,7 @@
 
 use super::batch::Job;
 use super::ledger::Tally;
-use super::{Params, Postgres, Shared, column, execute, micros, query, text};
+use super::{Params, Postgres, Shared, column, execute, micros, person, query, text};
 use crate::failpoint::{self, Commit};
 use crate::store::{DestinationId, Error, Lease, Outcome, Result, Settlement, State};
 use deadpool_postgres::{Object, Transaction};
@@ -142,24 +142,18 @@ async fn insert_attempts(transaction: &Transaction<'_>, jobs: &[Settling]) -> Re
     execute(transaction, sql, values).await.map(drop)
 }
 
-/// Nothing of an erased person comes back, but the owner must learn what there is to remove at the destination.
+/// Nothing of an erased person comes back, but the owner must learn what there is to remove at the destination, and connectors are asked
+/// to erase again: what an attempt kept after they were asked is still there.
 async fn note_arrivals(transaction: &Transaction<'_>, jobs: &[Settling]) -> Result<()> {
-    let arrived = jobs.iter().filter_map(|job| Some((job.0.key, ended(&job.0).filter(|ended| ended.state == State::Delivered)?)));
-    let (mut events, mut destinations, mut records) = (Vec::new(), Vec::new(), Vec::new());
-    for (key, ended) in arrived {
-        let record = ended.record.as_ref().map(|record| record.url.as_ref().unwrap_or(&record.id).as_str());
-        events.push(key.event);
-        destinations.push(i64::from(key.destination));
-        records.push(text(record.unwrap_or("delivered")));
-    }
-    if events.is_empty() {
-        return Ok(());
-    }
-    let sql = "UPDATE erasure r SET arrived = coalesce(r.arrived || ', ', '') || t.record
-         FROM unnest($1::BIGINT[], $2::BIGINT[], $3::TEXT[]) AS t(event, destination, record)
-         JOIN delivery d ON d.event = t.event AND d.destination = t.destination AND d.state = 6
-         WHERE r.event = t.event AND r.destination = t.destination";
-    execute(transaction, sql, &[&events, &destinations, &records]).await.map(drop)
+    let (events, destinations): (Vec<i64>, Vec<i64>) = jobs.iter().map(|job| (job.0.key.event, i64::from(job.0.key.destination))).unzip();
+    let arrived: Vec<Option<String>> = jobs.iter().map(|job| arrived(&job.0)).collect();
+    person::reopen(transaction, &events, &destinations, &arrived).await
+}
+
+fn arrived(settlement: &Settlement) -> Option<String> {
+    let ended = ended(settlement).filter(|ended| ended.state == State::Delivered)?;
+    let record = ended.record.as_ref().map(|record| record.url.as_ref().unwrap_or(&record.id).as_str());
+    Some(text(record.unwrap_or("delivered")))
 }
 
 /// How often persons are looked at again whose next delivery was just ended by another transaction.

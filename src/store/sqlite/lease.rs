@@ -64,7 +64,7 @@ impl Sqlite {
         self.writer
             .write_as(Commit::Step, move |unit| {
                 if is_erased(unit.connection, key)? {
-                    return person::note_arrival(unit.connection, key.event, key.destination, &format!("{name} {remote_id}")).map(drop);
+                    return person::reopen(unit.connection, key, Some(&format!("{name} {remote_id}")));
                 }
                 unit.connection
                     .prepare_cached("INSERT OR REPLACE INTO step (event, destination, name, remote_id) VALUES (?1, ?2, ?3, ?4)")?
@@ -194,11 +194,17 @@ fn is_erased(connection: &Connection, key: DeliveryKey) -> Result<bool> {
     Ok(query.exists(params![key.event, key.destination])?)
 }
 
-/// Brings nothing back, but the owner must learn what there is to remove at the destination.
+/// Brings nothing back, but the owner must learn what there is to remove at the destination, and connectors are asked to erase again:
+/// what an attempt kept after they were asked is still there.
 fn note_arrival(connection: &Connection, settlement: &Settlement) -> Result<()> {
-    let Outcome::Ended(Ended { state: State::Delivered, record, .. }) = &settlement.outcome else { return Ok(()) };
-    let record = record.as_ref().map(|record| record.url.as_ref().unwrap_or(&record.id).as_str());
-    person::note_arrival(connection, settlement.key.event, settlement.key.destination, record.unwrap_or("delivered")).map(drop)
+    let arrived = match &settlement.outcome {
+        Outcome::Ended(Ended { state: State::Delivered, record, .. }) => {
+            let record = record.as_ref().map(|record| record.url.as_ref().unwrap_or(&record.id).as_str());
+            Some(record.unwrap_or("delivered"))
+        }
+        _ => None,
+    };
+    person::reopen(connection, settlement.key, arrived)
 }
 
 fn wait_again(connection: &Connection, key: DeliveryKey, again: &Again, attempt: Option<&AttemptRow>) -> Result<()> {

@@ -5,8 +5,8 @@ use super::writer::Unit;
 use super::{Sqlite, lease, ledger, micros, moment, text};
 use crate::store::person::tombstone;
 use crate::store::{
-    DestinationId, Erasing, Erasure, ErasureResult, Error, Owed, QuarantineRow, Removed, RemovedDelivery, RemovedEvent, Result, State,
-    StoredEvent, Unfinished, delivery_id,
+    DeliveryKey, DestinationId, Erasing, Erasure, ErasureResult, Error, Owed, QuarantineRow, Removed, RemovedDelivery, RemovedEvent,
+    Result, State, StoredEvent, Unfinished, delivery_id,
 };
 use jiff::Timestamp;
 use leadwire_connector::Record;
@@ -97,10 +97,11 @@ impl Sqlite {
     pub(in crate::store) async fn finish_erasures(&self, results: Vec<ErasureResult>, at: Timestamp) -> Result<()> {
         self.writer
             .write(move |unit| {
-                let sql = "UPDATE erasure SET done_at = ?2, result = ?3, place = ?4 WHERE delivery = ?1 AND done_at IS NULL";
+                let sql = "UPDATE erasure SET done_at = ?2, result = ?3, place = ?4 WHERE delivery = ?1 AND requested_at = ?5 AND done_at IS NULL";
                 let mut finish = unit.connection.prepare_cached(sql)?;
                 results.iter().try_for_each(|one| {
-                    finish.execute(params![one.delivery, micros(at), one.result, one.place]).map(drop).map_err(Into::into)
+                    let values = params![one.delivery, micros(at), one.result, one.place, micros(one.requested_at)];
+                    finish.execute(values).map(drop).map_err(Into::into)
                 })
             })
             .await
@@ -135,7 +136,7 @@ fn read_erasure(row: &Row<'_>) -> rusqlite::Result<Erasure> {
 }
 
 /// What is deleted is overwritten, also in pages that become free.
-fn overwriting<T>(unit: &mut Unit<'_>, work: impl FnOnce(&mut Unit<'_>) -> Result<T>) -> Result<T> {
+pub(super) fn overwriting<T>(unit: &mut Unit<'_>, work: impl FnOnce(&mut Unit<'_>) -> Result<T>) -> Result<T> {
     unit.connection.execute_batch("PRAGMA secure_delete = ON")?;
     let done = work(unit);
     unit.connection.execute_batch("PRAGMA secure_delete = FAST")?;
@@ -276,10 +277,15 @@ fn request(
     Ok(())
 }
 
-/// What an attempt made at its destination although its person was erased meanwhile, for the owner to remove there. Whether it was.
-pub(super) fn note_arrival(connection: &Connection, event: i64, destination: DestinationId, what: &str) -> Result<bool> {
-    let noted = connection
-        .prepare_cached("UPDATE erasure SET arrived = coalesce(arrived || ', ', '') || ?3 WHERE event = ?1 AND destination = ?2")?
-        .execute(params![event, destination, text(what)])?;
-    Ok(noted == 1)
+/// Asks for an erasure again, since an attempt went on meanwhile, and notes what it made at the destination, if anything, for the owner
+/// to remove there. The moment moves on, so that an answer to what was asked before does not count.
+pub(super) fn reopen(connection: &Connection, key: DeliveryKey, arrived: Option<&str>) -> Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE erasure SET requested_at = requested_at + 1, done_at = NULL, result = NULL, place = NULL,
+                 arrived = CASE WHEN ?3 IS NULL THEN arrived ELSE coalesce(arrived || ', ', '') || ?3 END
+             WHERE event = ?1 AND destination = ?2",
+        )?
+        .execute(params![key.event, key.destination, arrived.map(text)])?;
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! Small values that a connector keeps for its destination.
 
 use super::Sqlite;
+use super::person::overwriting;
 use crate::store::{DestinationId, Result};
 use rusqlite::{OptionalExtension, params};
 
@@ -21,8 +22,11 @@ impl Sqlite {
                 } else {
                     "UPDATE token SET value = ?3, version = ?4 + 1 WHERE destination = ?1 AND name = ?2 AND version = ?4"
                 };
-                let written = unit.connection.prepare_cached(sql)?.execute(params![destination, name, value, version])?;
-                Ok(written == 1)
+                // What a connector drops is a token that was renewed or what it kept of a person: it leaves no trace in the file.
+                overwriting(unit, |unit| {
+                    let written = unit.connection.prepare_cached(sql)?.execute(params![destination, name, value, version])?;
+                    Ok(written == 1)
+                })
             })
             .await
     }

@@ -154,7 +154,7 @@ async fn erasures_are_open_until_somebody_says_what_came_of_them() {
     let kept = vec![(stage.crm, "0199f3c2-0000-7000-8000-000000000001_crm".to_owned())];
     stage.store.erase(Erasing { kept, ..Erasing::default() }, now()).await.unwrap();
     assert_eq!(stage.store.erasures(Timestamp::MAX).await.unwrap().len(), 2);
-    let result = |result| ErasureResult { delivery: delivery.clone(), result, place: None };
+    let result = |result| ErasureResult { delivery: delivery.clone(), requested_at: now(), result, place: None };
     stage.store.finish_erasures(vec![result("removed")], now()).await.unwrap();
     stage.store.finish_erasures(vec![result("not_found")], now()).await.unwrap();
     assert_eq!(stage.store.erasures(Timestamp::MAX).await.unwrap().len(), 1);
