@@ -4,6 +4,7 @@ use crate::PreviewRequest;
 use crate::redact::Redactor;
 use bytes::Bytes;
 use serde_json::Value;
+use std::fmt;
 use std::time::Duration;
 use url::{Url, form_urlencoded};
 
@@ -35,7 +36,10 @@ impl Method {
 }
 
 /// A request, as a value: what `deliver` sends is what `preview` shows.
-#[derive(Debug, Clone)]
+///
+/// Its `Debug` shows no more than the method, the host, the names of the headers and the length of the body: anything else may be a secret
+/// or a person.
+#[derive(Clone)]
 pub struct Request {
     /// What to do.
     pub method: Method,
@@ -52,6 +56,18 @@ pub struct Request {
     pub timeout: Option<Duration>,
     secret_headers: Vec<String>,
     secrets: Vec<String>,
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("host", &self.url.host_str().unwrap_or_default())
+            .field("headers", &headers)
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Request {
@@ -200,5 +216,16 @@ mod tests {
         assert!(!shown.contains("s3cret") && shown.contains("a=b"), "{shown}");
         let shown = format!("{:?}", post().json(&serde_json::json!({"key": secret})).secret(secret).preview());
         assert!(!shown.contains("s3cret"), "{shown}");
+    }
+
+    #[test]
+    fn nothing_of_a_request_is_printed_that_could_be_a_secret_or_a_person() {
+        let url = "https://user:pass@example.com:8443/hooks/in-the-path?key=in-the-query".parse().unwrap();
+        let request = Request::new(Method::Post, url).header("X-Key", "in-a-header").secret_header("Authorization", "Bearer in-another");
+        let shown = format!("{:?}", request.json(&serde_json::json!({"email": "ann@example.org"})).secret("marked"));
+        for hidden in ["in-", "pass", "user", "ann", "marked"] {
+            assert!(!shown.contains(hidden), "{shown}");
+        }
+        assert!(["Post", "example.com", "Authorization", "X-Key"].iter().all(|told| shown.contains(told)), "{shown}");
     }
 }

@@ -4,6 +4,7 @@ use super::Token;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::time::{Duration, Instant};
 
 /// A token is renewed so long before it expires, or a tenth of its life if that is less.
 const LONGEST_MARGIN: SignedDuration = SignedDuration::from_mins(5);
@@ -37,7 +38,8 @@ impl Issued {
     /// Whether it need not be renewed yet.
     pub(super) fn is_fresh(&self, now: Timestamp) -> bool {
         self.expires_at.is_none_or(|end| {
-            let margin = (end.duration_since(self.issued_at) / 10).min(LONGEST_MARGIN);
+            // A clock that was set back since makes a time of issue that lies after the end.
+            let margin = (end.duration_since(self.issued_at) / 10).clamp(SignedDuration::ZERO, LONGEST_MARGIN);
             now < end.checked_sub(margin).unwrap_or(end)
         })
     }
@@ -55,23 +57,21 @@ impl Issued {
 /// What the store holds.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Held {
-    /// Which settings it comes from.
-    pub(super) seed: String,
     /// The last that was issued.
     #[serde(default)]
     pub(super) issued: Option<Issued>,
     /// The newest refresh token, when it is another than that of the settings.
     #[serde(default)]
     pub(super) refresh_token: Option<String>,
-    /// Until when the others leave it to one bridge to ask for a token.
+    /// Whether one bridge asks for a token, which the others leave to it for a while.
     #[serde(default)]
-    pub(super) asking_until: Option<Timestamp>,
+    pub(super) is_asked_for: bool,
 }
 
 /// Never printed.
 impl std::fmt::Debug for Held {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Held").field("issued", &self.issued).field("asking_until", &self.asking_until).finish_non_exhaustive()
+        f.debug_struct("Held").field("issued", &self.issued).field("is_asked_for", &self.is_asked_for).finish_non_exhaustive()
     }
 }
 
@@ -79,13 +79,30 @@ impl Held {
     /// What is kept once this was issued.
     pub(super) fn with(&self, issued: Issued) -> Self {
         let refresh_token = issued.refresh_token.clone().or_else(|| self.refresh_token.clone());
-        Self { seed: self.seed.clone(), issued: Some(Issued { refresh_token: None, ..issued }), refresh_token, asking_until: None }
+        Self { issued: Some(Issued { refresh_token: None, ..issued }), refresh_token, is_asked_for: false }
     }
 
-    /// Whether it is another one's turn to ask, which lasts no longer than `turn`: an end beyond that comes from a clock that was set
-    /// back since.
-    pub(super) fn is_asked_for(&self, now: Timestamp, turn: SignedDuration) -> bool {
-        self.asking_until.is_some_and(|until| now < until && until.duration_since(now) <= turn)
+    /// The access token, which a renewal replaces.
+    pub(super) fn access_token(&self) -> Option<&str> {
+        self.issued.as_ref().map(|issued| issued.access_token.as_str())
+    }
+
+    /// What may still be used, unless it is what was refused.
+    pub(super) fn valid(&self, refused: Option<&Token>) -> Option<&Issued> {
+        self.issued.as_ref().filter(|issued| refused.is_none() && issued.is_valid(Timestamp::now()))
+    }
+}
+
+/// The turn of another bridge to ask, as seen from here. It lasts a while by our own measure, because clocks differ from machine to machine.
+#[derive(Debug, Default)]
+pub(super) struct Watched(Option<(i64, Instant)>);
+
+impl Watched {
+    /// Whether the turn that the store has in `version` is to be left to its bridge.
+    pub(super) fn goes_on(&mut self, version: i64, turn: Duration, now: Instant) -> bool {
+        let since = self.0.filter(|(watched, _)| *watched == version).map_or(now, |(_, since)| since);
+        self.0 = Some((version, since));
+        now.duration_since(since) < turn
     }
 }
 
@@ -115,19 +132,26 @@ mod tests {
 
     #[test]
     fn a_rotated_refresh_token_is_kept_and_one_that_was_not_stays() {
-        let held = Held { refresh_token: Some("r1".to_owned()), asking_until: Some(at(5)), ..Held::default() };
+        let held = Held { refresh_token: Some("r1".to_owned()), is_asked_for: true, ..Held::default() };
         assert_eq!(held.with(issued(None)).refresh_token.as_deref(), Some("r1"));
         let rotated = held.with(Issued { refresh_token: Some("r2".to_owned()), ..issued(None) });
-        assert_eq!((rotated.refresh_token.as_deref(), rotated.asking_until), (Some("r2"), None));
+        assert_eq!((rotated.refresh_token.as_deref(), rotated.is_asked_for), (Some("r2"), false));
         assert!(!format!("{rotated:?}").contains("r2"));
     }
 
     #[test]
-    fn a_turn_ends_by_the_clock_whatever_the_clock_does() {
-        let held = Held { asking_until: Some(at(100)), ..Held::default() };
-        let is_asked_for = |now| held.is_asked_for(at(now), SignedDuration::from_secs(45));
-        assert!(is_asked_for(60) && is_asked_for(99));
-        assert!(!is_asked_for(100) && !is_asked_for(10));
+    fn a_turn_lasts_a_while_from_when_it_was_first_seen_and_another_one_lasts_anew() {
+        let (start, turn) = (Instant::now(), Duration::from_secs(25));
+        let mut watched = Watched::default();
+        let mut goes_on = |version, seconds| watched.goes_on(version, turn, start + Duration::from_secs(seconds));
+        assert!(goes_on(3, 0) && goes_on(3, 24) && !goes_on(3, 25));
+        assert!(goes_on(4, 26) && goes_on(4, 50) && !goes_on(4, 51));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_does_not_make_a_token_good_beyond_its_end() {
+        let late = Issued { issued_at: at(10_000_000), ..issued(Some(3_600)) };
+        assert!(late.is_fresh(at(3_599)) && !late.is_fresh(at(3_600)));
     }
 
     proptest! {

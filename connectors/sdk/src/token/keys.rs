@@ -14,7 +14,7 @@ use url::Url;
 /// | `client_id`, `client_secret` | of the app that was registered at the service |
 /// | `refresh_token` | from authorising once; a newer one that the service gives later is kept in the store |
 /// | `token_url` | where tokens are; the connector knows a default |
-/// | `scopes` | what to ask for, if the service wants to be told |
+/// | `scopes` | what to ask for, if the service wants to be told; with a refresh token, a change counts from the next renewal |
 /// | `client_auth` | `"body"` (default) or `"basic"` |
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

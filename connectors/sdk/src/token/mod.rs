@@ -6,6 +6,7 @@
 //! - **Kept before it is used**: a service that gives a new refresh token with every answer takes the old one away. The new one is
 //!   durable, in the destination's [`ValueStore`](crate::ValueStore), before anything is sent with it; and the request for it goes on
 //!   when the delivery that asked for it is given up.
+//! - **No outage before its time**: an endpoint that fails is left alone for a while, and the last token used, as long as that is good.
 //! - **After a refusal**: [`Tokens::send`] renews once, unless somebody else did so meanwhile. A token that is refused just after it was
 //!   issued is not the problem, so that no more are asked for.
 //! - **For good or for now**: a grant that was revoked holds the destination with the remedy; an outage is tried again.

@@ -67,7 +67,7 @@ pub struct OAuth {
     client_auth: ClientAuth,
     parameters: Vec<(String, String)>,
     lifetime: Option<Duration>,
-    pub(super) name: String,
+    name: String,
 }
 
 impl OAuth {
@@ -117,17 +117,24 @@ impl OAuth {
         Self { name: name.into(), ..self }
     }
 
-    /// Tells whether kept tokens come from these settings: those of a grant that was replaced are of no use.
+    /// Tells whether kept tokens come from these settings: those of a grant that was replaced are of no use. A refresh token stays what
+    /// it is when something else is asked for with it, and its newest one must be found again.
     pub(super) fn seed(&self) -> String {
-        let refresh = if let Grant::RefreshToken(token) = &self.grant { token.expose() } else { "" };
-        let parts = [self.token_url.as_str(), &self.client_id, self.grant.name(), refresh];
-        let parameters = self.parameters.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]);
+        let is_refreshed = self.first_refresh_token().is_some();
+        let parts = [self.token_url.as_str(), &self.client_id, self.grant.name(), self.first_refresh_token().unwrap_or_default()];
+        let parameters = self.parameters.iter().filter(|_| !is_refreshed).flat_map(|(name, value)| [name.as_str(), value.as_str()]);
         let mut hash = Sha256::new();
         for part in parts.into_iter().chain(parameters) {
             hash.update(part.as_bytes());
             hash.update([0]);
         }
         hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The name under which the tokens of these settings are kept. Bridges with other settings, as at a restart one after the other, keep
+    /// theirs beside them.
+    pub(super) fn row(&self) -> String {
+        format!("{}-{}", self.name, self.seed())
     }
 
     /// The refresh token of the settings.
@@ -335,5 +342,9 @@ mod tests {
         let other = OAuth { grant: Grant::RefreshToken(Secret::literal("refresh-token-2")), ..oauth() };
         assert_ne!(oauth().seed(), other.seed());
         assert_eq!(oauth().seed(), oauth().client_secret(Secret::literal("rotated")).seed(), "a client may get a new secret");
+        assert_eq!(oauth().seed(), oauth().parameter("scope", "more").seed(), "the refresh token is the same");
+        let own = || OAuth { grant: Grant::ClientCredentials, ..oauth() };
+        assert_ne!(own().seed(), own().parameter("scope", "more").seed(), "nothing is lost, and the token is for something else");
+        assert_ne!(oauth().row(), oauth().name("second").row());
     }
 }

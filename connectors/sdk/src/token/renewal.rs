@@ -1,16 +1,20 @@
 //! Getting a token: from memory, from the store, from the endpoint, by one at a time.
 
-use super::held::{Held, Issued};
+use super::held::{Held, Issued, Watched};
 use super::{OAuth, Token};
 use crate::http::Client;
-use crate::{BuildContext, DeliveryError, ErrorKind, Redactor, ValueStore};
-use jiff::{SignedDuration, Timestamp};
+use crate::{BuildContext, DeliveryError, ErrorKind, Redactor, ValueStore, Verdict};
+use jiff::Timestamp;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
 /// How often is looked whether another bridge has got a token.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Longer than a token endpoint takes that works, and short enough for those who wait.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a token endpoint that failed is left alone while the last token is still good, unless it says itself.
+const LEFT_ALONE: Duration = Duration::from_secs(20);
 /// Beyond the time that the request itself may take.
 const SPARE: Duration = Duration::from_secs(15);
 /// What the endpoint gave is known here only, so that it is kept at a high price: some 25 seconds.
@@ -22,11 +26,11 @@ const LONGEST_WAIT: Duration = Duration::from_millis(if cfg!(test) { 20 } else {
 pub(super) struct Renewal {
     oauth: OAuth,
     what: String,
-    seed: String,
+    row: String,
     client: Client,
     values: Arc<dyn ValueStore>,
-    /// How long one bridge may take to get a token before another one tries.
-    turn: Duration,
+    /// How long the token endpoint may take.
+    pub(super) patience: Duration,
     current: RwLock<Option<Issued>>,
     asking: Mutex<Asking>,
 }
@@ -36,8 +40,20 @@ pub(super) struct Renewal {
 struct Asking {
     /// When the last request failed, and why: whoever waited for it meanwhile has this answer too.
     failed: Option<(Instant, DeliveryError)>,
-    /// Issued, and not kept yet.
-    unsaved: Option<Issued>,
+    /// Until when the last token is used without asking for another one.
+    not_before: Option<Instant>,
+    /// The turn of another bridge.
+    watched: Watched,
+    /// Not kept yet.
+    unsaved: Option<Renewed>,
+}
+
+/// What the endpoint gave in place of what was kept.
+#[derive(Clone)]
+struct Renewed {
+    issued: Issued,
+    /// The access token that was kept when it was asked for.
+    replaced: Option<String>,
 }
 
 impl std::fmt::Debug for Renewal {
@@ -49,10 +65,10 @@ impl std::fmt::Debug for Renewal {
 impl Renewal {
     pub(super) fn new(oauth: OAuth, what: String, context: &BuildContext) -> Result<Self, String> {
         Ok(Self {
-            seed: oauth.seed(),
+            row: oauth.row(),
             client: Client::new(&context.http)?,
             values: Arc::clone(&context.values),
-            turn: context.http.timeout + SPARE,
+            patience: context.http.timeout.min(PATIENCE),
             current: RwLock::default(),
             asking: Mutex::default(),
             oauth,
@@ -66,6 +82,12 @@ impl Renewal {
         current.as_ref().filter(|issued| issued.is_fresh(Timestamp::now())).map(Issued::token)
     }
 
+    /// The token in memory, although it may be time to renew it.
+    fn usable(&self) -> Option<Token> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.as_ref().filter(|issued| issued.is_valid(Timestamp::now())).map(Issued::token)
+    }
+
     fn remember(&self, issued: &Issued) -> Token {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(issued.clone());
         issued.token()
@@ -73,7 +95,11 @@ impl Renewal {
 
     /// A token that is not the refused one. `None` when that one was issued a moment ago. `asked` is when the caller began to wait.
     pub(super) async fn obtain(&self, asked: Instant, refused: Option<&Token>) -> Result<Option<Token>, DeliveryError> {
-        let mut asking = self.asking.lock().await;
+        let mut asking = match (self.asking.try_lock(), self.usable().filter(|_| refused.is_none())) {
+            (Ok(asking), _) => asking,
+            (Err(_), Some(token)) => return Ok(Some(token)),
+            (Err(_), None) => self.asking.lock().await,
+        };
         if let Some((_, error)) = asking.failed.as_ref().filter(|(at, _)| *at >= asked) {
             return Err(error.clone());
         }
@@ -83,30 +109,24 @@ impl Renewal {
     }
 
     async fn take_turns(&self, asking: &mut Asking, refused: Option<&Token>) -> Result<Option<Token>, DeliveryError> {
-        if let Some(issued) = asking.unsaved.clone() {
-            self.save(asking, issued).await?;
+        if let Some(renewed) = asking.unsaved.clone() {
+            self.save(asking, renewed).await?;
         }
-        let deadline = Instant::now() + self.turn + SPARE;
-        let turn = SignedDuration::try_from(self.turn).unwrap_or_default();
+        let turn = self.patience + SPARE;
+        let deadline = Instant::now() + turn + SPARE;
         while Instant::now() < deadline {
             let (held, version) = self.load().await?;
-            let now = Timestamp::now();
-            if let Some(issued) = &held.issued {
-                let is_refused = refused.is_some_and(|refused| refused.secret == issued.access_token);
-                if is_refused && issued.is_just_issued(now) {
-                    return Ok(None);
-                }
-                if !is_refused && issued.is_fresh(now) {
-                    return Ok(Some(self.remember(issued)));
-                }
+            let is_asked_for = held.is_asked_for && asking.watched.goes_on(version, turn, Instant::now());
+            let is_left_alone = is_asked_for || asking.not_before.is_some_and(|until| Instant::now() < until);
+            if let Some(settled) = self.settled(&held, refused, is_left_alone) {
+                return Ok(settled);
             }
-            if held.is_asked_for(now, turn) {
+            if is_asked_for {
                 tokio::time::sleep(LOOK_EVERY).await;
                 continue;
             }
-            let until = now.checked_add(turn).ok();
             // Who loses this race looks again, and waits for what the winner gets.
-            if self.write(&Held { asking_until: until, ..held.clone() }, version).await? {
+            if self.write(&Held { is_asked_for: true, ..held.clone() }, version).await? {
                 return self.ask(asking, &held, version + 1, refused).await.map(Some);
             }
         }
@@ -116,34 +136,46 @@ impl Renewal {
         ))
     }
 
+    /// What those who wait get without asking, if there is no need or no use.
+    fn settled(&self, held: &Held, refused: Option<&Token>, is_left_alone: bool) -> Option<Option<Token>> {
+        let (issued, now) = (held.issued.as_ref()?, Timestamp::now());
+        if refused.is_some_and(|refused| refused.secret == issued.access_token) {
+            return issued.is_just_issued(now).then_some(None);
+        }
+        let is_good = issued.is_fresh(now) || is_left_alone && held.valid(refused).is_some();
+        is_good.then(|| Some(self.remember(issued)))
+    }
+
     /// It is this bridge's turn, which the store has in `version`.
     async fn ask(&self, asking: &mut Asking, held: &Held, version: i64, refused: Option<&Token>) -> Result<Token, DeliveryError> {
         let error = match self.fetch(held).await {
-            Ok(issued) => return self.save(asking, issued).await,
+            Ok(issued) => return self.save(asking, Renewed { issued, replaced: held.access_token().map(str::to_owned) }).await,
             Err(error) => error,
         };
         // The turn ends by itself if this fails.
-        let _ = self.write(&Held { asking_until: None, ..held.clone() }, version).await;
-        let is_passing = matches!(error.verdict, crate::Verdict::Retry { .. });
-        match &held.issued {
-            Some(issued) if is_passing && refused.is_none() && issued.is_valid(Timestamp::now()) => Ok(issued.token()),
+        let _ = self.write(&Held { is_asked_for: false, ..held.clone() }, version).await;
+        match (&error.verdict, held.valid(refused)) {
+            (Verdict::Retry { after }, Some(issued)) => {
+                asking.not_before = Instant::now().checked_add(after.unwrap_or(LEFT_ALONE));
+                Ok(self.remember(issued))
+            }
             _ => Err(error),
         }
     }
 
     async fn fetch(&self, held: &Held) -> Result<Issued, DeliveryError> {
         let refresh_token = held.refresh_token.as_deref().or_else(|| self.oauth.first_refresh_token());
-        let request = self.oauth.request(refresh_token, Timestamp::now())?;
+        let request = self.oauth.request(refresh_token, Timestamp::now())?.timeout(self.patience);
         let redactor: Redactor = request.redactor();
         let answer = self.client.send_raw(&request).await?;
         self.oauth.read(&answer, &redactor, &self.what)
     }
 
     /// Keeps what was issued, then lets it be used. What cannot be kept now is not forgotten.
-    async fn save(&self, asking: &mut Asking, issued: Issued) -> Result<Token, DeliveryError> {
+    async fn save(&self, asking: &mut Asking, renewed: Renewed) -> Result<Token, DeliveryError> {
         let (mut wait, mut last) = (FIRST_WAIT, String::new());
         for _ in 0..MOST_SAVES {
-            match self.try_save(&issued).await {
+            match self.try_save(&renewed).await {
                 Ok(Some(token)) => {
                     asking.unsaved = None;
                     return Ok(token);
@@ -156,34 +188,35 @@ impl Renewal {
                 }
             }
         }
-        asking.unsaved = Some(issued);
+        asking.unsaved = Some(renewed);
         Err(DeliveryError::retry(
             ErrorKind::Internal,
             format!("a new access token is not used before it is kept, and it cannot be kept: {last}"),
         ))
     }
 
-    /// `None` when somebody else wrote meanwhile. What they got later than this is better.
-    async fn try_save(&self, issued: &Issued) -> Result<Option<Token>, DeliveryError> {
+    /// `None` when somebody else wrote meanwhile. What they got in place of the same token, after our turn was over, is the newer one;
+    /// the times that tokens bear tell nothing of that, because clocks differ and are set.
+    async fn try_save(&self, renewed: &Renewed) -> Result<Option<Token>, DeliveryError> {
         let (held, version) = self.load().await?;
-        if let Some(newer) = held.issued.as_ref().filter(|newer| newer.issued_at > issued.issued_at) {
+        if let Some(newer) = held.issued.as_ref().filter(|_| held.access_token() != renewed.replaced.as_deref()) {
             return Ok(Some(self.remember(newer)));
         }
-        let is_written = self.write(&held.with(issued.clone()), version).await?;
-        Ok(is_written.then(|| self.remember(issued)))
+        let is_written = self.write(&held.with(renewed.issued.clone()), version).await?;
+        Ok(is_written.then(|| self.remember(&renewed.issued)))
     }
 
-    /// What is kept of these settings, and its version. What cannot be read, or comes from other settings, is nothing.
+    /// What is kept of these settings, and its version. What cannot be read is nothing.
     async fn load(&self) -> Result<(Held, i64), DeliveryError> {
-        let stored = self.values.load(&self.oauth.name).await.map_err(|why| store_error(&why))?;
+        let stored = self.values.load(&self.row).await.map_err(|why| store_error(&why))?;
         let version = stored.as_ref().map_or(0, |stored| stored.version);
-        let held = stored.and_then(|stored| serde_json::from_str::<Held>(&stored.value).ok()).filter(|held| held.seed == self.seed);
-        Ok((held.unwrap_or_else(|| Held { seed: self.seed.clone(), ..Held::default() }), version))
+        let held = stored.and_then(|stored| serde_json::from_str(&stored.value).ok());
+        Ok((held.unwrap_or_default(), version))
     }
 
     async fn write(&self, held: &Held, version: i64) -> Result<bool, DeliveryError> {
         let value = serde_json::to_string(held).map_err(|error| store_error(&error.to_string()))?;
-        self.values.save(&self.oauth.name, &value, version).await.map_err(|why| store_error(&why))
+        self.values.save(&self.row, &value, version).await.map_err(|why| store_error(&why))
     }
 }
 

@@ -73,6 +73,10 @@ impl Place {
         Tokens::oauth(self.oauth(), "the CRM", &BuildContext::new("crm").with_values(Arc::clone(values))).unwrap()
     }
 
+    fn row(&self) -> String {
+        self.oauth().row()
+    }
+
     async fn call(&self, tokens: &Tokens) -> Result<u16, DeliveryError> {
         let client = Client::new(&crate::http::HttpSettings::default()).unwrap();
         let make = |token: &Token| {
@@ -90,19 +94,28 @@ fn memory() -> Arc<dyn ValueStore> {
     Arc::<MemoryValues>::default()
 }
 
-async fn kept(values: &Arc<dyn ValueStore>) -> Value {
-    serde_json::from_str(&values.load("oauth").await.unwrap().unwrap().value).unwrap()
+async fn kept(values: &Arc<dyn ValueStore>, place: &Place) -> Value {
+    serde_json::from_str(&values.load(&place.row()).await.unwrap().unwrap().value).unwrap()
+}
+
+/// Writes as another bridge would: a token of then, good until then.
+async fn keep(values: &Arc<dyn ValueStore>, place: &Place, access: &str, refresh: &str, from: i64, until: i64) {
+    let at = |seconds| (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds)).to_string();
+    let issued = serde_json::json!({"access_token": access, "issued_at": at(from), "expires_at": at(until)});
+    let held = serde_json::json!({"refresh_token": refresh, "issued": issued});
+    let version = values.load(&place.row()).await.unwrap().map_or(0, |stored| stored.version);
+    assert!(values.save(&place.row(), &held.to_string(), version).await.unwrap());
 }
 
 /// Makes kept tokens old: of a long time ago, and no longer good when `expired`.
-async fn age(values: &Arc<dyn ValueStore>, expired: bool) {
-    let Stored { value, version } = values.load("oauth").await.unwrap().unwrap();
+async fn age(values: &Arc<dyn ValueStore>, place: &Place, expired: bool) {
+    let Stored { value, version } = values.load(&place.row()).await.unwrap().unwrap();
     let mut held: Value = serde_json::from_str(&value).unwrap();
     held["issued"]["issued_at"] = "2026-01-01T00:00:00Z".into();
     if expired {
         held["issued"]["expires_at"] = "2026-01-01T01:00:00Z".into();
     }
-    assert!(values.save("oauth", &held.to_string(), version).await.unwrap());
+    assert!(values.save(&place.row(), &held.to_string(), version).await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -122,7 +135,7 @@ async fn however_many_wait_there_is_one_request() {
         assert_eq!(one.await.unwrap().unwrap().expose(), "a1");
     }
     assert_eq!(place.asked(), 1);
-    assert_eq!(kept(&values).await["refresh_token"], "refresh-1");
+    assert_eq!(kept(&values, &place).await["refresh_token"], "refresh-1");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -143,7 +156,7 @@ async fn a_restart_goes_on_with_what_was_kept() {
     let values = memory();
     assert_eq!(place.tokens(&values).get().await.unwrap().expose(), "a1");
     assert_eq!(place.tokens(&values).get().await.unwrap().expose(), "a1", "a token that is good is not asked for again");
-    age(&values, true).await;
+    age(&values, &place, true).await;
     assert_eq!(place.tokens(&values).get().await.unwrap().expose(), "a2");
     assert!(place.bodies.lock().unwrap()[1].contains("refresh_token=refresh-1"), "the rotated one is used");
     let other = OAuth::new(place.url.join("token").unwrap(), "client", Grant::RefreshToken(Secret::literal("set-anew")));
@@ -159,7 +172,7 @@ async fn a_refused_token_is_renewed_once_and_only_if_it_is_old() {
     let tokens = place.tokens(&values);
     assert_eq!(place.call(&tokens).await, Ok(401), "a token of this moment is refused for another reason");
     assert_eq!(place.asked(), 1);
-    age(&values, false).await;
+    age(&values, &place, false).await;
     let tokens = place.tokens(&values);
     assert_eq!(place.call(&tokens).await, Ok(200));
     assert_eq!(place.asked(), 2);
@@ -201,13 +214,120 @@ async fn a_token_that_is_still_good_outlives_an_outage_of_its_endpoint() {
     let place = place(vec![issue("a1", None), (503, String::new())], &["a1"], Duration::ZERO).await;
     let values = memory();
     place.tokens(&values).get().await.unwrap();
-    let Stored { value, version } = values.load("oauth").await.unwrap().unwrap();
-    let mut held: Value = serde_json::from_str(&value).unwrap();
-    held["issued"]["expires_at"] = (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(20)).to_string().into();
-    held["issued"]["issued_at"] = "2026-01-01T00:00:00Z".into();
-    values.save("oauth", &held.to_string(), version).await.unwrap();
+    keep(&values, &place, "a1", "refresh-1", -3_600, 20).await;
     assert_eq!(place.tokens(&values).get().await.unwrap().expose(), "a1");
     assert_eq!(place.asked(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_endpoint_that_hangs_or_fails_is_left_alone_for_a_while_when_a_token_is_still_good() {
+    for (pause, status) in [(Duration::from_secs(5), 200), (Duration::ZERO, 503)] {
+        let place = place(vec![(status, "{}".to_owned())], &["a1"], pause).await;
+        let values = memory();
+        keep(&values, &place, "a1", "refresh-1", -3_600, 60).await;
+        let http = crate::http::HttpSettings { timeout: Duration::from_millis(500), ..Default::default() };
+        let context = BuildContext::new("crm").with_values(Arc::clone(&values)).with_http(http);
+        let tokens = Tokens::oauth(place.oauth(), "the CRM", &context).unwrap();
+        let waiting: Vec<_> = (0..20)
+            .map(|_| {
+                tokio::spawn({
+                    let tokens = tokens.clone();
+                    async move { tokens.get().await }
+                })
+            })
+            .collect();
+        for one in waiting {
+            assert_eq!(one.await.unwrap().unwrap().expose(), "a1");
+        }
+        assert_eq!(tokens.get().await.unwrap().expose(), "a1");
+        assert_eq!(place.asked(), 1, "{status}");
+        assert!(place.call(&tokens).await.is_ok());
+        let refused = tokens.renew(&Token { secret: "a1".to_owned(), fields: Map::new() }).await;
+        assert!(refused.is_err(), "a refused token is no help");
+        assert_eq!(place.asked(), 2, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_good_token_is_used_while_another_bridge_asks_for_the_next_one() {
+    let place = place(vec![issue("a2", None)], &[], Duration::ZERO).await;
+    let values = memory();
+    keep(&values, &place, "a1", "refresh-1", -3_600, 60).await;
+    let Stored { value, version } = values.load(&place.row()).await.unwrap().unwrap();
+    let mut held: Value = serde_json::from_str(&value).unwrap();
+    held["is_asked_for"] = true.into();
+    assert!(values.save(&place.row(), &held.to_string(), version).await.unwrap());
+    assert_eq!(place.tokens(&values).get().await.unwrap().expose(), "a1");
+    assert_eq!(place.asked(), 0);
+}
+
+#[tokio::test]
+async fn a_token_endpoint_has_ten_seconds_or_less_if_the_settings_say_so() {
+    let place = place(vec![issue("a1", None)], &[], Duration::ZERO).await;
+    let patience = |seconds| {
+        let http = crate::http::HttpSettings { timeout: Duration::from_secs(seconds), ..Default::default() };
+        Renewal::new(place.oauth(), String::new(), &BuildContext::new("crm").with_http(http)).unwrap().patience
+    };
+    assert_eq!((patience(30), patience(3)), (Duration::from_secs(10), Duration::from_secs(3)));
+}
+
+#[tokio::test]
+async fn a_new_token_counts_although_the_one_it_replaces_bears_a_later_time() {
+    let place = place(vec![issue("a2", Some("refresh-2"))], &["a2"], Duration::ZERO).await;
+    let values = memory();
+    // The clock was an hour ahead and was set back, or that of another bridge is ahead.
+    keep(&values, &place, "a1", "refresh-1", 3_600, 7_200).await;
+    assert_eq!(place.call(&place.tokens(&values)).await, Ok(200));
+    let kept = kept(&values, &place).await;
+    assert_eq!((&kept["refresh_token"], &kept["issued"]["access_token"]), (&"refresh-2".into(), &"a2".into()));
+}
+
+#[tokio::test]
+async fn what_another_bridge_kept_meanwhile_counts_although_it_bears_an_earlier_time() {
+    let place = place(vec![issue("a2", Some("refresh-2"))], &[], Duration::from_millis(300)).await;
+    let values = memory();
+    keep(&values, &place, "a1", "refresh-1", -7_200, -3_600).await;
+    let tokens = place.tokens(&values);
+    let asking = tokio::spawn(async move { tokens.get().await });
+    tokio::time::timeout(Duration::from_secs(10), async {
+        while place.asked() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .unwrap();
+    keep(&values, &place, "b2", "refresh-b", -600, 3_000).await;
+    assert_eq!(asking.await.unwrap().unwrap().expose(), "b2");
+    assert_eq!(kept(&values, &place).await["refresh_token"], "refresh-b");
+}
+
+#[tokio::test]
+async fn two_configurations_side_by_side_keep_their_own_refresh_tokens() {
+    let issues = ["1", "2", "3", "4"].map(|number| issue(&format!("a{number}"), Some(&format!("refresh-{number}"))));
+    let place = place(issues.to_vec(), &[], Duration::ZERO).await;
+    let values = memory();
+    let other = || {
+        let oauth = OAuth::new(place.url.join("token").unwrap(), "client", Grant::RefreshToken(Secret::literal("set-anew")));
+        Tokens::oauth(oauth, "the CRM", &BuildContext::new("crm").with_values(Arc::clone(&values))).unwrap()
+    };
+    assert_eq!(place.tokens(&values).get().await.unwrap().expose(), "a1");
+    assert_eq!(other().get().await.unwrap().expose(), "a2");
+    age(&values, &place, true).await;
+    assert_eq!(place.tokens(&values).get().await.unwrap().expose(), "a3");
+    assert!(place.bodies.lock().unwrap()[2].contains("refresh_token=refresh-1"));
+    assert_eq!(other().get().await.unwrap().expose(), "a2");
+}
+
+#[tokio::test]
+async fn other_scopes_take_no_rotated_refresh_token_away() {
+    let place = place(vec![issue("a1", Some("refresh-1")), issue("a2", None)], &[], Duration::ZERO).await;
+    let values = memory();
+    place.tokens(&values).get().await.unwrap();
+    age(&values, &place, true).await;
+    let context = BuildContext::new("crm").with_values(Arc::clone(&values));
+    let tokens = Tokens::oauth(place.oauth().parameter("scope", "more"), "the CRM", &context).unwrap();
+    assert_eq!(tokens.get().await.unwrap().expose(), "a2");
+    assert!(place.bodies.lock().unwrap()[1].contains("refresh_token=refresh-1&scope=more"));
 }
 
 /// Refuses the first so many writes of issued tokens.
@@ -241,7 +361,7 @@ async fn a_new_token_is_kept_before_it_is_used_and_not_lost_when_it_cannot_be() 
     let sick = tokio::time::timeout(Duration::from_secs(60), tokens.get()).await.unwrap().unwrap_err();
     assert!(sick.message.contains("the disk is full"), "{sick}");
     assert_eq!(tokens.get().await.unwrap().expose(), "a1");
-    assert_eq!((place.asked(), &kept(&values).await["refresh_token"]), (1, &serde_json::json!("refresh-1")));
+    assert_eq!((place.asked(), &kept(&values, &place).await["refresh_token"]), (1, &serde_json::json!("refresh-1")));
 }
 
 #[tokio::test]
