@@ -44,12 +44,13 @@ impl Connector for Acme {
     async fn deliver(&self, delivery: &Delivery, steps: &mut Steps<'_>) -> Result<Receipt, DeliveryError> {
         let event = &delivery.event;
         let Some(email) = &event.person.email else { return Ok(Receipt::skipped(NOBODY)) };
-        let contact = self.api.send(&self.api.put_contact(email, &self.fields.render(event)?)).await?;
+        let rendered = self.fields.render(event);
+        let contact = self.api.send(&self.api.put_contact(email, &rendered.fields)).await?;
         let contact = id_of(&contact)?;
         if let Some(text) = &event.content {
             self.note(&contact, text, &delivery.id, steps).await?;
         }
-        Ok(Receipt::record(contact))
+        Ok(Receipt::record(contact).with_remark(rendered.remark()))
     }
 
     async fn check(&self) -> Report {
@@ -62,7 +63,7 @@ impl Connector for Acme {
 
     fn preview(&self, event: &Event) -> Result<Vec<PreviewRequest>, DeliveryError> {
         let Some(email) = &event.person.email else { return Ok(Vec::new()) };
-        let contact = self.api.put_contact(email, &self.fields.render(event)?).preview().step("contact");
+        let contact = self.api.put_contact(email, &self.fields.render(event).fields).preview().step("contact");
         let (id, delivery) = (PreviewRequest::placeholder("id of the contact"), PreviewRequest::placeholder("id of the delivery"));
         let note = event.content.as_ref().map(|text| self.api.post_note(&id, text, &delivery).preview().step("note"));
         Ok(std::iter::once(contact).chain(note).collect())
