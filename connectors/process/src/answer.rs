@@ -33,7 +33,9 @@ impl Reader<'_> {
     /// The answer to `deliver`. A delivery that succeeded is never spoilt by what is odd in the rest of the answer.
     pub(crate) fn receipt(&self, answer: &Answer) -> Result<Receipt, DeliveryError> {
         match answer.what {
-            AnswerKind::Delivered => Ok(Receipt::Delivered { record: record(&answer.body), remark: self.sentence(&answer.body, "remark") }),
+            AnswerKind::Delivered => {
+                Ok(Receipt::Delivered { record: self.record(&answer.body), remark: self.sentence(&answer.body, "remark") })
+            }
             AnswerKind::Skipped => Ok(Receipt::skipped(self.sentence(&answer.body, "reason").unwrap_or_default())),
             AnswerKind::Error => Err(self.error(&answer.body)),
             AnswerKind::Report | AnswerKind::Preview => Err(self.unexpected("deliver")),
@@ -82,8 +84,8 @@ impl Reader<'_> {
             step: self.sentence(request, "step").unwrap_or_default(),
             condition: self.sentence(request, "condition"),
             method: self.line(word("method")),
-            url: self.redactor.clean(word("url")).into_owned(),
-            headers: headers.into_iter().flatten().map(|(name, value)| (name.clone(), self.header(name, value))).collect(),
+            url: self.clean(word("url")),
+            headers: headers.into_iter().flatten().map(|(name, value)| (self.clean(name), self.header(name, value))).collect(),
             body: self.masked(request.get("body").cloned().unwrap_or(Value::Null)),
         }
     }
@@ -91,14 +93,14 @@ impl Reader<'_> {
     fn header(&self, name: &str, value: &Value) -> String {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let is_secret = SECRET_HEADERS.iter().any(|known| known.eq_ignore_ascii_case(name));
-        if is_secret { text::mask(&value) } else { self.redactor.clean(&value).into_owned() }
+        if is_secret { text::mask(&value) } else { self.clean(&value) }
     }
 
     fn masked(&self, body: Value) -> Value {
         match body {
-            Value::String(text) => Value::String(self.redactor.clean(&text).into_owned()),
+            Value::String(text) => Value::String(self.clean(&text)),
             Value::Array(items) => items.into_iter().map(|item| self.masked(item)).collect(),
-            Value::Object(table) => table.into_iter().map(|(key, value)| (key, self.masked(value))).collect(),
+            Value::Object(table) => table.into_iter().map(|(key, value)| (self.clean(&key), self.masked(value))).collect(),
             other => other,
         }
     }
@@ -121,7 +123,7 @@ impl Reader<'_> {
         let said: Vec<String> = said.into_iter().flatten().collect();
         let kind = body.get("kind").and_then(|kind| serde_json::from_value(kind.clone()).ok()).unwrap_or(kind);
         let message = [vec![format!("`{}` {asked}", self.who)], said].concat().join(": ");
-        let excerpt = body.get("excerpt").and_then(Value::as_str).map(|excerpt| self.redactor.clean(excerpt).into_owned());
+        let excerpt = body.get("excerpt").and_then(Value::as_str).map(|excerpt| self.clean(excerpt));
         let error = DeliveryError { verdict, ..DeliveryError::retry(kind, message) };
         let error = error.with_excerpt(excerpt.unwrap_or_default().as_bytes());
         let status = body.get("status").and_then(Value::as_u64).and_then(|status| u16::try_from(status).ok());
@@ -155,10 +157,27 @@ impl Reader<'_> {
     }
 
     fn line(&self, said: &str) -> String {
-        let start = text::truncate(said, 8 * LONGEST_MESSAGE);
-        let clean = self.without_person(self.redactor.clean(&start).into_owned());
+        // Before anything is cut: a part of a secret would not be found.
+        let clean = self.without_person(self.clean(said));
         let spaced: String = clean.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         text::truncate(&spaced.split_whitespace().collect::<Vec<_>>().join(" "), LONGEST_MESSAGE).into_owned()
+    }
+
+    fn clean(&self, text: &str) -> String {
+        self.redactor.clean(text).into_owned()
+    }
+
+    /// `"record": {"id": "c-1", "url": "https://…"}`, or the id alone.
+    fn record(&self, body: &Map<String, Value>) -> Option<Record> {
+        let given = body.get("record")?;
+        let id = match given.get("id").unwrap_or(given) {
+            Value::String(id) => self.clean(id),
+            Value::Number(id) => self.clean(&id.to_string()),
+            _ => return None,
+        };
+        let is_id = !id.is_empty() && id.len() <= LONGEST_ID && !id.contains(char::is_control);
+        let url = given.get("url").and_then(Value::as_str).map(|url| self.clean(url)).filter(|url| is_web_address(url));
+        is_id.then_some(Record { id, url })
     }
 
     fn without_person(&self, message: String) -> String {
@@ -170,19 +189,6 @@ impl Reader<'_> {
 
 fn moment(body: &Map<String, Value>) -> Option<Timestamp> {
     body.get("until")?.as_str()?.parse().ok()
-}
-
-/// `"record": {"id": "c-1", "url": "https://…"}`, or the id alone.
-fn record(body: &Map<String, Value>) -> Option<Record> {
-    let given = body.get("record")?;
-    let id = match given.get("id").unwrap_or(given) {
-        Value::String(id) => id.clone(),
-        Value::Number(id) => id.to_string(),
-        _ => return None,
-    };
-    let is_id = !id.is_empty() && id.len() <= LONGEST_ID && !id.contains(char::is_control);
-    let url = given.get("url").and_then(Value::as_str).filter(|url| is_web_address(url)).map(str::to_owned);
-    is_id.then_some(Record { id, url })
 }
 
 /// It becomes a link on a page, where another scheme could run a script.
@@ -275,6 +281,23 @@ mod tests {
     }
 
     #[test]
+    fn a_record_is_told_without_secrets() {
+        let record = json!({"id": "c-hunter22-secret", "url": "https://acme.example/c?key=hunter22-secret"});
+        let record = receipt(json!({"type": "delivered", "record": record})).unwrap();
+        let expected = Record { id: "c-••••".to_owned(), url: Some("https://acme.example/c?key=••••".to_owned()) };
+        assert_eq!(record, Receipt::Delivered { record: Some(expected), remark: None });
+    }
+
+    #[test]
+    fn no_part_of_a_secret_is_left_where_a_long_message_is_cut() {
+        for blanks in 2_380..2_410 {
+            let said = format!("{}hunter22-secret", " ".repeat(blanks));
+            let remark = receipt(json!({"type": "delivered", "remark": said})).unwrap();
+            assert_eq!(remark, Receipt::Delivered { record: None, remark: Some("••••".to_owned()) });
+        }
+    }
+
+    #[test]
     fn a_report_takes_the_findings_and_the_remedies() {
         let findings = json!([{"severity": "good", "subject": "credentials", "message": "fine"}, {"severity": "odd", "remedy": "ask"}, 5]);
         let report = with_reader(|reader| reader.report(&answer(json!({"type": "report", "findings": findings})), Report::default()));
@@ -288,12 +311,12 @@ mod tests {
     #[test]
     fn a_preview_masks_what_is_secret() {
         let requests = json!([{"method": "POST", "url": "https://x.example/?k=hunter22-secret", "body": {"a": ["hunter22-secret", 1]},
-            "headers": {"Authorization": "Bearer 0123456789abcdef", "X": "y"}}]);
+            "headers": {"Authorization": "Bearer 0123456789abcdef", "X-hunter22-secret": "y"}}]);
         let preview = with_reader(|reader| reader.preview(&answer(json!({"type": "preview", "requests": requests}))).unwrap());
         let expected = PreviewRequest {
             method: "POST".to_owned(),
             url: "https://x.example/?k=••••".to_owned(),
-            headers: vec![("Authorization".to_owned(), "Bear••••".to_owned()), ("X".to_owned(), "y".to_owned())],
+            headers: vec![("Authorization".to_owned(), "Bear••••".to_owned()), ("X-••••".to_owned(), "y".to_owned())],
             body: json!({"a": ["••••", 1]}),
             ..PreviewRequest::default()
         };

@@ -1,7 +1,7 @@
 //! One running child: started, greeted, spoken to, and ended.
 
 use crate::config::Settings;
-use crate::guard::Guard;
+use crate::guard::Group;
 use crate::lines::{self, Line};
 use crate::pending::{Pending, Ticket};
 use crate::protocol::{self, FromChild, Hello, LONGEST_LINE, ToChild, VERSION};
@@ -13,14 +13,16 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncWriteExt as _, BufReader};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::{ChildStdin, ChildStdout, Command};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 /// What a child that is gone has still written is read for so long.
 const LAST_WORDS: Duration = Duration::from_secs(2);
-/// The guard ends a group after 10 seconds.
-const LONGEST_STOP: Duration = Duration::from_secs(15);
+/// The guard ends a group after 10 seconds; a child that is there after these has no guard any more.
+const PATIENCE: Duration = Duration::from_secs(12);
+/// With the time that it takes to end a child without a guard.
+const LONGEST_STOP: Duration = Duration::from_secs(20);
 
 /// A child that has said hello. Dropping it begins to end the child: it sees the end of its standard input, and has some seconds.
 #[derive(Debug)]
@@ -39,14 +41,11 @@ pub(crate) struct Ended {
     pub(crate) why: String,
     /// Whether it should not have.
     pub(crate) is_failure: bool,
-    /// The end of its standard error.
-    pub(crate) excerpt: String,
 }
 
 /// A child between its start and its hello.
 struct Newborn {
-    child: Child,
-    guard: Guard,
+    group: Group,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
     stderr: JoinHandle<()>,
@@ -62,7 +61,7 @@ impl Running {
         let greeted = tokio::time::timeout(settings.start_timeout, newborn.greet(&hello.line())).await;
         let late = || format!("did not say hello within {:?}", settings.start_timeout);
         match greeted.unwrap_or_else(|_| Err(late())) {
-            Ok(hello) if hello.protocol == VERSION => Ok(newborn.run(hello, destination.to_owned())),
+            Ok(hello) if hello.protocol == VERSION => Ok(newborn.run(hello.clean(&settings.redactor()), destination.to_owned())),
             Ok(hello) => {
                 let message = format!(
                     "the child speaks version {} of the protocol, and this Leadwire version {VERSION}; bring one of them up to date",
@@ -89,7 +88,7 @@ impl Running {
     pub(crate) async fn ended(&self) -> Ended {
         let mut ended = self.ended.clone();
         let told = tokio::time::timeout(LONGEST_STOP, ended.wait_for(Option::is_some)).await;
-        let unknown = || Ended { why: "could not be ended".to_owned(), is_failure: true, excerpt: String::new() };
+        let unknown = || Ended { why: "could not be ended".to_owned(), is_failure: true };
         told.ok().and_then(Result::ok).and_then(|ended| ended.clone()).unwrap_or_else(unknown)
     }
 
@@ -119,17 +118,15 @@ impl Newborn {
         command.envs(settings.env.iter().map(|(name, value)| (name, value.expose())));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut child = command.spawn().map_err(|error| cannot(explain(&error, directory)))?;
-        let guard = child.id().ok_or_else(|| "it ended at once".to_owned()).and_then(Guard::join);
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (Ok(guard), Some(stdin), Some(stdout), Some(stderr)) = (guard, stdin, stdout, stderr) else {
-            // Without a guard it could outlive the bridge.
-            let _ = child.start_kill();
-            return Err(cannot("/bin/sh, which ends it together with the bridge, cannot be started".to_owned()));
+        let group = Group::new(child).map_err(cannot)?;
+        let (Some(stdin), Some(stdout), Some(stderr)) = (stdin, stdout, stderr) else {
+            return Err(cannot("it has no pipes".to_owned()));
         };
         let last_lines = LastLines::default();
         let (name, redactor) = (destination.to_owned(), settings.redactor());
         let stderr = tokio::spawn(stderr::follow(stderr, name, settings.stderr, redactor, last_lines.clone()));
-        Ok(Self { child, guard, stdin, stdout: BufReader::new(stdout), stderr, last_lines })
+        Ok(Self { group, stdin, stdout: BufReader::new(stdout), stderr, last_lines })
     }
 
     /// Sends our hello and reads the child's.
@@ -138,7 +135,7 @@ impl Newborn {
         let _ = self.stdin.write_all(hello).await;
         let mut line = Vec::new();
         match lines::next(&mut self.stdout, &mut line, LONGEST_LINE).await {
-            Line::End => Err(match tokio::time::timeout(LAST_WORDS, self.child.wait()).await {
+            Line::End => Err(match tokio::time::timeout(LAST_WORDS, self.group.child.wait()).await {
                 Ok(Ok(status)) => format!("{} before it said hello", exited(status)),
                 _ => "closed its standard output before it said hello".to_owned(),
             }),
@@ -151,16 +148,15 @@ impl Newborn {
         }
     }
 
-    /// Ends it at once. Returns the end of its standard error.
+    /// Ends it at once. Returns the end of its standard error, which is about nobody yet.
     async fn end(mut self) -> String {
-        self.guard.end().await;
-        let _ = tokio::time::timeout(LAST_WORDS, self.child.wait()).await;
+        self.group.end().await;
         finish(&mut self.stderr).await;
         self.last_lines.excerpt()
     }
 
     fn run(self, hello: Hello, destination: String) -> Running {
-        let Self { child, guard, stdin, stdout, stderr, last_lines } = self;
+        let Self { group, stdin, stdout, stderr, .. } = self;
         let (fault, faults) = mpsc::channel(1);
         let (wanted, unwanted) = mpsc::channel(1);
         let (lines, queue) = mpsc::channel(1);
@@ -169,7 +165,7 @@ impl Newborn {
         tokio::spawn(write(stdin, queue));
         let reader = tokio::spawn(read(stdout, Arc::clone(&pending), fault));
         tracing::info!(destination, child = hello.name, version = hello.version, "the child has said hello");
-        let keeper = Keeper { child, guard, reader, stderr, last_lines, pending: Arc::clone(&pending), destination };
+        let keeper = Keeper { group, reader, stderr, pending: Arc::clone(&pending), destination };
         tokio::spawn(keeper.keep(faults, unwanted, told));
         Running { hello, pending, lines, ended, _wanted: wanted }
     }
@@ -223,11 +219,9 @@ async fn finish(task: &mut JoinHandle<()>) {
 
 /// Waits for the end of a child, whatever it is, and sees to it that nothing of it is left.
 struct Keeper {
-    child: Child,
-    guard: Guard,
+    group: Group,
     reader: JoinHandle<()>,
     stderr: JoinHandle<()>,
-    last_lines: LastLines,
     pending: Arc<Pending>,
     destination: String,
 }
@@ -240,16 +234,15 @@ impl Keeper {
         told: watch::Sender<Option<Ended>>,
     ) {
         let (why, is_failure) = tokio::select! {
-            status = self.child.wait() => self.gone(status).await,
+            ended = self.group.ended() => match ended {
+                Some(status) => self.gone(status).await,
+                None => ("lost the shell in its process group that guards it, and was ended".to_owned(), true),
+            },
             Some(why) = faults.recv() => self.at_fault(why).await,
-            _ = unwanted.recv() => {
-                self.guard.release();
-                let status = self.child.wait().await;
-                (status.map_or_else(|error| error.to_string(), exited), false)
-            }
+            _ = unwanted.recv() => (self.let_go().await, false),
         };
         self.pending.close();
-        self.guard.end().await;
+        self.group.end().await;
         // Their pipes have closed with the group.
         finish(&mut self.reader).await;
         finish(&mut self.stderr).await;
@@ -257,17 +250,26 @@ impl Keeper {
         if is_failure {
             tracing::warn!(
                 destination,
-                "the child {why}; the next delivery starts it again (its standard error is in the attempt, and in the log by `stderr`)"
+                "the child {why}; the next delivery starts it again (its standard error is in the log by `stderr`)"
             );
         } else {
             tracing::debug!(destination, "the child {why}");
         }
-        let _ = told.send(Some(Ended { why, is_failure, excerpt: self.last_lines.excerpt() }));
+        let _ = told.send(Some(Ended { why, is_failure }));
+    }
+
+    /// Nobody needs it any more. It gets its time, and then the guard ends it.
+    async fn let_go(&mut self) -> String {
+        self.group.release();
+        match tokio::time::timeout(PATIENCE, self.group.child.wait()).await {
+            Ok(status) => status.map_or_else(|error| error.to_string(), exited),
+            Err(_) => "did not end, and was killed".to_owned(),
+        }
     }
 
     /// It exited by itself. What it wrote before counts; what it started ends with it.
     async fn gone(&mut self, status: std::io::Result<ExitStatus>) -> (String, bool) {
-        self.guard.release();
+        self.group.release();
         finish(&mut self.reader).await;
         let is_success = status.as_ref().is_ok_and(ExitStatus::success);
         (status.map_or_else(|error| error.to_string(), exited), !is_success || self.pending.is_busy())
@@ -276,7 +278,7 @@ impl Keeper {
     /// It closed its output, as one does that is about to exit, or it broke the protocol.
     async fn at_fault(&mut self, why: String) -> (String, bool) {
         let is_closed = self.reader.is_finished() && why.starts_with("closed");
-        if is_closed && let Ok(status) = tokio::time::timeout(LAST_WORDS, self.child.wait()).await {
+        if is_closed && let Ok(status) = tokio::time::timeout(LAST_WORDS, self.group.child.wait()).await {
             return self.gone(status).await;
         }
         (why, true)

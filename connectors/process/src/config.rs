@@ -87,10 +87,11 @@ impl Settings {
     }
 
     /// What the child was given in confidence, which nothing that it says may repeat. A value that stands in the configuration
-    /// itself is a secret by its name only.
+    /// itself is a secret by its name only. A value of several lines, such as a private key, may be repeated line by line.
     pub(crate) fn redactor(&self) -> Redactor {
         let is_secret = |(name, value): &(&String, &Secret)| !value.is_literal() || is_secret_name(name);
-        Redactor::new(self.env.iter().filter(is_secret).map(|(_, value)| value.expose()))
+        let values = self.env.iter().filter(is_secret).map(|(_, value)| value.expose());
+        Redactor::new(values.flat_map(|value| std::iter::once(value).chain(value.lines())))
     }
 }
 

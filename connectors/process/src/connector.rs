@@ -137,7 +137,7 @@ impl Process {
     async fn gone(&self, running: &Running) -> DeliveryError {
         let ended = running.ended().await;
         let message = format!("the child `{}` {}, and may have delivered the event or not", running.hello.name, ended.why);
-        DeliveryError::retry(ErrorKind::Ambiguous, message).with_excerpt(ended.excerpt.as_bytes())
+        DeliveryError::retry(ErrorKind::Ambiguous, message)
     }
 
     fn reader<'a>(&'a self, running: &'a Running, event: Option<&'a Event>) -> Reader<'a> {
@@ -204,7 +204,7 @@ impl Connector for Process {
     }
 
     /// Asks a child of its own, on a thread of its own, since a preview has to be had at once. That is what previews are for: a person
-    /// waits for one.
+    /// waits for one, no longer than for a start, an answer and an end.
     fn preview(&self, event: &Event) -> Result<Vec<PreviewRequest>, DeliveryError> {
         let alone = Self { running: Arc::default(), patience: Arc::default(), ..self.clone() };
         let failed = |why: &str| DeliveryError::retry(ErrorKind::Internal, format!("the preview could not be made: {why}"));

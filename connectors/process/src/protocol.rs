@@ -1,6 +1,7 @@
 //! The lines that go to the child and come from it. Pure; the README is the reference of both.
 
 use leadwire_connector::Event;
+use leadwire_connector::Redactor;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -150,6 +151,14 @@ fn hello(body: &Map<String, Value>) -> Result<Hello, String> {
         concurrency: concurrency.ok_or("a hello whose `concurrency` is no positive number")?.min(MOST_AT_ONCE) as u32,
         requests,
     })
+}
+
+impl Hello {
+    /// Without what the child was given in confidence.
+    pub(crate) fn clean(self, redactor: &Redactor) -> Self {
+        let clean = |text: String| redactor.clean(&text).into_owned();
+        Self { name: clean(self.name), version: self.version.map(clean), ..self }
+    }
 }
 
 /// A name for messages and the log.

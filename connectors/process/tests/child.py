@@ -2,6 +2,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -188,6 +189,44 @@ def hasty():
             for number in range(200):
                 say({"type": "step", "id": request["id"], "name": f"n{number}"})
         delivered(request)
+
+
+def kill_guard():
+    """Kills the shell in this group that would end it with the bridge."""
+    shown = subprocess.run(["ps", "-A", "-o", "pid=,pgid=,args="], capture_output=True, text=True, check=True).stdout
+    for line in shown.splitlines():
+        pid, group, arguments = line.split(None, 2)
+        if int(group) == os.getpgid(0) and "leadwire-guard" in arguments:
+            os.kill(int(pid), signal.SIGKILL)
+            note("guards", pid)
+
+
+def unguarded():
+    """Loses its guard in the middle of its first request, with a child of its own."""
+    hello()
+    for request in requests():
+        if first_start():
+            forked = os.fork()
+            if forked == 0:
+                time.sleep(600)
+            note("forked", forked)
+            kill_guard()
+            time.sleep(600)
+        delivered(request)
+
+
+def unable():
+    sys.exit("no module for hunter22-secret")
+
+
+def traitor():
+    """Kills its guard when it is to end, and stays."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    hello()
+    for request in requests():
+        delivered(request)
+    kill_guard()
+    time.sleep(600)
 
 
 globals()[HOW]()

@@ -41,6 +41,12 @@ impl Redactor {
         })
     }
 
+    /// How many bytes the longest text has that it looks for, for readers of pieces of a text: a secret may go on in the next one.
+    #[must_use]
+    pub fn longest(&self) -> usize {
+        self.forms.first().map_or(0, String::len)
+    }
+
     pub(crate) fn clean_in_place(&self, text: &mut String) {
         if let Cow::Owned(clean) = self.clean(text) {
             *text = clean;
