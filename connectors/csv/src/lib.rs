@@ -107,10 +107,9 @@ impl Connector for Csv {
             return Err(objection);
         }
         let row = self.table.row(&delivery.event, &delivery.id)?;
-        let row_was_cut = row.is_cut;
+        let remark = row.remark.clone();
         let running = self.running().await.map_err(|why| self.outage(&why))?;
         let file = running.writer.append(row).await.map_err(|why| self.outage(&why))?;
-        let remark = row_was_cut.then(|| format!("a cell was cut to {} characters", map::CELL_MOST));
         Ok(Receipt::Delivered { record: file.map(|id| Record { id, url: None }), remark })
     }
 

@@ -107,8 +107,8 @@ pub(crate) fn default_columns() -> Vec<Column> {
 pub(crate) struct Row {
     pub(crate) id: Id,
     pub(crate) csv: Vec<u8>,
-    /// Whether a cell was too long.
-    pub(crate) is_cut: bool,
+    /// What a person should know of it: cells that are empty or cut.
+    pub(crate) remark: Option<String>,
 }
 
 /// The columns of a destination and how they are written.
@@ -152,19 +152,22 @@ impl Table {
         if delivery_id.is_empty() || delivery_id.chars().any(char::is_control) {
             return Err(DeliveryError::reject(ErrorKind::Internal, "the delivery's id is empty or has control characters"));
         }
-        let (cells, is_cut) = self.cells(event, delivery_id)?;
-        Ok(Row { id: Id::of(safe(delivery_id).as_bytes()), csv: encode(&cells, self.delimiter)?, is_cut })
+        let (cells, remark) = self.cells(event, delivery_id);
+        Ok(Row { id: Id::of(safe(delivery_id).as_bytes()), csv: encode(&cells, self.delimiter)?, remark })
     }
 
     /// Column → cell.
     pub(crate) fn preview(&self, event: &Event) -> Result<Value, DeliveryError> {
-        let (cells, _) = self.cells(event, "(the delivery's own id)")?;
+        let (cells, _) = self.cells(event, "(the delivery's own id)");
         let names = self.columns.iter().map(|column| column.name().to_owned());
         Ok(Value::Object(names.zip(cells.into_iter().map(Value::String)).collect()))
     }
 
-    fn cells(&self, event: &Event, delivery_id: &str) -> Result<(Vec<String>, bool), DeliveryError> {
-        let mut own: HashMap<String, String> = self.templates.render(event)?.into_iter().collect();
+    /// A column whose template fails has an empty cell, and a remark.
+    fn cells(&self, event: &Event, delivery_id: &str) -> (Vec<String>, Option<String>) {
+        let rendered = self.templates.render(event);
+        let failed = rendered.remark();
+        let mut own: HashMap<String, String> = rendered.fields.into_iter().collect();
         let mut is_cut = false;
         let mut cell = |column: &Column| {
             let mut text = match column {
@@ -176,7 +179,9 @@ impl Table {
             safe(&text)
         };
         let cells = self.columns.iter().map(&mut cell).collect();
-        Ok((cells, is_cut))
+        let cut = is_cut.then(|| format!("a cell was cut to {CELL_MOST} characters"));
+        let remarks: Vec<String> = failed.into_iter().chain(cut).collect();
+        (cells, (!remarks.is_empty()).then(|| remarks.join("; ")))
     }
 }
 
@@ -322,7 +327,7 @@ mod tests {
     #[test]
     fn a_cell_fits_into_a_spreadsheet_and_says_so_when_it_was_cut() {
         let row = default_table().row(&event(&json!({"content": "😀".repeat(20_000)})), "d-1").unwrap();
-        assert!(row.is_cut);
+        assert!(row.remark.unwrap().contains("cut to"));
         let mut exact = "x".repeat(CELL_MOST);
         assert!(!cut(&mut exact));
         exact.push('y');
@@ -338,6 +343,14 @@ mod tests {
         assert_eq!(written(&table, &event(&json!({}))), "test@qq.com;Acme;David Garcia;d-1\n");
         let preview = table.preview(&event(&json!({}))).unwrap();
         assert_eq!(preview.as_object().unwrap().keys().collect::<Vec<_>>(), ["email", "Company", "full_name", "delivery_id"]);
+    }
+
+    #[test]
+    fn a_column_whose_template_fails_on_a_value_is_empty_and_told() {
+        let own = Column::Own { name: "zip".into(), template: "{{ content|int }}".into() };
+        let row = Table::new(vec![own, standard("email").unwrap()], b',', false).unwrap().row(&event(&json!({})), "d-1").unwrap();
+        assert_eq!(row.csv, b",test@qq.com,d-1\n");
+        assert!(row.remark.unwrap().contains("`zip`"));
     }
 
     #[test]

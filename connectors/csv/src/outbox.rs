@@ -214,7 +214,7 @@ mod tests {
     fn part(path: &Path, ids: &[&str]) -> Part {
         let _ = fs::remove_file(path);
         let mut part = Part::create(path.to_owned(), HEADER, Timestamp::UNIX_EPOCH).unwrap();
-        let row = |id: &&str| crate::map::Row { id: Id::of(id.as_bytes()), csv: format!("x,{id}\n").into_bytes(), is_cut: false };
+        let row = |id: &&str| crate::map::Row { id: Id::of(id.as_bytes()), csv: format!("x,{id}\n").into_bytes(), remark: None };
         let rows: Vec<_> = ids.iter().map(row).collect();
         part.append(&rows.iter().collect::<Vec<_>>(), Timestamp::UNIX_EPOCH).unwrap();
         part

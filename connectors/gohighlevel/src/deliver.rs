@@ -132,6 +132,7 @@ impl HighLevel {
             (!names.is_empty()).then(|| format!("{told}: {}", names.join(", ")))
         })
         .collect();
+        remarks.extend_from_slice(&contact.failed);
         if let Booking::Refused(why) = booking {
             remarks.push(format!("the appointment could not be booked ({why})"));
         }
@@ -156,13 +157,13 @@ impl HighLevel {
         }
         let mut booking = Booking::None;
         if event.kind == Kind::Appointment
-            && let Some((start, call)) = self.booking(&id, event, &delivery)?
+            && let Some((start, call)) = self.booking(&id, event, &delivery)
         {
             shown.push(show(&call, "appointment"));
             booking = Booking::Booked(start.text);
         }
         if self.needs_task(event, &Booking::None) {
-            let task = show(&self.task_call(&id, event, &delivery)?, "task");
+            let task = show(&self.task_call(&id, event, &delivery), "task");
             shown.push(if booking == Booking::None { task } else { task.only_when("only when the appointment is refused") });
         }
         let notes = self.notes_for(event, contact, &booking, &delivery);

@@ -22,6 +22,8 @@ pub(crate) struct Contact {
     fields: Vec<(String, String)>,
     create_only: Vec<String>,
     left_out: Vec<LeftOut>,
+    /// What its templates could not make of the event, in sentences.
+    pub(crate) failed: Vec<String>,
     /// The custom field that keeps the chat session, and the session.
     pub(crate) session: Option<(String, String)>,
     pub(crate) tags: Vec<String>,
@@ -106,15 +108,23 @@ impl Plan {
 
 impl Contact {
     fn of(event: &Event, settings: &Settings) -> Result<Self, DeliveryError> {
-        let mut fields = settings.fields.render(event)?;
+        // Without what a person is found by, the lead would be a second contact, or none.
+        let rendered = settings.fields.render(event).require(|name| matches!(name, "email" | "phone"))?;
+        let mut failed: Vec<String> = rendered.remark().into_iter().collect();
+        let mut fields = rendered.fields;
         let session = settings.config.session_field.clone().zip(event.session_id.clone());
         if let Some((field, session)) = &session
             && !fields.iter().any(|(name, _)| name == field)
         {
             fields.push((field.clone(), session.clone()));
         }
-        let tags = settings.tags.render(event)?.into_iter().map(|(_, tag)| tag).collect();
-        Ok(Self { fields, create_only: settings.config.create_only.clone(), left_out: Vec::new(), session, tags })
+        let tags = settings.tags.render(event);
+        failed.extend(tags.remark().map(|told| format!("tags {told}")));
+        if event.kind == Kind::Appointment {
+            failed.extend(settings.appointment.render(event).remark().map(|told| format!("appointment: {told}")));
+        }
+        let tags = tags.fields.into_iter().map(|(_, tag)| tag).collect();
+        Ok(Self { failed, fields, create_only: settings.config.create_only.clone(), left_out: Vec::new(), session, tags })
     }
 
     pub(crate) fn email(&self) -> Option<&str> {

@@ -73,7 +73,7 @@ impl HighLevel {
         delivery: &str,
         steps: &mut Steps<'_>,
     ) -> Result<Booking, DeliveryError> {
-        let Some((start, call)) = self.booking(contact, event, delivery)? else { return Ok(Booking::None) };
+        let Some((start, call)) = self.booking(contact, event, delivery) else { return Ok(Booking::None) };
         if let Some(known) = done(steps, APPOINTMENT) {
             let refused = known.strip_prefix(REFUSED).map(|why| Booking::Refused(why.to_owned()));
             return Ok(refused.unwrap_or(Booking::Booked(start.text)));
@@ -125,13 +125,10 @@ impl HighLevel {
     }
 
     /// The appointment that the event asks for, if there is a calendar and the event says exactly when.
-    ///
-    /// # Errors
-    /// When a template fails on this event.
-    pub(crate) fn booking(&self, contact: &str, event: &Event, delivery: &str) -> Result<Option<(Start, Call)>, DeliveryError> {
+    pub(crate) fn booking(&self, contact: &str, event: &Event, delivery: &str) -> Option<(Start, Call)> {
         let keys = &self.settings.config.appointments;
-        let (text, title) = self.appointment_texts(event)?;
-        let Some((calendar, start)) = self.settings.config.calendar_id.as_ref().zip(start_in(&text)) else { return Ok(None) };
+        let (text, title) = self.appointment_texts(event);
+        let (calendar, start) = self.settings.config.calendar_id.as_ref().zip(start_in(&text))?;
         let mut body = json!({"calendarId": calendar, "startTime": start.text, "title": title});
         if let Some(end) = keys.minutes.and_then(|minutes| start.plus_minutes(minutes)) {
             body["endTime"] = end.into();
@@ -148,18 +145,18 @@ impl HighLevel {
         body["ignoreFreeSlotValidation"] = (!keys.free_slots_only).into();
         body["ignoreDateRange"] = (!keys.free_slots_only).into();
         body["toNotify"] = keys.notify.into();
-        Ok(Some((start, self.api.book(contact, body))))
+        Some((start, self.api.book(contact, body)))
     }
 
-    /// The text in which the time is looked for, and the title.
-    fn appointment_texts(&self, event: &Event) -> Result<(String, String), DeliveryError> {
-        let mut texts = self.settings.appointment.render(event)?;
+    /// The text in which the time is looked for, and the title; a template that fails gives neither.
+    fn appointment_texts(&self, event: &Event) -> (String, String) {
+        let mut texts = self.settings.appointment.render(event).fields;
         let mut take =
             |name: &str| texts.iter().position(|(known, _)| known == name).map(|index| texts.remove(index).1).unwrap_or_default();
         let (start, title) = (take("start"), take("title"));
         let title = title.split_whitespace().collect::<Vec<_>>().join(" ");
         let title = if title.is_empty() { "Chat appointment".to_owned() } else { text::truncate(&title, MAX_TITLE).into_owned() };
-        Ok((start, title))
+        (start, title)
     }
 
     /// Makes the task in place of an appointment unless an earlier attempt made it.
@@ -171,22 +168,20 @@ impl HighLevel {
         let known = if may_be_there { self.marked(&self.api.tasks(contact), "tasks", &text::marker(delivery, TASK)).await? } else { None };
         let id = match known {
             Some(id) => id,
-            None => written(&self.api.send(&self.task_call(contact, event, delivery)?).await?.done()?, "task")?,
+            None => written(&self.api.send(&self.task_call(contact, event, delivery)).await?.done()?, "task")?,
         };
         steps.keep(TASK, &id).await
     }
 
-    /// # Errors
-    /// When a template fails on this event.
-    pub(crate) fn task_call(&self, contact: &str, event: &Event, delivery: &str) -> Result<Call, DeliveryError> {
+    pub(crate) fn task_call(&self, contact: &str, event: &Event, delivery: &str) -> Call {
         let config = &self.settings.config;
-        let (_, title) = self.appointment_texts(event)?;
+        let (_, title) = self.appointment_texts(event);
         let body = note::task_body(event.content.as_deref().unwrap_or_default(), &text::marker(delivery, TASK), config.note_characters);
         let from = event.created_at.unwrap_or(event.received_at);
         let hours = jiff::SignedDuration::from_hours(i64::from(config.appointments.task_due_hours));
         let due = from.checked_add(hours).unwrap_or(from).strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let task = Task { title: &title, body: &body, due: &due, assigned: config.appointments.assigned_user.as_deref() };
-        Ok(self.api.create_task(contact, &task))
+        self.api.create_task(contact, &task)
     }
 }
 

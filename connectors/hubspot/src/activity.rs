@@ -83,17 +83,15 @@ pub(crate) struct Activities {
 }
 
 impl Activities {
-    /// # Errors
-    /// When the template of the appointment's time fails.
-    pub(crate) fn of(event: &Event, contact: &Contact, settings: &Settings, delivery_id: &str) -> Result<Self, DeliveryError> {
+    pub(crate) fn of(event: &Event, contact: &Contact, settings: &Settings, delivery_id: &str) -> Self {
         let text = match event.kind {
             EventKind::Conversation => note::transcript(event),
             EventKind::Appointment => note::remark(event, contact.left_out()),
             _ if settings.config.notes => note::remark(event, contact.left_out()),
             _ => None,
         };
-        let Some(text) = text else { return Ok(Self::default()) };
-        let start = if event.kind == EventKind::Appointment { settings.times.start_of(event)? } else { None };
+        let Some(text) = text else { return Self::default() };
+        let start = if event.kind == EventKind::Appointment { settings.times.start_of(event) } else { None };
         let first = match (event.kind, start, settings.config.appointments.otherwise) {
             (EventKind::Appointment, Some(_), _) => Kind::Meeting,
             (EventKind::Appointment, None, Otherwise::Task) => Kind::Task,
@@ -105,7 +103,7 @@ impl Activities {
             (0, Kind::Task, _) => task(page, event, settings),
             _ => note(page, event),
         };
-        Ok(Self { all: pages.pages.into_iter().enumerate().map(activity).collect(), cut: pages.cut })
+        Self { all: pages.pages.into_iter().enumerate().map(activity).collect(), cut: pages.cut }
     }
 }
 
@@ -267,7 +265,7 @@ mod tests {
         let settings = settings(config);
         let event = event(changes);
         let contact = contact(changes, config);
-        Activities::of(&event, &contact, &settings, "d1").unwrap().all.remove(0)
+        Activities::of(&event, &contact, &settings, "d1").all.remove(0)
     }
 
     #[test]

@@ -72,7 +72,7 @@ impl HubSpot {
         let Some(id) = self.contact_of(contact, may_create, delivery, steps).await? else {
             return Ok(Receipt::skipped("HubSpot has no contact of this conversation: neither by e-mail or phone nor by its chat session"));
         };
-        let activities = Activities::of(&delivery.event, contact, &self.settings, &delivery.id)?;
+        let activities = Activities::of(&delivery.event, contact, &self.settings, &delivery.id);
         let mut lost_owner = false;
         for mut activity in activities.all {
             if steps.get(&activity.step).is_none_or(str::is_empty) {
@@ -117,7 +117,7 @@ impl HubSpot {
 
     /// Forgets the contact, and what was written beside it: that went with it.
     async fn start_over(&self, contact: &Contact, delivery: &Delivery, steps: &mut Steps<'_>) -> Result<(), DeliveryError> {
-        for activity in Activities::of(&delivery.event, contact, &self.settings, &delivery.id)?.all {
+        for activity in Activities::of(&delivery.event, contact, &self.settings, &delivery.id).all {
             if steps.get(&activity.step).is_some() {
                 steps.keep(&activity.step, "").await?;
             }
@@ -128,7 +128,7 @@ impl HubSpot {
 
     fn receipt(&self, id: String, contact: &Contact, lost_owner: bool, cut: bool) -> Receipt {
         let url = self.settings.config.portal_id.map(|portal| format!("https://app.hubspot.com/contacts/{portal}/record/0-1/{id}"));
-        let mut remarks = Vec::new();
+        let mut remarks = contact.failed().to_vec();
         if !contact.left_out_names().is_empty() {
             remarks.push(format!("HubSpot did not accept these properties, which were left out: {}", contact.left_out_names().join(", ")));
         }

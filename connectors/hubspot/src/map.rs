@@ -29,6 +29,8 @@ pub(crate) struct Contact {
     key: Option<(String, String)>,
     /// That property, once HubSpot did not accept it.
     lost_key: Option<String>,
+    /// What its templates could not make of the event.
+    failed: Vec<String>,
 }
 
 /// A property that HubSpot did not accept.
@@ -77,7 +79,11 @@ impl Plan {
 
 impl Contact {
     fn of(event: &Event, settings: &Settings) -> Result<Self, DeliveryError> {
-        let properties = settings.fields.render(event)?;
+        // Without what a person is found by, the lead would be a second contact, or none.
+        let rendered = settings.fields.render(event).require(|name| matches!(name, "email" | "phone" | "mobilephone"))?;
+        let time = settings.times.remark(event).filter(|_| event.kind == Kind::Appointment);
+        let failed = rendered.remark().into_iter().chain(time).collect();
+        let properties = rendered.fields;
         let session = event.session_id.clone().unwrap_or_else(|| event.id.to_string());
         let placeholder = value(&properties, "phone").map_or_else(|| format!("Chat visitor {session}"), str::to_owned);
         let visitor = session::visitor(event);
@@ -92,7 +98,13 @@ impl Contact {
             visitor,
             key,
             lost_key: None,
+            failed,
         })
+    }
+
+    /// What its templates could not make of the event, in sentences.
+    pub(crate) fn failed(&self) -> &[String] {
+        &self.failed
     }
 
     /// Who had the chat session.

@@ -23,7 +23,7 @@ impl HubSpot {
         };
         let id = PreviewRequest::placeholder("id of the contact");
         let delivery = PreviewRequest::placeholder("id of the delivery");
-        for activity in Activities::of(event, &contact, &self.settings, &delivery)?.all {
+        for activity in Activities::of(event, &contact, &self.settings, &delivery).all {
             let step = activity.step.replace('-', " ");
             requests.push(self.api.preview(&self.activity_request(&id, &activity)).step(step));
         }

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use leadwire_connector::Event;
 use leadwire_connector::mapping::FieldMap;
-use leadwire_connector::{DeliveryError, Event};
 
 /// No time is longer, and a word of a hostile text may be.
 const LONGEST: usize = 40;
@@ -21,15 +21,17 @@ pub(crate) struct Times {
 impl Times {
     /// When the appointment begins, if that is told beyond doubt: by the template of the settings; without one, by the only moment
     /// with an offset (RFC 3339) in the text.
-    ///
-    /// # Errors
-    /// When the template fails on this event.
-    pub(crate) fn start_of(&self, event: &Event) -> Result<Option<Timestamp>, DeliveryError> {
+    /// A template that fails tells none.
+    pub(crate) fn start_of(&self, event: &Event) -> Option<Timestamp> {
         let Some(template) = &self.template else {
-            return Ok(event.content.as_deref().and_then(only_moment));
+            return event.content.as_deref().and_then(only_moment);
         };
-        let rendered = template.render(event)?;
-        Ok(rendered.first().and_then(|(_, text)| moment(text, self.zone.as_ref())))
+        template.render(event).fields.first().and_then(|(_, text)| moment(text, self.zone.as_ref()))
+    }
+
+    /// What to tell of a template that fails on this event.
+    pub(crate) fn remark(&self, event: &Event) -> Option<String> {
+        self.template.as_ref().and_then(|template| template.render(event).remark())
     }
 }
 
@@ -68,7 +70,7 @@ mod tests {
 
     fn start(appointments: &Value, changes: &Value) -> Option<String> {
         let settings = settings(&json!({"appointments": appointments}));
-        settings.times.start_of(&event(changes)).unwrap().map(|at| at.to_string())
+        settings.times.start_of(&event(changes)).map(|at| at.to_string())
     }
 
     #[test]

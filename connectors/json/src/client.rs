@@ -14,6 +14,8 @@ struct Message {
     written: crate::map::Written,
     headers: Vec<(String, String)>,
     id: String,
+    /// What was left out since its template failed.
+    remark: Option<String>,
 }
 
 /// One destination.
@@ -51,13 +53,16 @@ impl Endpoint {
     fn message(&self, event: &Event, id: &str) -> Result<Message, DeliveryError> {
         let written = self.settings.body.write(event, id)?;
         let one_line = |value: String| value.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        let headers = self.settings.headers.render(event)?.into_iter().map(|(name, value)| (name, one_line(value))).collect();
-        Ok(Message { written, headers, id: id.to_owned() })
+        let rendered = self.settings.headers.render(event);
+        let remarks: Vec<String> = written.remark.iter().cloned().chain(rendered.remark()).collect();
+        let headers = rendered.fields.into_iter().map(|(name, value)| (name, one_line(value))).collect();
+        let remark = (!remarks.is_empty()).then(|| remarks.join("; "));
+        Ok(Message { written, headers, id: id.to_owned(), remark })
     }
 
     /// `Idempotency-Key` is a string of Structured Fields (RFC 9651), which has quotes (draft-ietf-httpapi-idempotency-key-header, 2.1).
     fn event_request(&self, message: &Message, seconds: &str, token: Option<&str>) -> Request {
-        let Message { written, headers, id } = message;
+        let Message { written, headers, id, .. } = message;
         let signature = self.settings.keys.sign(id, seconds, &written.bytes);
         let request = self.request(self.settings.config.method.into(), self.settings.config.url.url.clone(), token);
         let mut request = request.body(&written.content_type, written.bytes.clone()).repeatable();
@@ -130,7 +135,7 @@ impl Connector for Endpoint {
         let answer = self.without_secrets(self.send(&message).await?);
         let config = &self.settings.config;
         let judge = Judge { success: &config.success, answers: &config.answers, what: &self.what, person: &delivery.event.person };
-        verdict::read(&answer, &judge)
+        Ok(verdict::read(&answer, &judge)?.with_remark(message.remark))
     }
 
     /// A `HEAD` changes nothing anywhere, and most endpoints answer something to it.

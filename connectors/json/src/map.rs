@@ -87,6 +87,8 @@ pub(crate) struct Written {
     pub(crate) content_type: String,
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) bytes: Vec<u8>,
+    /// What is missing from the body since its template failed.
+    pub(crate) remark: Option<String>,
 }
 
 impl AsRef<[u8]> for Written {
@@ -143,15 +145,18 @@ impl Payload {
         }
     }
 
-    fn data<'a>(&self, event: &'a Event) -> Result<Data<'a>, DeliveryError> {
-        Ok(match self {
-            Self::Event | Self::Own(_) => Data::Event(event),
+    /// The data, and what is missing from them.
+    fn data<'a>(&self, event: &'a Event) -> (Data<'a>, Option<String>) {
+        match self {
+            Self::Event | Self::Own(_) => (Data::Event(event), None),
             Self::Fields(fields) => {
-                let fields = fields.render(event)?.into_iter().map(|(name, value)| (name, Value::from(value)));
-                Data::Value(Value::Object(fields.collect()))
+                let rendered = fields.render(event);
+                let remark = rendered.remark();
+                let fields = rendered.fields.into_iter().map(|(name, value)| (name, Value::from(value)));
+                (Data::Value(Value::Object(fields.collect())), remark)
             }
-            Self::Chat => Data::Value(slack::message(event)),
-        })
+            Self::Chat => (Data::Value(slack::message(event)), None),
+        }
     }
 }
 
@@ -163,11 +168,11 @@ impl Body {
 
     fn write_whole(&self, event: &Event, id: &str) -> Result<Written, DeliveryError> {
         if let Payload::Own(template) = &self.payload {
-            let bytes = template.render(event, is_json(self.content_type.as_deref()))?;
-            return Ok(self.written("application/json", Vec::new(), bytes));
+            let (bytes, remark) = template.render(event, is_json(self.content_type.as_deref()))?;
+            return Ok(Written { remark, ..self.written("application/json", Vec::new(), bytes) });
         }
-        let data = self.payload.data(event)?;
-        Ok(match self.envelope {
+        let (data, remark) = self.payload.data(event);
+        let written = match self.envelope {
             Envelope::Standard => {
                 let standard = Standard { r#type: event.kind.webhook_type(), timestamp: happened(event), data };
                 self.written("application/json", Vec::new(), encode(&standard)?)
@@ -178,11 +183,12 @@ impl Body {
             }
             Envelope::CloudEventsBinary => self.written("application/json", cloud_headers(event, id), encode(&data)?),
             Envelope::Form => self.written("application/x-www-form-urlencoded", Vec::new(), form(&data)),
-        })
+        };
+        Ok(Written { remark, ..written })
     }
 
     fn written(&self, content_type: &str, headers: Vec<(&'static str, String)>, bytes: Vec<u8>) -> Written {
-        Written { content_type: self.content_type.clone().unwrap_or_else(|| content_type.to_owned()), headers, bytes }
+        Written { content_type: self.content_type.clone().unwrap_or_else(|| content_type.to_owned()), headers, bytes, remark: None }
     }
 }
 

@@ -36,20 +36,22 @@ impl Template {
         fault.map_or(Ok(template), |fault| Err(vec![fault]))
     }
 
-    /// The body of this event.
-    pub(crate) fn render(&self, event: &Event, is_json: bool) -> Result<Vec<u8>, DeliveryError> {
+    /// The body of this event, and what is missing from it. A table does without a text that fails; a text of one piece cannot.
+    pub(crate) fn render(&self, event: &Event, is_json: bool) -> Result<(Vec<u8>, Option<String>), DeliveryError> {
         match self {
             Self::Text(map) => {
-                let text = map.render(event)?.into_iter().next().map_or_else(String::new, |(_, text)| text);
+                let text = map.render(event).require(|_| true)?.fields.into_iter().next().map_or_else(String::new, |(_, text)| text);
                 if is_json && serde_json::from_str::<serde::de::IgnoredAny>(&text).is_err() {
                     let told = "what the template `body` makes of this event is not JSON; write values as {{ person.email|tojson }}";
                     return Err(DeliveryError::reject(ErrorKind::Configuration, told));
                 }
-                Ok(text.into_bytes())
+                Ok((text.into_bytes(), None))
             }
             Self::Table { tree, texts } => {
-                let texts: BTreeMap<String, String> = texts.render(event)?.into_iter().collect();
-                Ok(filled(tree, "", &texts).unwrap_or_else(|| Value::Object(Map::new())).to_string().into_bytes())
+                let rendered = texts.render(event);
+                let remark = rendered.remark();
+                let texts: BTreeMap<String, String> = rendered.fields.into_iter().collect();
+                Ok((filled(tree, "", &texts).unwrap_or_else(|| Value::Object(Map::new())).to_string().into_bytes(), remark))
             }
         }
     }
@@ -176,7 +178,7 @@ mod tests {
 
     fn sent(body: &Value, event: &Event) -> Value {
         let template = Template::compile(body, true).unwrap();
-        serde_json::from_slice(&template.render(event, true).unwrap()).unwrap()
+        serde_json::from_slice(&template.render(event, true).unwrap().0).unwrap()
     }
 
     fn told(body: &Value) -> Vec<String> {
@@ -221,6 +223,16 @@ mod tests {
     fn a_fault_has_the_place_of_its_text() {
         assert!(told(&json!("{{ person.emial }}"))[0].starts_with("body: a person has no field `emial` did you mean `email`?"));
         assert!(told(&json!({"a/b": ["x", "{{ contnet }}"]}))[0].starts_with("body.a/b.1: no event has a field `contnet`"));
+    }
+
+    #[test]
+    fn a_text_that_fails_on_a_value_is_left_out_of_a_table_and_told() {
+        let template = Template::compile(&json!({"zip": "{{ content|int }}", "mail": "{{ person.email }}"}), true).unwrap();
+        let (bytes, remark) = template.render(&lead(), true).unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(&bytes).unwrap(), json!({"mail": "test@qq.com"}));
+        assert!(remark.unwrap().contains("`/zip`"));
+        let whole = Template::compile(&json!("zip={{ content|int }}"), false).unwrap();
+        assert!(whole.render(&lead(), false).is_err());
     }
 
     proptest! {

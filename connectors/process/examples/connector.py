@@ -4,7 +4,7 @@
 It reads requests from standard input and answers on standard output, one line of JSON each. What is meant for people goes to
 standard error. Copy it, and change the parts below the ruler to what your CRM wants.
 """
-import http.client, json, os, sys
+import http.client, json, os, sys, traceback
 from urllib.parse import quote, urlsplit
 
 URL, TOKEN = os.environ["ACME_URL"].rstrip("/"), os.environ["ACME_TOKEN"]
@@ -37,6 +37,9 @@ def main():
             answer = {"deliver": deliver, "check": check, "preview": preview}[request["type"]](request)
         except Failed as failed:
             answer = failed.answer
+        except Exception as error:  # one odd event or answer must not end the connector; the places go to the log, the values do not
+            traceback.print_tb(error.__traceback__)
+            answer = Failed("retry", "unexpected", f"the connector failed with {type(error).__name__}; see its standard error").answer
         say({**answer, "id": request["id"]})
 
 
@@ -69,13 +72,30 @@ def call(method, path, body=None):
         raise Failed("retry", "rate_limited" if answer.status == 429 else "server", "Acme has no time for it", **told)
     try:
         value = json.loads(text)
-    except ValueError:
-        raise Failed("retry", "unexpected", "Acme's answer is no JSON", **told)
+    except (ValueError, RecursionError):
+        value = None
     if answer.status >= 400:
-        raise Failed("reject", "data", "Acme refuses the data", field=value.get("field"), **told)
-    if "error" in value:  # a 2xx is no success until the body says so
-        raise Failed("retry", "unexpected", "Acme's answer holds an error", **told)
+        field = value.get("field") if isinstance(value, dict) else None
+        raise Failed("reject", "data", "Acme refuses the data", field=field if isinstance(field, str) else None, **told)
+    if not isinstance(value, dict) or "error" in value:  # a 2xx is no success until the body says so
+        raise Failed("retry", "unexpected", "Acme's answer is no JSON object, or holds an error", **told)
     return value
+
+
+def part(value, name, kind=str):
+    """What an answer must hold."""
+    found = value.get(name) if isinstance(value, dict) else None
+    if not isinstance(found, kind):
+        raise Failed("retry", "unexpected", f"Acme answered with success, but without `{name}`")
+    return found
+
+
+def note_of(event):
+    """What the contact has no field for: the remark, the form's own fields, and what was said."""
+    lines = [event["content"]] if event["content"] else []
+    lines += [f"{name}: {value if isinstance(value, str) else json.dumps(value)}" for name, value in event["extra"].items() if value]
+    lines += [f"{message['author']}: {message['text']}" for message in event.get("messages", [])]
+    return "\n".join(lines)
 
 
 def contact_of(event):
@@ -90,27 +110,28 @@ def deliver(request):
     path, fields = contact_of(event)
     if not path:
         return {"type": "skipped", "reason": "Acme knows people by their e-mail, and there is none"}
-    contact = call("PUT", path, fields)["id"]  # Acme updates a contact that it knows: repeating it is harmless
-    if event["content"] and "note" not in done:
+    contact = part(call("PUT", path, fields), "id")  # Acme updates a contact that it knows: repeating it is harmless
+    text = note_of(event)
+    if text and "note" not in done:
         # A note has no key of its own. Where an earlier attempt may have sent it, look before sending it again.
-        known = call("GET", f"/contacts/{contact}/notes")["notes"] if "note.sent" in done else []
-        note = next((note["id"] for note in known if note["delivery"] == delivery), None)
+        known = part(call("GET", f"/contacts/{contact}/notes"), "notes", list) if "note.sent" in done else []
+        note = next((part(note, "id") for note in known if isinstance(note, dict) and note.get("delivery") == delivery), None)
         if note is None:
             keep(request, "note.sent")
-            note = call("POST", f"/contacts/{contact}/notes", {"text": event["content"], "delivery": delivery})["id"]
+            note = part(call("POST", f"/contacts/{contact}/notes", {"text": text, "delivery": delivery}), "id")
         keep(request, "note", note)
     return {"type": "delivered", "record": {"id": contact, "url": f"{URL}/contacts/{contact}"}}
 
 
 def check(request):
-    account = call("GET", "/account")["name"]
+    account = part(call("GET", "/account"), "name")
     return {"type": "report", "findings": [{"severity": "good", "subject": "credentials", "message": f"the token is valid for {account}"}]}
 
 
 def preview(request):
     path, fields = contact_of(request["event"])
     put = {"step": "contact", "method": "PUT", "url": f"{URL}{path}", "headers": HEADERS, "body": fields}
-    body = {"text": request["event"]["content"], "delivery": "(id of the delivery)"}
+    body = {"text": note_of(request["event"]), "delivery": "(id of the delivery)"}
     note = {"step": "note", "method": "POST", "url": f"{URL}/contacts/(id of the contact)/notes", "headers": HEADERS, "body": body}
     return {"type": "preview", "requests": ([put, note] if body["text"] else [put]) if path else []}
 

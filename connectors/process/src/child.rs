@@ -72,7 +72,7 @@ impl Running {
             }
             Err(why) => {
                 let excerpt = newborn.end().await;
-                let message = format!("the child `{}` {why}; nothing was sent", settings.command());
+                let message = format!("the child `{}` {why}; nothing was sent", settings.name());
                 Err(DeliveryError::retry(ErrorKind::Unreachable, message).with_excerpt(excerpt.as_bytes()))
             }
         }
@@ -108,16 +108,18 @@ impl Running {
 
 impl Newborn {
     fn spawn(settings: &Settings, directory: &Path, destination: &str) -> Result<Self, DeliveryError> {
-        let cannot = |why: String| {
-            let message = format!("the child `{}` cannot be started in {}: {why}", settings.command(), directory.display());
-            DeliveryError::retry(ErrorKind::Unreachable, message)
-        };
+        let told = |why: &str| format!("the child `{}` cannot be started in {}: {why}", settings.name(), directory.display());
+        let cannot = |why: String| DeliveryError::retry(ErrorKind::Unreachable, told(&why));
         let mut command = Command::new(&settings.program);
         command.args(&settings.arguments).current_dir(directory).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.envs(settings.env.iter().map(|(name, value)| (name, value.expose())));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-        let mut child = command.spawn().map_err(|error| cannot(explain(&error, directory)))?;
+        let mut child = command.spawn().map_err(|error| match misplaced(&error, directory) {
+            // No attempt mends that, and so many of them would cost the lead.
+            Some(why) => DeliveryError::hold(ErrorKind::Configuration, told(why), None),
+            None => cannot(error.to_string()),
+        })?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let group = Group::new(child).map_err(cannot)?;
         let (Some(stdin), Some(stdout), Some(stderr)) = (stdin, stdout, stderr) else {
@@ -139,11 +141,11 @@ impl Newborn {
                 Ok(Ok(status)) => format!("{} before it said hello", exited(status)),
                 _ => "closed its standard output before it said hello".to_owned(),
             }),
-            Line::Cut => Err(format!("wrote a line of more than {LONGEST_LINE} bytes in place of its hello")),
+            Line::Cut => Err(format!("wrote, in place of its hello, a line of more than {LONGEST_LINE} bytes")),
             Line::Whole => match protocol::parse(&line) {
                 Ok(FromChild::Hello(hello)) => Ok(hello),
                 Ok(FromChild::Of(..)) => Err("answered before it said hello".to_owned()),
-                Err(why) => Err(format!("wrote {why} in place of its hello")),
+                Err(why) => Err(format!("wrote, in place of its hello, {why}")),
             },
         }
     }
@@ -171,13 +173,13 @@ impl Newborn {
     }
 }
 
-/// What the operating system says, and the remedy.
-fn explain(error: &std::io::Error, directory: &Path) -> String {
+/// What is wrong with the command, and the remedy; `None` when it is the machine that cannot.
+fn misplaced(error: &std::io::Error, directory: &Path) -> Option<&'static str> {
     match error.kind() {
-        std::io::ErrorKind::NotFound if !directory.is_dir() => "there is no such folder; see `directory`".to_owned(),
-        std::io::ErrorKind::NotFound => "there is no such program; see `command`, and the PATH of the bridge".to_owned(),
-        std::io::ErrorKind::PermissionDenied => "it may not be executed; see its permissions".to_owned(),
-        _ => error.to_string(),
+        std::io::ErrorKind::NotFound if !directory.is_dir() => Some("there is no such folder; see `directory`"),
+        std::io::ErrorKind::NotFound => Some("there is no such program; see `command`, and the PATH of the bridge"),
+        std::io::ErrorKind::PermissionDenied => Some("it may not be executed; see its permissions"),
+        _ => None,
     }
 }
 

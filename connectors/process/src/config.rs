@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Waiting for a place, starting and one request together stay below the five minutes that the bridge gives an attempt.
@@ -81,9 +81,10 @@ impl Settings {
         }
     }
 
-    /// The command as a person would type it, for messages.
-    pub(crate) fn command(&self) -> String {
-        std::iter::once(&self.program).chain(&self.arguments).cloned().collect::<Vec<_>>().join(" ")
+    /// The program's file name, for messages. Never its arguments: a token may be among them.
+    pub(crate) fn name(&self) -> String {
+        let name = Path::new(&self.program).file_name();
+        name.map_or_else(|| self.program.clone(), |name| name.to_string_lossy().into_owned())
     }
 
     /// What the child was given in confidence, which nothing that it says may repeat. A value that stands in the configuration
@@ -157,8 +158,8 @@ mod tests {
 
     #[test]
     fn a_command_is_all_that_is_needed() {
-        let settings = read(&json!({"command": ["python3", "connector.py"]})).unwrap();
-        assert_eq!((settings.command().as_str(), settings.timeout, settings.stderr), ("python3 connector.py", TIMEOUT, Loudness::Debug));
+        let settings = read(&json!({"command": ["/usr/bin/python3", "connector.py", "--token=hunter22"]})).unwrap();
+        assert_eq!((settings.name().as_str(), settings.timeout, settings.stderr), ("python3", TIMEOUT, Loudness::Debug));
     }
 
     #[test]

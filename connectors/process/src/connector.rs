@@ -10,7 +10,7 @@ use crate::protocol::{Answer, Message, ToChild};
 use async_trait::async_trait;
 use leadwire_connector::reexport::Timestamp;
 use leadwire_connector::{
-    BuildContext, Connector, Delivery, DeliveryError, ErrorKind, Event, PreviewRequest, Receipt, Redactor, Report, Steps,
+    BuildContext, Connector, Delivery, DeliveryError, ErrorKind, Event, PreviewRequest, Receipt, Redactor, Report, Steps, Verdict,
 };
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -67,18 +67,22 @@ impl Process {
             Some(running) if !running.pending.is_open() => Some(running.ended().await),
             _ => None,
         };
-        if last.as_ref().is_some_and(|ended| ended.is_failure) {
-            self.patience(|patience| patience.failed(Instant::now()));
+        if let Some(ended) = last.filter(|ended| ended.is_failure) {
+            let cause = Self::unreachable(format!("the child {}", ended.why));
+            self.patience(|patience| patience.failed(&cause, Instant::now()));
         }
         let wait = self.patience(|patience| patience.left(Instant::now()));
         if wait > SHORT_WAIT {
-            let why = last.map_or_else(|| "could not be started".to_owned(), |ended| ended.why);
-            let message = format!("the child {why}; it is started again in {} s, nothing was sent", wait.as_secs());
-            return Err(DeliveryError::retry_after(ErrorKind::Unreachable, message, Some(wait)));
+            return Err(self.patience(|patience| patience.told(wait)));
         }
         tokio::time::sleep(wait).await;
         let started = Running::start(&self.settings, &self.directory, &self.destination).await;
-        let running = Arc::new(started.inspect_err(|_| self.patience(|patience| patience.failed(Instant::now())))?);
+        // What holds the destination waits for a person, and is tried at once when the hold ends.
+        let counts = |error: &&DeliveryError| !matches!(error.verdict, Verdict::Hold { .. });
+        if let Some(error) = started.as_ref().err().filter(counts) {
+            self.patience(|patience| patience.failed(error, Instant::now()));
+        }
+        let running = Arc::new(started?);
         *place = Some(Arc::clone(&running));
         Ok(running)
     }
@@ -169,7 +173,7 @@ impl Process {
         let delivery_id = PreviewRequest::placeholder("id of the delivery");
         let line = ToChild::Deliver { id: 1, delivery_id: &delivery_id, attempt: 1, event, steps: &serde_json::Map::new() }.line();
         let body = serde_json::from_slice(&line).unwrap_or_default();
-        PreviewRequest { method: "WRITE".to_owned(), url: self.settings.command(), body, ..PreviewRequest::default() }
+        PreviewRequest { method: "WRITE".to_owned(), url: self.settings.name(), body, ..PreviewRequest::default() }
     }
 }
 
@@ -190,7 +194,7 @@ impl Connector for Process {
             Err(error) => return Report::default().bad("process", error.message),
         };
         let version = running.hello.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
-        let report = Report::default().good("process", format!("`{}` runs as `{}`{version}", self.settings.command(), running.hello.name));
+        let report = Report::default().good("process", format!("`{}` runs as `{}`{version}", self.settings.name(), running.hello.name));
         if !running.hello.can_check {
             // The place was not used, and nobody is to answer for it.
             running.pending.withdraw(&ticket);

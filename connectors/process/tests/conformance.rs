@@ -5,7 +5,7 @@ mod support;
 
 use leadwire_connector::conformance::{self, Subject};
 use leadwire_connector::simulator::{Request, Response, Service};
-use leadwire_connector::{ConnectorKind, reexport::Url};
+use leadwire_connector::{ConnectorKind, ErrorKind, Verdict, reexport::Url};
 use leadwire_connector_process::KIND;
 use serde_json::{Map, Value, json};
 use support::{Story, python};
@@ -120,4 +120,43 @@ async fn the_example_names_a_refused_field_and_skips_a_lead_without_e_mail() {
     let receipt = nobody.deliver("d-2").await.unwrap();
     assert_eq!(receipt, leadwire_connector::Receipt::skipped("Acme knows people by their e-mail, and there is none"));
     assert!(nobody.connector.preview(&conformance::sample()).unwrap().len() == 2);
+}
+
+/// A CRM that answers the same to everything.
+struct Odd(u16, &'static str);
+
+impl Service for Odd {
+    fn answer(&mut self, _: &Request) -> Response {
+        let body: Value = serde_json::from_str(self.1).unwrap();
+        Response::json(self.0, &body)
+    }
+
+    fn error_inside(&self) -> Response {
+        Response::json(200, &json!({"error": "not now"}))
+    }
+
+    fn rate_limited(&self) -> Response {
+        Response::json(429, &json!([]))
+    }
+
+    fn state(&self) -> Value {
+        Value::Null
+    }
+}
+
+#[tokio::test]
+async fn the_example_has_a_verdict_for_the_oddest_answer() {
+    if !python() {
+        return;
+    }
+    for (status, body) in [(400, "[]"), (400, "\"bad\""), (404, "null"), (422, "{\"field\": 7}"), (200, "{}"), (200, "null"), (200, "[]")] {
+        let server =
+            leadwire_connector::simulator::Server::start(Box::new(Odd(status, body)), "127.0.0.1:0".parse().unwrap(), Default::default())
+                .await
+                .unwrap();
+        let error = Story::of(&settings(&server.url())).deliver("d-1").await.unwrap_err();
+        let expected = if status == 200 { Verdict::Retry { after: None } } else { Verdict::Reject };
+        assert_eq!(error.verdict, expected, "{status} {body}: {error:?}");
+        assert!(error.kind != ErrorKind::Ambiguous, "{status} {body}: {error:?}");
+    }
 }

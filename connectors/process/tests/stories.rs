@@ -131,7 +131,9 @@ async fn a_child_that_fails_to_start_is_started_ever_less_often() {
     let story = Story::begin("hang", json!({"start_timeout": "100ms"}));
     let mut waits = Vec::new();
     for _ in 0..5 {
-        waits.push(story.deliver("d-1").await.unwrap_err().verdict);
+        let error = story.deliver("d-1").await.unwrap_err();
+        assert!(error.message.contains("the child `python3` did not say hello within 100ms"), "{}", error.message);
+        waits.push(error.verdict);
     }
     assert!(matches!(waits.last(), Some(Verdict::Retry { after: Some(after) }) if after.as_secs() >= 5), "{waits:?}");
 }
@@ -145,13 +147,26 @@ async fn another_version_of_the_protocol_holds_the_destination() {
 }
 
 #[tokio::test]
-async fn a_program_that_is_not_there_is_unreachable_and_said_so() {
+async fn a_program_that_is_not_there_holds_the_destination() {
     for (settings, told) in [
-        (json!({"command": ["no-such-program-here"]}), "there is no such program"),
-        (json!({"command": ["sh"], "directory": "no-such-folder"}), "there is no such folder"),
-        (json!({"command": ["/"]}), "it may not be executed"),
+        (json!({"command": ["no-such-program-here", "--token=hunter22"]}), "there is no such program"),
+        (json!({"command": ["sh", "--token=hunter22"], "directory": "no-such-folder"}), "there is no such folder"),
+        (json!({"command": ["/", "--token=hunter22"]}), "it may not be executed"),
+    ] {
+        let story = Story::of(&settings);
+        for _ in 0..5 {
+            let error = story.deliver("d-1").await.unwrap_err();
+            assert_eq!((error.kind, &error.verdict), (ErrorKind::Configuration, &Verdict::Hold { until: None }));
+            assert!(error.message.contains(told) && !error.message.contains("hunter22"), "{}", error.message);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_child_that_does_not_say_hello_is_unreachable_and_named_without_its_arguments() {
+    for (settings, told) in [
         (json!({"command": ["sh", "-c", "echo oh no >&2; exit 3"]}), "exited (exit status: 3) before it said hello"),
-        (json!({"command": ["sh", "-c", "echo hello"]}), "no JSON to its standard output; what is meant for the log"),
+        (json!({"command": ["sh", "-c", "echo hello"]}), "the child `sh` wrote, in place of its hello, a line that is no JSON"),
     ] {
         let error = Story::of(&settings).deliver("d-1").await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Unreachable);

@@ -57,6 +57,18 @@ impl Receipt {
         Self::Delivered { record: Some(Record { id: id.into(), url: None }), remark: None }
     }
 
+    /// The same with this remark beside what it has; one that skips has its reason only.
+    #[must_use]
+    pub fn with_remark(self, more: Option<String>) -> Self {
+        match self {
+            Self::Delivered { record, remark } => {
+                let both: Vec<String> = remark.into_iter().chain(more).collect();
+                Self::Delivered { record, remark: (!both.is_empty()).then(|| both.join("; ")) }
+            }
+            skipped @ Self::Skipped { .. } => skipped,
+        }
+    }
+
     /// Not taken, and why. A person always gets a reason: an empty one is replaced.
     #[must_use]
     pub fn skipped(reason: impl Into<String>) -> Self {
@@ -69,6 +81,13 @@ impl Receipt {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_remark_stands_beside_the_one_that_is_there() {
+        let one = Receipt::delivered().with_remark(None).with_remark(Some("a".to_owned()));
+        assert_eq!(one.clone().with_remark(None), one);
+        assert!(matches!(one.with_remark(Some("b".to_owned())), Receipt::Delivered { remark: Some(both), .. } if both == "a; b"));
+    }
 
     #[test]
     fn a_skipped_delivery_always_has_a_reason() {

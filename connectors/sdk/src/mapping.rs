@@ -40,6 +40,38 @@ pub const PERSON_FIELDS: [&str; 4] = ["first_name", "last_name", "email", "phone
 /// The fields of a conversation's `window`.
 pub const WINDOW_FIELDS: [&str; 2] = ["start", "end"];
 
+/// What templates make of an event.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rendered {
+    /// Names and values, in the order of the names; empty ones are left out, others are trimmed.
+    pub fields: Vec<(String, String)>,
+    /// The fields whose templates failed on this event, and why, without its values.
+    pub failed: Vec<(String, String)>,
+}
+
+impl Rendered {
+    /// What a person should know of the fields that failed, for the remark of a [`Receipt`](crate::Receipt).
+    #[must_use]
+    pub fn remark(&self) -> Option<String> {
+        let told: Vec<String> = self.failed.iter().map(|(name, why)| format!("`{name}`: {why}")).collect();
+        (!told.is_empty()).then(|| format!("left out, since the template fails on this event: {}", told.join(", ")))
+    }
+
+    /// Itself, if no field failed without which the event must not be delivered, such as what a person is found by.
+    ///
+    /// # Errors
+    /// A rejection that names the field.
+    pub fn require(self, is_needed: impl Fn(&str) -> bool) -> Result<Self, DeliveryError> {
+        match self.failed.iter().find(|(name, _)| is_needed(name)) {
+            Some((name, why)) => {
+                let told = format!("the template of field `{name}` fails on this event: {why}; mend it, then replay the delivery");
+                Err(DeliveryError::reject(ErrorKind::Configuration, told))
+            }
+            None => Ok(self),
+        }
+    }
+}
+
 /// Templates by the name of the field they fill.
 #[derive(Debug, Clone)]
 pub struct FieldMap {
@@ -74,26 +106,23 @@ impl FieldMap {
         if faults.is_empty() { Ok(Self { environment, names }) } else { Err(faults) }
     }
 
-    /// The fields and their values for this event, in the order of their names; empty ones are left out, others are trimmed.
-    ///
-    /// # Errors
-    /// A rejection that names the field, when its template fails on this event.
-    pub fn render(&self, event: &Event) -> Result<Vec<(String, String)>, DeliveryError> {
+    /// The fields and their values for this event. A field whose template fails on it is left out, and told: one odd value must not
+    /// cost the whole lead.
+    #[must_use]
+    pub fn render(&self, event: &Event) -> Rendered {
+        let mut all = Rendered::default();
         if self.names.is_empty() {
-            return Ok(Vec::new());
+            return all;
         }
         let context = Value::from_serialize(event);
-        let mut fields = Vec::with_capacity(self.names.len());
         for name in &self.names {
-            let rendered = self.environment.get_template(name).and_then(|template| render(&template, &context)).map_err(|error| {
-                DeliveryError::reject(ErrorKind::Configuration, format!("the template of field `{name}` failed: {}", explain(&error)))
-            })?;
-            let rendered = rendered.trim();
-            if !rendered.is_empty() {
-                fields.push((name.clone(), rendered.to_owned()));
+            match self.environment.get_template(name).and_then(|template| render(&template, &context)) {
+                Ok(value) if value.trim().is_empty() => {}
+                Ok(value) => all.fields.push((name.clone(), value.trim().to_owned())),
+                Err(error) => all.failed.push((name.clone(), explain(&error))),
             }
         }
-        Ok(fields)
+        all
     }
 
     /// The names of all fields, whether or not an event fills them.
@@ -241,8 +270,9 @@ mod tests {
             ("nothing", "{{ extra.No.Such }}"),
         ]))
         .unwrap();
-        let rendered = fields.render(&event()).unwrap();
-        assert_eq!(rendered, [("company".to_owned(), "Acme".to_owned()), ("stage".to_owned(), "lead".to_owned())]);
+        let rendered = fields.render(&event());
+        assert_eq!(rendered.remark(), None);
+        assert_eq!(rendered.fields, [("company".to_owned(), "Acme".to_owned()), ("stage".to_owned(), "lead".to_owned())]);
     }
 
     #[test]
@@ -319,13 +349,24 @@ mod tests {
         let fields =
             FieldMap::compile(&map(&[("x", "{% for i in range(10000) %}{% for j in range(10000) %}{{ j }}{% endfor %}{% endfor %}")]))
                 .unwrap();
-        assert!(fields.render(&event()).is_err());
+        assert_eq!(fields.render(&event()).failed.len(), 1);
     }
 
     #[test]
     fn a_value_has_an_end() {
         let templates = map(&[("x", "{% for i in range(9000) %}{{ 'x' * 1000 }}{% endfor %}")]);
-        let told = FieldMap::compile(&templates).unwrap().render(&event()).unwrap_err();
-        assert!(told.message.contains("longer than 4 MiB"), "{told}");
+        let told = FieldMap::compile(&templates).unwrap().render(&event()).remark().unwrap();
+        assert!(told.contains("longer than 4 MiB"), "{told}");
+    }
+
+    #[test]
+    fn a_template_that_fails_on_a_value_costs_its_field_and_not_the_lead() {
+        let event = Event { extra: json!({"Zip": "12-345"}).as_object().unwrap().clone(), ..event() };
+        let rendered = FieldMap::compile(&map(&[("zip", "{{ extra.Zip|int }}"), ("stage", "lead")])).unwrap().render(&event);
+        assert_eq!(rendered.fields, [("stage".to_owned(), "lead".to_owned())]);
+        let told = rendered.remark().unwrap();
+        assert!(told.contains("`zip`: ") && !told.contains("12-345"), "{told}");
+        assert!(rendered.clone().require(|name| name == "email").is_ok());
+        assert!(rendered.require(|name| name == "zip").unwrap_err().message.contains("`zip`"));
     }
 }

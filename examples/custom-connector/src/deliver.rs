@@ -4,7 +4,8 @@ use crate::client::{Api, id_of};
 use crate::config::Settings;
 use async_trait::async_trait;
 use leadwire_connector::mapping::FieldMap;
-use leadwire_connector::{BuildContext, Connector, Delivery, DeliveryError, Event, PreviewRequest, Receipt, Report, Steps};
+use leadwire_connector::{Author, BuildContext, Connector, Delivery, DeliveryError, Event, PreviewRequest, Receipt, Report, Steps};
+use serde_json::Value;
 
 const NOBODY: &str = "Acme knows people by their e-mail, and there is none";
 
@@ -39,17 +40,30 @@ impl Acme {
     }
 }
 
+/// What the contact has no field for: the remark, the form's own fields, and what was said.
+fn note_text(event: &Event) -> Option<String> {
+    let said = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let extra = event.extra.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| format!("{name}: {}", said(value)));
+    let messages = event.conversation.iter().flat_map(|conversation| &conversation.messages).map(|message| {
+        let author = if message.author == Author::Ai { "chatbot" } else { "visitor" };
+        format!("{author}: {}", message.text)
+    });
+    let lines: Vec<String> = event.content.iter().cloned().chain(extra).chain(messages).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
 #[async_trait]
 impl Connector for Acme {
     async fn deliver(&self, delivery: &Delivery, steps: &mut Steps<'_>) -> Result<Receipt, DeliveryError> {
         let event = &delivery.event;
         let Some(email) = &event.person.email else { return Ok(Receipt::skipped(NOBODY)) };
-        let contact = self.api.send(&self.api.put_contact(email, &self.fields.render(event)?)).await?;
+        let rendered = self.fields.render(event);
+        let contact = self.api.send(&self.api.put_contact(email, &rendered.fields)).await?;
         let contact = id_of(&contact)?;
-        if let Some(text) = &event.content {
-            self.note(&contact, text, &delivery.id, steps).await?;
+        if let Some(text) = note_text(event) {
+            self.note(&contact, &text, &delivery.id, steps).await?;
         }
-        Ok(Receipt::record(contact))
+        Ok(Receipt::record(contact).with_remark(rendered.remark()))
     }
 
     async fn check(&self) -> Report {
@@ -62,9 +76,26 @@ impl Connector for Acme {
 
     fn preview(&self, event: &Event) -> Result<Vec<PreviewRequest>, DeliveryError> {
         let Some(email) = &event.person.email else { return Ok(Vec::new()) };
-        let contact = self.api.put_contact(email, &self.fields.render(event)?).preview().step("contact");
+        let contact = self.api.put_contact(email, &self.fields.render(event).fields).preview().step("contact");
         let (id, delivery) = (PreviewRequest::placeholder("id of the contact"), PreviewRequest::placeholder("id of the delivery"));
-        let note = event.content.as_ref().map(|text| self.api.post_note(&id, text, &delivery).preview().step("note"));
+        let note = note_text(event).map(|text| self.api.post_note(&id, &text, &delivery).preview().step("note"));
         Ok(std::iter::once(contact).chain(note).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::allow_attributes)]
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_lead_without_a_remark_keeps_what_else_it_brings() {
+        let mut event = leadwire_connector::conformance::sample();
+        event.content = None;
+        event.extra = json!({"Company": "Acme", "Seats": 3, "Gone": null}).as_object().unwrap().clone();
+        assert_eq!(note_text(&event).unwrap(), "Company: Acme\nSeats: 3");
+        event.extra.clear();
+        assert_eq!(note_text(&event), None);
     }
 }
