@@ -47,7 +47,7 @@ impl Redactor {
     /// How many bytes the longest text has that it looks for, for readers of pieces of a text: a secret may go on in the next one.
     #[must_use]
     pub fn longest(&self) -> usize {
-        // No form takes more than `\\uXXXX` for a byte of the secret.
+        // No form takes more than `\uXXXX` for a byte of the secret.
         self.secrets.first().map_or(0, |longest| 6 * longest.len())
     }
 
