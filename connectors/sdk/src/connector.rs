@@ -1,5 +1,6 @@
 //! The contract between the bridge and a connector.
 
+use crate::background::Background;
 use crate::http::HttpSettings;
 use crate::report::Report;
 use crate::settings::Fault;
@@ -168,6 +169,8 @@ pub struct BuildContext {
     pub http: HttpSettings,
     /// Small values that survive restarts and that all bridges on one store share, such as tokens.
     pub values: Arc<dyn ValueStore>,
+    /// For work that a delivery begins and must not cut short, such as renewing a token.
+    pub background: Background,
 }
 
 impl BuildContext {
@@ -179,6 +182,7 @@ impl BuildContext {
             base_directory: PathBuf::from("."),
             http: HttpSettings::default(),
             values: Arc::<MemoryValues>::default(),
+            background: Background::default(),
         }
     }
 
@@ -198,6 +202,12 @@ impl BuildContext {
     #[must_use]
     pub fn with_values(self, values: Arc<dyn ValueStore>) -> Self {
         Self { values, ..self }
+    }
+
+    /// With work that is waited for there.
+    #[must_use]
+    pub fn with_background(self, background: Background) -> Self {
+        Self { background, ..self }
     }
 }
 

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+mod background;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod connector;
@@ -20,6 +21,7 @@ pub mod text;
 pub mod token;
 mod values;
 
+pub use background::Background;
 #[cfg(feature = "simulator")]
 pub use connector::Simulation;
 pub use connector::{Build, BuildContext, Connector, ConnectorKind, Erased, ErasedPlace, Kept, Limits, ParseSettings, PreviewRequest};

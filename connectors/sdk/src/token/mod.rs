@@ -159,8 +159,8 @@ impl Tokens {
 
 /// In a task of its own: a delivery that is given up meanwhile must not take a rotated refresh token with it.
 async fn obtain(renewal: &Arc<Renewal>, refused: Option<Token>) -> Result<Option<Token>, DeliveryError> {
-    let (renewal, asked) = (Arc::clone(renewal), Instant::now());
-    let task = tokio::spawn(async move { renewal.obtain(asked, refused.as_ref()).await });
+    let (asking, asked) = (Arc::clone(renewal), Instant::now());
+    let task = renewal.background.spawn(async move { asking.obtain(asked, refused.as_ref()).await });
     task.await.unwrap_or_else(|_| Err(DeliveryError::retry(ErrorKind::Internal, "renewing the access token was cut short")))
 }
 

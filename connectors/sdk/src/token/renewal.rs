@@ -3,7 +3,7 @@
 use super::held::{Held, Issued, Watched};
 use super::{OAuth, Token};
 use crate::http::Client;
-use crate::{BuildContext, DeliveryError, ErrorKind, Redactor, ValueStore, Verdict};
+use crate::{Background, BuildContext, DeliveryError, ErrorKind, Redactor, ValueStore, Verdict};
 use jiff::Timestamp;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -29,6 +29,7 @@ pub(super) struct Renewal {
     row: String,
     client: Client,
     values: Arc<dyn ValueStore>,
+    pub(super) background: Background,
     /// How long the token endpoint may take.
     pub(super) patience: Duration,
     current: RwLock<Option<Issued>>,
@@ -68,6 +69,7 @@ impl Renewal {
             row: oauth.row(),
             client: Client::new(&context.http)?,
             values: Arc::clone(&context.values),
+            background: context.background.clone(),
             patience: context.http.timeout.min(PATIENCE),
             current: RwLock::default(),
             asking: Mutex::default(),

@@ -375,6 +375,17 @@ async fn a_delivery_that_is_given_up_does_not_take_the_token_with_it() {
 }
 
 #[tokio::test]
+async fn a_bridge_that_stops_can_wait_for_the_token_of_a_delivery_that_was_given_up() {
+    let place = place(vec![issue("a1", Some("refresh-1"))], &["a1"], Duration::from_millis(200)).await;
+    let values = memory();
+    let context = BuildContext::new("crm").with_values(Arc::clone(&values));
+    let tokens = Tokens::oauth(place.oauth(), "the CRM", &context).unwrap();
+    assert!(tokio::time::timeout(Duration::from_millis(50), tokens.get()).await.is_err());
+    tokio::time::timeout(Duration::from_secs(10), context.background.finished()).await.unwrap();
+    assert_eq!(kept(&values, &place).await["refresh_token"], "refresh-1");
+}
+
+#[tokio::test]
 async fn no_token_is_printed() {
     let place = place(vec![issue("a1-secret", Some("refresh-1"))], &[], Duration::ZERO).await;
     let tokens = place.tokens(&memory());
