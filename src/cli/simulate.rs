@@ -60,7 +60,9 @@ const FAULTS: &str = "A fault from the start; may be repeated.
 
   503, 422, …         this status, in the service's own shape
   429:30              its own rate limit, with a Retry-After
-  invalid:FIELD       its own refusal of this field
+  429:daily           its own rate limit, for the rest of the day
+  search-lag          a search that does not know yet what was written
+  invalid:FIELD       its own refusal of this field, where it is sent
   error-inside        its own 2xx that reports an error inside
   reset-before        the connection breaks before it sees the request
   reset-after-write   the work is done, then the connection breaks
@@ -307,6 +309,8 @@ mod tests {
         for kind in [
             "422",
             "429:30",
+            "429:daily",
+            "search-lag",
             "reset-before",
             "reset-after-write",
             "error-inside",

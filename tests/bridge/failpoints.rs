@@ -147,7 +147,7 @@ async fn play_steps(round: Round, seed: u64) {
     trial.driver.pace(Duration::from_millis(10));
     let base = crm.url().as_str().trim_end_matches('/').to_owned();
     let toml =
-        format!("[destinations.crm]\ntype = \"hubspot\"\ntoken = \"pat-na1-story\"\nbase_url = \"{base}\"\n[[routes]]\nto = [\"crm\"]");
+        format!("[destinations.crm]\ntype = \"hubspot\"\ntoken = \"made-up-token\"\nbase_url = \"{base}\"\n[[routes]]\nto = [\"crm\"]");
     let setup = round.setup(&mut trial).with(&toml);
     let bridge = setup.start();
     trial.driver.aim(&[&bridge.url]);

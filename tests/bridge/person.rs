@@ -62,7 +62,7 @@ async fn setup() -> (leadwire_connector::simulator::Server, Setup) {
     let url = crm.url();
     let base = url.as_str().trim_end_matches('/');
     let toml =
-        format!("[destinations.crm]\ntype = \"hubspot\"\ntoken = \"pat-na1-story\"\nbase_url = \"{base}\"\n[[routes]]\nto = [\"crm\"]");
+        format!("[destinations.crm]\ntype = \"hubspot\"\ntoken = \"made-up-token\"\nbase_url = \"{base}\"\n[[routes]]\nto = [\"crm\"]");
     (crm, Setup::new().with(&toml).archive())
 }
 

@@ -195,7 +195,7 @@ async fn one_lead_one_record() {
     let url = crm.url();
     let base = url.as_str().trim_end_matches('/');
     let setup = Setup::new().with(&format!(
-        "[destinations.crm]\ntype = \"hubspot\"\ntoken = \"pat-na1-story\"\nbase_url = \"{base}\"\n[[routes]]\nto = [\"crm\"]"
+        "[destinations.crm]\ntype = \"hubspot\"\ntoken = \"made-up-token\"\nbase_url = \"{base}\"\n[[routes]]\nto = [\"crm\"]"
     ));
     let bridge = setup.start();
     bridge.post(lead(1).to_string()).await;

@@ -253,6 +253,16 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_template_that_fails_costs_its_field_unless_the_contact_is_found_by_it() {
+        let event = event(&json!({"extra": {"Zip": "12-345"}}));
+        let with = |name: &str| settings(&json!({"fields": {name: "{{ extra.Zip|int }}"}, "tags": ["{{ extra.Zip|int }}", "chat"]}));
+        let Plan::Write(contact) = Plan::of(&event, &with("postalCode")).unwrap() else { panic!("the lead is skipped") };
+        assert!(contact.for_create().iter().all(|(name, _)| *name != "postalCode"));
+        assert_eq!((contact.tags.as_slice(), contact.failed.len()), (["chat".to_owned()].as_slice(), 2));
+        assert!(Plan::of(&event, &with("email")).is_err());
+    }
+
+    #[test]
     fn a_new_contact_gets_everything_and_a_known_one_keeps_its_email_and_source() {
         let contact = contact(&json!({}), &json!({"fields": {"gender": "male", "city": "{{ extra.No }}"}}));
         let create = [

@@ -304,6 +304,16 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_template_that_fails_costs_its_property_unless_the_contact_is_found_by_it() {
+        let event = event(&json!({"extra": {"Zip": "12-345"}}));
+        let with = |name: &str| settings(&json!({"fields": {name: "{{ extra.Zip|int }}"}}));
+        let Plan::Write(contact) = Plan::of(&event, &with("zip")).unwrap() else { panic!("the lead is skipped") };
+        assert!(contact.for_create().iter().all(|(name, _)| *name != "zip"));
+        assert!(contact.failed()[0].contains("`zip`"), "{:?}", contact.failed());
+        assert!(Plan::of(&event, &with("email")).is_err());
+    }
+
+    #[test]
     fn a_left_out_email_makes_the_phone_the_identity() {
         let mut contact = contact(&json!({}), &json!({}));
         assert!(contact.leave_out(&["email", "nonsense"]));

@@ -28,6 +28,11 @@ impl Limits {
         self.in_interval.1 <= self.burst && self.in_day.1 <= self.daily
     }
 
+    /// As they are when no more requests are left for the day.
+    pub(super) fn with_day_spent(&self) -> Self {
+        Self { in_day: (self.in_day.0, self.daily), ..Self::new(self.burst, self.daily) }
+    }
+
     pub(super) fn tell(&self, response: Response) -> Response {
         response
             .header("X-RateLimit-Limit-Daily", self.daily.to_string())

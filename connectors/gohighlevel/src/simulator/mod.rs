@@ -10,7 +10,7 @@ mod records;
 use answers::{error, invalid, ok};
 use calendar::Calendars;
 use leadwire_connector::reexport::{Timestamp, Url, Uuid};
-use leadwire_connector::simulator::{Request, Response, Service};
+use leadwire_connector::simulator::{FaultKind, Request, Response, Service};
 use limits::Limits;
 use oauth::OAuth;
 use records::{CUSTOM_FIELDS, Contacts};
@@ -19,15 +19,21 @@ use serde_json::{Value, json};
 /// Every version that is published.
 const VERSIONS: [&str; 4] = ["2021-04-15", "2021-07-28", "2023-02-21", "v3"];
 const LOCATION: &str = "simulated-location";
+/// The limits of the real one, in 10 seconds and in a day.
+const BURST: u64 = 100;
+const DAILY: u64 = 200_000;
+
+/// The token of [`settings`], and the only one that [`boxed`] takes: staging must find a wrong one out.
+const TOKEN: &str = "made-up-token";
 
 /// For [`Simulation::service`](leadwire_connector::Simulation): with the limits of the real one.
 pub(crate) fn boxed() -> Box<dyn Service> {
-    Box::new(Simulator::default().with_limits(100, 200_000))
+    Box::new(Simulator::accepting(TOKEN, LOCATION).with_limits(BURST, DAILY))
 }
 
 /// For [`Simulation::settings`](leadwire_connector::Simulation).
 pub(crate) fn settings(url: &Url) -> String {
-    format!("type = \"gohighlevel\"\nbase_url = \"{url}\"\ntoken = \"made-up-token\"\nlocation_id = \"{LOCATION}\"\n")
+    format!("type = \"gohighlevel\"\nbase_url = \"{url}\"\ntoken = \"{TOKEN}\"\nlocation_id = \"{LOCATION}\"\n")
 }
 
 /// The simulated location. The default accepts every token and every location, and has every calendar that is asked for.
@@ -259,6 +265,24 @@ impl Service for Simulator {
         self.told(error(429, "Too Many Requests"))
     }
 
+    fn is_hit(&self, kind: &FaultKind, request: &Request) -> bool {
+        match kind {
+            FaultKind::InvalidField(field) => sends(&request.json(), field),
+            FaultKind::SearchLag => is_search(request),
+            _ => true,
+        }
+    }
+
+    fn day_is_spent(&self) -> Response {
+        let response = error(429, "Too Many Requests");
+        self.limits.as_ref().map_or_else(|| Limits::new(BURST, DAILY).with_day_spent(), Limits::with_day_spent).tell(response)
+    }
+
+    fn finds_nothing(&self, request: &Request) -> Response {
+        let is_look_up = request.method == "GET";
+        ok(200, if is_look_up { json!({"contact": null}) } else { json!({"total": 0, "contacts": []}) })
+    }
+
     fn failing(&self, status: u16) -> Option<Response> {
         match status {
             401 => Some(error(401, "Invalid token: access token is invalid")),
@@ -290,6 +314,16 @@ impl Simulator {
             None => response,
         }
     }
+}
+
+/// Whether a contact or another record has this field, also among its custom ones.
+fn sends(body: &Value, field: &str) -> bool {
+    let is_custom = |custom: &Value| custom["id"] == field || custom["key"] == field;
+    body.get(field).is_some() || body["customFields"].as_array().is_some_and(|fields| fields.iter().any(is_custom))
+}
+
+fn is_search(request: &Request) -> bool {
+    matches!((request.method.as_str(), request.path()), ("GET", "/contacts/search/duplicate") | ("POST", "/contacts/search"))
 }
 
 fn now() -> Timestamp {

@@ -117,3 +117,34 @@ fn a_slot_is_taken_once_unless_nobody_cares() {
     );
     assert_eq!(book(json!({"startTime": ""})), 422);
 }
+
+#[test]
+fn staging_wants_the_token_and_the_location_that_it_prints() {
+    let asked = |token: &str, location: &str| {
+        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let headers = vec![header("Authorization", &format!("Bearer {token}")), header("Version", "2021-07-28")];
+        boxed()
+            .answer(&Request { method: "GET".to_owned(), target: format!("/locations/{location}"), headers, body: Default::default() })
+            .status
+    };
+    assert_eq!((asked(TOKEN, LOCATION), asked("x", LOCATION), asked(TOKEN, "elsewhere")), (200, 401, 403));
+    let printed = settings(&"http://127.0.0.1:9090/".parse().unwrap());
+    assert!(printed.contains(TOKEN) && printed.contains(LOCATION));
+}
+
+#[test]
+fn ordered_faults_hit_what_they_are_about() {
+    let crm = Simulator::default();
+    let request = |method: &str, target: &str, body: Value| Request {
+        method: method.to_owned(),
+        target: target.to_owned(),
+        headers: Vec::new(),
+        body: body.to_string().into(),
+    };
+    let email = FaultKind::InvalidField("email".to_owned());
+    let upsert = request("POST", "/contacts/upsert", json!({"email": "a@b.example"}));
+    let look_up = request("GET", "/contacts/search/duplicate?email=a", Value::Null);
+    assert!(crm.is_hit(&email, &upsert) && !crm.is_hit(&email, &look_up));
+    assert!(crm.is_hit(&FaultKind::SearchLag, &look_up) && !crm.is_hit(&FaultKind::SearchLag, &upsert));
+    assert!(crm.day_is_spent().headers.contains(&("X-RateLimit-Daily-Remaining".to_owned(), "0".to_owned())));
+}

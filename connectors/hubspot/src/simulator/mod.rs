@@ -11,7 +11,7 @@ mod search;
 use crate::API_VERSION;
 use answers::{error, missing_scopes};
 use leadwire_connector::reexport::{Timestamp, Url};
-use leadwire_connector::simulator::{Request, Response, Service, TokenEndpoint};
+use leadwire_connector::simulator::{FaultKind, Request, Response, Service, TokenEndpoint};
 use limits::Limits;
 use records::{Object, Records};
 use serde_json::{Value, json};
@@ -22,14 +22,17 @@ const PORTAL: u32 = 1_234_567;
 /// That of HubSpot's access tokens.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(1_800);
 
+/// The token of [`settings`], and the only one that [`boxed`] takes: staging must find a wrong one out.
+const TOKEN: &str = "made-up-token";
+
 /// For [`Simulation::service`](leadwire_connector::Simulation).
 pub(crate) fn boxed() -> Box<dyn Service> {
-    Box::new(Simulator::default())
+    Box::new(Simulator::accepting(TOKEN))
 }
 
 /// For [`Simulation::settings`](leadwire_connector::Simulation).
 pub(crate) fn settings(url: &Url) -> String {
-    format!("type = \"hubspot\"\nbase_url = \"{url}\"\ntoken = \"made-up-token\"\n")
+    format!("type = \"hubspot\"\nbase_url = \"{url}\"\ntoken = \"{TOKEN}\"\n")
 }
 
 /// The simulated account. The default accepts every token.
@@ -234,6 +237,22 @@ impl Service for Simulator {
         answers::rate_limited("TEN_SECONDLY_ROLLING")
     }
 
+    fn is_hit(&self, kind: &FaultKind, request: &Request) -> bool {
+        match kind {
+            FaultKind::InvalidField(field) => sends(&request.json(), field),
+            FaultKind::SearchLag => request.path().ends_with("/search"),
+            _ => true,
+        }
+    }
+
+    fn day_is_spent(&self) -> Response {
+        answers::rate_limited("DAILY")
+    }
+
+    fn finds_nothing(&self, _: &Request) -> Response {
+        Response::json(200, &json!({"total": 0, "results": []}))
+    }
+
     fn failing(&self, status: u16) -> Option<Response> {
         Some(match status {
             401 => error(401, "INVALID_AUTHENTICATION", "Authentication credentials not found."),
@@ -248,13 +267,20 @@ impl Service for Simulator {
     }
 
     fn invalid_field(&self, field: &str) -> Response {
-        let fault = json!({"isValid": false, "message": "the value is not accepted", "error": "INVALID_OPTION", "name": field});
+        let code = if field == "email" { "INVALID_EMAIL" } else { "INVALID_OPTION" };
+        let fault = json!({"isValid": false, "message": "the value is not accepted", "error": code, "name": field});
         answers::rejected(&[fault])
     }
 
     fn state(&self) -> Value {
         self.records.state()
     }
+}
+
+/// Whether a record or one of a batch has this property.
+fn sends(body: &Value, property: &str) -> bool {
+    let has = |record: &Value| record["properties"].get(property).is_some();
+    has(body) || body["inputs"].as_array().is_some_and(|records| records.iter().any(has))
 }
 
 fn object_named(name: &str) -> Result<Object, Response> {
@@ -323,6 +349,35 @@ mod tests {
         assert_eq!(Simulator::default().answer(&request).status, 401);
         let headers = vec![("Authorization".to_owned(), "Bearer wrong".to_owned())];
         assert_eq!(Simulator::accepting("right").answer(&Request { headers, ..request }).status, 401);
+    }
+
+    #[test]
+    fn staging_wants_the_token_that_it_prints() {
+        let headers = |token: &str| vec![("Authorization".to_owned(), format!("Bearer {token}"))];
+        let target = "/account-info/2026-09/details".to_owned();
+        let with = |token| Request { method: "GET".to_owned(), target: target.clone(), headers: headers(token), body: Default::default() };
+        assert_eq!((boxed().answer(&with("x")).status, boxed().answer(&with(TOKEN)).status), (401, 200));
+        assert!(settings(&"http://127.0.0.1:9090/".parse().unwrap()).contains(TOKEN));
+    }
+
+    #[test]
+    fn an_ordered_fault_is_in_hubspots_words_and_hits_what_it_is_about() {
+        let hubspot = Simulator::default();
+        let told = |response: Response| String::from_utf8_lossy(&response.body).into_owned();
+        assert!(told(hubspot.day_is_spent()).contains("\"policyName\":\"DAILY\""));
+        assert!(told(hubspot.invalid_field("email")).contains("INVALID_EMAIL"));
+        let request = |target: &str, body: Value| Request {
+            method: "POST".to_owned(),
+            target: target.to_owned(),
+            headers: Vec::new(),
+            body: body.to_string().into(),
+        };
+        let email = FaultKind::InvalidField("email".to_owned());
+        let contact = request("/crm/objects/2026-09/contacts", json!({"properties": {"email": "a@b.example"}}));
+        let note = request("/crm/objects/2026-09/notes", json!({"properties": {"hs_note_body": "email"}}));
+        let search = request("/crm/objects/2026-09/contacts/search", json!({"filterGroups": []}));
+        assert!(hubspot.is_hit(&email, &contact) && !hubspot.is_hit(&email, &note) && !hubspot.is_hit(&email, &search));
+        assert!(hubspot.is_hit(&FaultKind::SearchLag, &search) && !hubspot.is_hit(&FaultKind::SearchLag, &contact));
     }
 
     #[test]

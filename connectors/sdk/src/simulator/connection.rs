@@ -70,7 +70,7 @@ impl Connection {
 
     async fn treat(&mut self, Incoming { request, keep_alive }: Incoming) -> io::Result<bool> {
         let at = Timestamp::now();
-        let (delay, fault) = lock(&self.shared.faults).draw(&request);
+        let (delay, fault) = lock(&self.shared.faults).draw(&request, lock(&self.shared.service).as_ref());
         let outcome = self.decide(&request, fault);
         let status = match &outcome {
             Outcome::Answer(response, _) => Some(response.status),
@@ -106,6 +106,8 @@ impl Connection {
                 };
                 Outcome::Answer(response, Manner::Whole)
             }
+            Some(FaultKind::DayIsSpent) => Outcome::Answer(lock(&self.shared.service).day_is_spent(), Manner::Whole),
+            Some(FaultKind::SearchLag) => Outcome::Answer(lock(&self.shared.service).finds_nothing(request), Manner::Whole),
             Some(FaultKind::ResetBefore) => Outcome::Reset,
             Some(FaultKind::ResetAfterWrite) => {
                 lock(&self.shared.service).answer(request);

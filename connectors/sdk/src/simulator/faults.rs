@@ -1,6 +1,6 @@
 //! Faults to order: what goes wrong, for which requests, how often.
 
-use super::Request;
+use super::{Request, Service};
 use crate::settings::duration;
 use serde_json::Value;
 use std::fmt;
@@ -15,13 +15,18 @@ const DEFAULT_HUGE: u64 = 64 << 20;
 pub enum FaultKind {
     /// This status, in the service's own shape if it has one; the service does not process the request. A redirect names a `Location`.
     Status(u16),
-    /// The service's own refusal of a field of this name; the service does not process the request.
+    /// The service's own refusal of a field of this name; the service does not process the request. Hits requests that send the field
+    /// only, where the service can tell.
     InvalidField(String),
     /// The service's own 429; the service does not process the request.
     RateLimit {
         /// `Retry-After`, seconds or a date, sent as it is.
         retry_after: Option<String>,
     },
+    /// The service's own 429 of an account whose requests for the day are used up; the service does not process the request.
+    DayIsSpent,
+    /// The service's own answer of a search that does not know yet what was written. Hits searches only.
+    SearchLag,
     /// The connection is reset before the service sees the request.
     ResetBefore,
     /// The service processes the request, then the connection is reset without a byte of an answer.
@@ -57,8 +62,8 @@ pub enum FaultKind {
 ///
 /// | KIND | VALUE |
 /// | --- | --- |
-/// | a status, 200 to 599 | for 429: `Retry-After`, seconds or a date |
-/// | `reset-before`, `reset-after-write`, `error-inside`, `garbage`, `echo`, `wrong-type`, `hang`, `close-idle` | |
+/// | a status, 200 to 599 | for 429: `Retry-After`, seconds or a date; or `daily`, the limit of a day |
+/// | `search-lag`, `reset-before`, `reset-after-write`, `error-inside`, `garbage`, `echo`, `wrong-type`, `hang`, `close-idle` | |
 /// | `invalid` | the name of the field that is refused, required |
 /// | `slow-body` | the pause between two bytes, 100ms unless given |
 /// | `huge-body` | bytes, 64 MiB unless given |
@@ -96,9 +101,10 @@ impl FaultRule {
         Self { times: Some(times), ..Self::always(kind) }
     }
 
-    fn concerns(&self, request: &Request) -> bool {
+    fn concerns(&self, request: &Request, service: &dyn Service) -> bool {
         self.method.as_ref().is_none_or(|method| *method == request.method)
             && self.path_contains.as_ref().is_none_or(|part| request.target.contains(part))
+            && service.is_hit(&self.kind, request)
     }
 }
 
@@ -146,6 +152,8 @@ fn parse_kind(text: &str) -> Result<FaultKind, String> {
         None => (text, None),
     };
     let kind = match (word, value) {
+        ("429", Some("daily")) => FaultKind::DayIsSpent,
+        ("search-lag", None) => FaultKind::SearchLag,
         ("429", value) => FaultKind::RateLimit { retry_after: value.map(str::to_owned) },
         ("reset-before", None) => FaultKind::ResetBefore,
         ("reset-after-write", None) => FaultKind::ResetAfterWrite,
@@ -171,7 +179,7 @@ fn parse_kind(text: &str) -> Result<FaultKind, String> {
 fn parse_status(word: &str) -> Result<u16, String> {
     word.parse().ok().filter(|status| (200..600).contains(status)).ok_or_else(|| {
         format!(
-            "unknown fault `{word}`; known are a status (`503`), `429:SECONDS`, `reset-before`, `reset-after-write`, `error-inside`, \
+            "unknown fault `{word}`; known are a status (`503`), `429:SECONDS`, `429:daily`, `search-lag`, `reset-before`, `reset-after-write`, `error-inside`, \
              `invalid:FIELD`, `garbage`, `echo`, `wrong-type`, `slow-body`, `huge-body`, `hang`, `latency:DURATION` and `close-idle`"
         )
     })
@@ -183,6 +191,8 @@ impl fmt::Display for FaultKind {
             Self::Status(status) => write!(f, "{status}"),
             Self::RateLimit { retry_after: None } => f.write_str("429"),
             Self::RateLimit { retry_after: Some(value) } => write!(f, "429:{value}"),
+            Self::DayIsSpent => f.write_str("429:daily"),
+            Self::SearchLag => f.write_str("search-lag"),
             Self::ResetBefore => f.write_str("reset-before"),
             Self::ResetAfterWrite => f.write_str("reset-after-write"),
             Self::ErrorInside => f.write_str("error-inside"),
@@ -235,11 +245,11 @@ impl Faults {
     }
 
     /// How late the answer to this request is, and what else goes wrong. Uses up rules with a number of times.
-    pub(super) fn draw(&mut self, request: &Request) -> (Duration, Option<FaultKind>) {
+    pub(super) fn draw(&mut self, request: &Request, service: &dyn Service) -> (Duration, Option<FaultKind>) {
         let mut delay = self.latency;
         let mut fault = None;
         for index in 0..self.rules.len() {
-            if !self.hits(index, request) {
+            if !self.hits(index, request, service) {
                 continue;
             }
             match self.rules.get(index).map(|rule| &rule.kind) {
@@ -254,8 +264,10 @@ impl Faults {
         (delay, fault)
     }
 
-    fn hits(&mut self, index: usize, request: &Request) -> bool {
-        let Some(rule) = self.rules.get_mut(index).filter(|rule| rule.times != Some(0) && rule.concerns(request)) else { return false };
+    fn hits(&mut self, index: usize, request: &Request, service: &dyn Service) -> bool {
+        let Some(rule) = self.rules.get_mut(index).filter(|rule| rule.times != Some(0) && rule.concerns(request, service)) else {
+            return false;
+        };
         if rule.probability.is_some_and(|probability| random(&mut self.seed) >= probability) {
             return false;
         }
@@ -282,8 +294,48 @@ fn random(state: &mut u64) -> f64 {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::allow_attributes)]
+    use super::super::Response;
     use super::*;
     use proptest::prelude::*;
+
+    /// Knows fields by its body, and searches by their path.
+    struct Plain;
+
+    impl Service for Plain {
+        fn answer(&mut self, _: &Request) -> Response {
+            Response::json(200, &Value::Null)
+        }
+
+        fn error_inside(&self) -> Response {
+            Response::json(200, &Value::Null)
+        }
+
+        fn rate_limited(&self) -> Response {
+            Response::json(429, &Value::Null)
+        }
+
+        fn is_hit(&self, kind: &FaultKind, request: &Request) -> bool {
+            match kind {
+                FaultKind::InvalidField(field) => request.json().get(field).is_some(),
+                FaultKind::SearchLag => request.target.ends_with("/search"),
+                _ => true,
+            }
+        }
+
+        fn state(&self) -> Value {
+            Value::Null
+        }
+    }
+
+    #[test]
+    fn a_fault_of_a_field_or_a_search_waits_for_the_request_that_has_one() {
+        let mut faults = Faults::new([rule("invalid:email x1"), rule("search-lag x1")]);
+        assert_eq!(faults.draw(&request("POST", "/a"), &Plain).1, None);
+        assert_eq!(faults.draw(&request("POST", "/search"), &Plain).1, Some(FaultKind::SearchLag));
+        let sends = Request { body: bytes::Bytes::from_static(b"{\"email\":\"a\"}"), ..request("POST", "/a") };
+        assert_eq!(faults.draw(&sends, &Plain).1, Some(FaultKind::InvalidField("email".to_owned())));
+        assert_eq!(faults.draw(&sends, &Plain).1, None);
+    }
 
     fn rule(text: &str) -> FaultRule {
         text.parse().unwrap()
@@ -298,6 +350,7 @@ mod tests {
         assert_eq!(rule("503"), FaultRule::always(FaultKind::Status(503)));
         assert_eq!(rule("503x3"), FaultRule::next(3, FaultKind::Status(503)));
         assert_eq!(rule("503@20%").probability, Some(0.2));
+        assert_eq!((rule("429:daily x2").kind, rule("search-lag").kind), (FaultKind::DayIsSpent, FaultKind::SearchLag));
         assert_eq!(rule("429").kind, FaultKind::RateLimit { retry_after: None });
         assert_eq!(rule("429:30 x2"), FaultRule::next(2, FaultKind::RateLimit { retry_after: Some("30".to_owned()) }));
         let date = "Sun, 22 Nov 2026 10:00:30 GMT";
@@ -339,11 +392,11 @@ mod tests {
     #[test]
     fn a_rule_with_times_is_used_up_by_the_requests_it_hits_only() {
         let mut faults = Faults::new([rule("503x2 @POST @/b")]);
-        assert_eq!(faults.draw(&request("GET", "/b")).1, None);
-        assert_eq!(faults.draw(&request("POST", "/a")).1, None);
-        assert_eq!(faults.draw(&request("POST", "/a/b?c")).1, Some(FaultKind::Status(503)));
-        assert_eq!(faults.draw(&request("POST", "/b")).1, Some(FaultKind::Status(503)));
-        assert_eq!(faults.draw(&request("POST", "/b")).1, None);
+        assert_eq!(faults.draw(&request("GET", "/b"), &Plain).1, None);
+        assert_eq!(faults.draw(&request("POST", "/a"), &Plain).1, None);
+        assert_eq!(faults.draw(&request("POST", "/a/b?c"), &Plain).1, Some(FaultKind::Status(503)));
+        assert_eq!(faults.draw(&request("POST", "/b"), &Plain).1, Some(FaultKind::Status(503)));
+        assert_eq!(faults.draw(&request("POST", "/b"), &Plain).1, None);
         assert!(faults.rules.is_empty());
     }
 
@@ -351,15 +404,15 @@ mod tests {
     fn latencies_add_up_and_the_first_other_rule_decides() {
         let mut faults = Faults::new([rule("latency:1s"), rule("latency:2s x1"), rule("500 x1"), rule("502")]);
         faults.latency = Duration::from_secs(10);
-        assert_eq!(faults.draw(&request("GET", "/")), (Duration::from_secs(13), Some(FaultKind::Status(500))));
-        assert_eq!(faults.draw(&request("GET", "/")), (Duration::from_secs(11), Some(FaultKind::Status(502))));
+        assert_eq!(faults.draw(&request("GET", "/"), &Plain), (Duration::from_secs(13), Some(FaultKind::Status(500))));
+        assert_eq!(faults.draw(&request("GET", "/"), &Plain), (Duration::from_secs(11), Some(FaultKind::Status(502))));
     }
 
     #[test]
     fn a_probability_is_kept_and_repeats_with_its_seed() {
         let run = |seed| {
             let mut faults = Faults { seed, ..Faults::new([rule("503@20%")]) };
-            (0..10_000).map(|_| faults.draw(&request("GET", "/")).1.is_some()).collect::<Vec<_>>()
+            (0..10_000).map(|_| faults.draw(&request("GET", "/"), &Plain).1.is_some()).collect::<Vec<_>>()
         };
         let hits = run(7).into_iter().filter(|hit| *hit).count();
         assert!((1_800..2_200).contains(&hits), "{hits}");
@@ -371,6 +424,8 @@ mod tests {
         prop_oneof![
             (200_u16..600).prop_filter("429 has its own kind", |status| *status != 429).prop_map(FaultKind::Status),
             proptest::option::of("[0-9]{1,6}").prop_map(|retry_after| FaultKind::RateLimit { retry_after }),
+            Just(FaultKind::DayIsSpent),
+            Just(FaultKind::SearchLag),
             Just(FaultKind::ResetBefore),
             Just(FaultKind::ResetAfterWrite),
             Just(FaultKind::ErrorInside),

@@ -96,6 +96,23 @@ pub trait Service: Send {
     /// A 429 answer of the shape of this service, without `Retry-After`, which the server adds when ordered.
     fn rate_limited(&self) -> Response;
 
+    /// Whether a fault of this kind can hit the request: one of a field only where that is sent, one of searches only a search.
+    fn is_hit(&self, kind: &FaultKind, request: &Request) -> bool {
+        let _ = request;
+        *kind != FaultKind::SearchLag
+    }
+
+    /// A 429 that says that the requests for the day are used up, for [`FaultKind::DayIsSpent`].
+    fn day_is_spent(&self) -> Response {
+        self.rate_limited()
+    }
+
+    /// The answer of a search that finds nothing, for [`FaultKind::SearchLag`].
+    fn finds_nothing(&self, request: &Request) -> Response {
+        let _ = request;
+        Response::json(200, &serde_json::json!([]))
+    }
+
     /// An answer of the shape of this service with this status, for [`FaultKind::Status`]; `None` for a plain one. A 403 speaks of a
     /// missing scope, a 409 of a record that is there already.
     fn failing(&self, status: u16) -> Option<Response> {
