@@ -15,8 +15,8 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use leadwire_connector::http::HttpSettings;
 use leadwire_connector::{
-    Build, BuildContext, Connector, Delivery, DeliveryError, Erased, ErrorKind, Event, Kept, PreviewRequest, Receipt, Report, Steps,
-    ValueStore,
+    Background, Build, BuildContext, Connector, Delivery, DeliveryError, Erased, ErrorKind, Event, Kept, PreviewRequest, Receipt, Report,
+    Steps, ValueStore,
 };
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -38,6 +38,9 @@ const START_PATIENCE: Duration = Duration::from_secs(60);
 const START_LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a stop waits for a sick store to note it. Without the note, the next start goes by the last sign of life.
 const SIGN_OFF: Duration = Duration::from_secs(5);
+/// How long a stop waits beyond its time for tokens that are being renewed: a refresh token that was rotated and is not kept is lost.
+/// It is what a token endpoint may take, and a little for the store.
+const LAST_RENEWALS: Duration = Duration::from_secs(12);
 /// How long verifying the quarantine again waits after the store failed.
 const REVERIFY_AGAIN: Duration = Duration::from_secs(5);
 
@@ -68,6 +71,7 @@ pub struct Bridge {
     receiving: (ServerHandle, JoinHandle<std::io::Result<()>>),
     showing: (ServerHandle, JoinHandle<std::io::Result<()>>),
     deliverer: Deliverer,
+    background: Background,
     tidy: JoinHandle<()>,
     keeping: JoinHandle<()>,
     shutdown_timeout: Duration,
@@ -200,7 +204,8 @@ impl Bridge {
         let refusals = Arc::new(Refusals::default());
         let quarantine = QuarantineLimits { max_bytes: settings.store.quarantine_max_bytes };
         let keeper = Keeper::new(store.clone(), spool, quarantine, settings.destinations.keys());
-        let deliverer = Deliverer::start(&store, build_destinations(&mut settings, &store)).await?;
+        let background = Background::default();
+        let deliverer = Deliverer::start(&store, build_destinations(&mut settings, &store, &background)).await?;
         let receiver = Receiver {
             intake: Arc::clone(&intake),
             keeper: keeper.clone(),
@@ -234,6 +239,7 @@ impl Bridge {
             receiving,
             showing,
             deliverer,
+            background,
             tidy,
             keeping: keeper.start(),
             shutdown_timeout,
@@ -255,6 +261,8 @@ impl Bridge {
             self.deliverer.stopped().await;
         };
         let is_settled = tokio::time::timeout(self.shutdown_timeout, drained).await.is_ok();
+        // Deliveries wait for the renewals that they began; these are of deliveries that were given up or have just been cut short.
+        let _ = tokio::time::timeout(LAST_RENEWALS, self.background.finished()).await;
         // Only now: what was being received may have needed it. What is left in the spool is brought over at the next start.
         self.keeping.abort();
         let (handle, task) = self.showing;
@@ -275,7 +283,7 @@ fn listen_limits(settings: &Settings) -> receive::Limits {
     }
 }
 
-fn build_destinations(settings: &mut Settings, store: &Store) -> Vec<deliver::Destination> {
+fn build_destinations(settings: &mut Settings, store: &Store, background: &Background) -> Vec<deliver::Destination> {
     let destinations: BTreeMap<String, config::Destination> = std::mem::take(&mut settings.destinations);
     let share = MEMORY_WINDOW.checked_div(destinations.len()).unwrap_or(MEMORY_WINDOW).clamp(32, 1_024);
     let window = u32::try_from(share).unwrap_or(32);
@@ -292,9 +300,9 @@ fn build_destinations(settings: &mut Settings, store: &Store) -> Vec<deliver::De
             };
             let backoff = Backoff { initial: settings.delivery.backoff_initial, max: settings.delivery.backoff_max, ..Backoff::default() };
             let policy = Policy { backoff, give_up_after: destination.give_up_after };
-            let connector = Box::new(connect(&name, destination, &settings.delivery, Some((store, id))));
+            let connector = connect(&name, destination, &settings.delivery, Some((store, id))).with_background(background.clone());
             connector.prepare();
-            Some(deliver::Destination { name, id, connector, limits, policy })
+            Some(deliver::Destination { name, id, connector: Box::new(connector), limits, policy })
         })
         .collect()
 }
@@ -376,6 +384,11 @@ impl LateConnector {
     #[must_use]
     pub fn keeping_in(&self, values: Arc<dyn ValueStore>) -> Self {
         Self { context: self.context.clone().with_values(values), ..self.again() }
+    }
+
+    /// The same destination, not set up yet, with the work waited for there that outlives deliveries.
+    fn with_background(&self, background: Background) -> Self {
+        Self { context: self.context.clone().with_background(background), ..self.again() }
     }
 
     /// What is kept on our side and `wanted` says yes to; sets nothing up.
