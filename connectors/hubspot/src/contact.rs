@@ -3,7 +3,7 @@
 use crate::activity::results;
 use crate::deliver::{CONTACT, HubSpot, SEARCH_LAG};
 use crate::map::{Contact, Identity};
-use crate::verdict::{Outcome, id, is_gone, written};
+use crate::verdict::{Outcome, id, is_gone, of_no_record, written};
 use leadwire_connector::http::Request;
 use leadwire_connector::{DeliveryError, ErrorKind, Event, Steps, Verdict};
 use serde_json::json;
@@ -78,7 +78,7 @@ impl HubSpot {
             steps.announce(CONTACT).await?;
         }
         let create = self.api.create_contact(&contact.for_create(), contact.is_unique());
-        match self.api.send(&create).await {
+        match self.api.send(&create).await.map_err(of_no_record) {
             Ok(Outcome::Conflict { existing, property, error }) => self.settle(contact, existing, property, error).await,
             // Only search can tell whether the contact was made, and it lags behind.
             Err(error) if error.is_ambiguous() && !contact.is_unique() => {
@@ -188,7 +188,7 @@ impl HubSpot {
 
     /// The oldest of the contacts found.
     async fn search(&self, request: &Request) -> Result<Option<String>, DeliveryError> {
-        let found = results(&self.api.send(request).await?.done()?)?.iter().filter_map(|contact| id(&contact["id"])).collect::<Vec<_>>();
+        let found = results(&self.api.send(request).await.map_err(of_no_record)?.done()?)?.iter().filter_map(|contact| id(&contact["id"])).collect::<Vec<_>>();
         Ok(found.into_iter().min_by_key(|id| (id.len(), id.clone())))
     }
 

@@ -1,8 +1,8 @@
 //! Conversations: on the contact who had the session.
 
-use crate::harness::{Crm, TOKEN, lead, person, record_id};
+use crate::harness::{Crm, TOKEN, built, lead, person, record_id};
 use leadwire_connector::http::Method;
-use leadwire_connector::{Event, MemorySteps, Receipt};
+use leadwire_connector::{ErrorKind, Event, MemorySteps, Receipt, Verdict};
 use leadwire_connector_hubspot::simulator::Simulator;
 use serde_json::{Value, json};
 
@@ -50,6 +50,31 @@ async fn a_session_follows_a_merge_and_forgets_an_archived_contact() {
     assert_eq!(record_id(&crm.deliver("d2", &chat("31305")).await.unwrap()), survivor);
     crm.call(Method::Delete, &format!("crm/objects/2026-09/contacts/{survivor}"), &Value::Null).await;
     assert!(is_skipped(&crm.deliver("d3", &chat("31305")).await.unwrap()));
+}
+
+#[tokio::test]
+async fn a_404_of_somebody_else_holds_and_forgets_no_session() {
+    let crm = Crm::start().await;
+    crm.deliver("d1", &lead(&json!({}))).await.unwrap();
+    let by_email = |event: Event| Event { person: lead(&json!({})).person, ..event };
+    let right = crm.restarted();
+    // This version of the API was retired: a page of a web server answers.
+    let wrong = built(&right.server, &right.values, &json!({"api_version": "2020-03"}));
+    let crm = Crm { connector: wrong, ..right };
+    for event in [chat("31305"), by_email(chat("31305")), lead(&json!({}))] {
+        let error = crm.deliver("d2", &event).await.unwrap_err();
+        assert_eq!((error.kind, &error.verdict), (ErrorKind::Configuration, &Verdict::Hold { until: None }), "{error:?}");
+        assert!(error.message.contains("`base_url`") && error.message.contains("`api_version`"), "{error}");
+    }
+    assert_eq!(record_id(&crm.restarted().deliver("d2", &chat("31305")).await.unwrap()), "101", "the session is still known");
+}
+
+#[tokio::test]
+async fn a_404_of_a_create_holds_whatever_it_says() {
+    let crm = Crm::start().await;
+    crm.order("404 x1 @POST @/2026-09/contacts");
+    let error = crm.deliver("d1", &lead(&json!({}))).await.unwrap_err();
+    assert_eq!((error.kind, &error.verdict), (ErrorKind::Configuration, &Verdict::Hold { until: None }), "{error:?}");
 }
 
 #[tokio::test]
