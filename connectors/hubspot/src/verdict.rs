@@ -95,7 +95,8 @@ fn failure(answer: &Answer, body: &Value, account: &Account) -> DeliveryError {
     let error = match answer.status {
         401 => DeliveryError::hold(ErrorKind::Credentials, refused_token(account), None),
         402 => {
-            let message = "HubSpot wants the account's subscription or its payment put in order (402); do that, then resume the destination";
+            let message =
+                "HubSpot wants the account's subscription or its payment put in order (402); do that, then resume the destination";
             DeliveryError::hold(ErrorKind::Quota, message, None)
         }
         403 => forbidden(body, account),
@@ -381,7 +382,13 @@ mod tests {
             (404, None, json!(null), ErrorKind::Configuration, hold(None)),
             (404, None, json!({"message": "no such page", "correlationId": "1"}), ErrorKind::Configuration, hold(None)),
             (404, None, json!({"category": "OBJECT_NOT_FOUND"}), ErrorKind::Unexpected, Verdict::Retry { after: None }),
-            (404, None, json!({"message": "resource not found", "correlationId": "1"}), ErrorKind::Unexpected, Verdict::Retry { after: None }),
+            (
+                404,
+                None,
+                json!({"message": "resource not found", "correlationId": "1"}),
+                ErrorKind::Unexpected,
+                Verdict::Retry { after: None },
+            ),
             (409, None, json!({"category": "CONFLICT"}), ErrorKind::Data, Verdict::Reject),
             (414, None, json!({}), ErrorKind::Data, Verdict::Reject),
             (423, None, json!({}), ErrorKind::RateLimited, retry(2)),

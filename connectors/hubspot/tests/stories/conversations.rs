@@ -18,7 +18,7 @@ fn is_skipped(receipt: &Receipt) -> bool {
 
 #[tokio::test]
 async fn a_conversation_goes_to_the_contact_whose_lead_came_from_the_same_session() {
-    let crm = Crm::start().await;
+    let crm = Crm::with(&json!({"notes": false})).await;
     let who = person(None, Some("ann@acme.example"), None);
     crm.deliver("d1", &lead(&json!({"content": null}))).await.unwrap();
     crm.deliver("d2", &lead(&json!({"content": null, "person": who, "session_id": "31306"}))).await.unwrap();
@@ -42,7 +42,7 @@ async fn a_conversation_of_a_stranger_asks_hubspot_nothing_and_is_skipped() {
 
 #[tokio::test]
 async fn a_session_follows_a_merge_and_forgets_an_archived_contact() {
-    let crm = Crm::start().await;
+    let crm = Crm::with(&json!({"notes": false})).await;
     crm.deliver("d1", &lead(&json!({"content": null}))).await.unwrap();
     crm.contact(&json!({"email": "other@acme.example"})).await;
     let both = json!({"primaryObjectId": "102", "objectIdToMerge": "101"});
@@ -87,7 +87,7 @@ async fn an_erased_delivery_leaves_no_trace_of_its_session() {
 
 #[tokio::test]
 async fn a_long_conversation_is_cut_between_messages_and_each_part_is_written_once() {
-    let (crm, kept) = (Crm::start().await, MemorySteps::default());
+    let (crm, kept) = (Crm::with(&json!({"notes": false})).await, MemorySteps::default());
     crm.deliver("d1", &lead(&json!({"content": null}))).await.unwrap();
     let messages: Vec<Value> =
         (0..40).map(|number| json!({"author": "user", "text": format!("{number} {}", "word ".repeat(1_000))})).collect();
