@@ -86,8 +86,8 @@ impl Activities {
     pub(crate) fn of(event: &Event, contact: &Contact, settings: &Settings, delivery_id: &str) -> Self {
         let text = match event.kind {
             EventKind::Conversation => note::transcript(event),
-            EventKind::Appointment => note::remark(event, contact.left_out()),
-            _ if settings.config.notes => note::remark(event, contact.left_out()),
+            EventKind::Appointment => note::remark(event, &contact.left_out()),
+            _ if settings.config.notes => note::remark(event, &contact.left_out()),
             _ => None,
         };
         let Some(text) = text else { return Self::default() };

@@ -40,7 +40,7 @@ fn remedy(error: &DeliveryError) -> &'static str {
     match error.kind {
         ErrorKind::Credentials => "see HubSpot: Development, Keys, Service keys; or connect the app again",
         ErrorKind::Quota | ErrorKind::RateLimited => "wait until HubSpot takes requests again, or raise the account's limit",
-        _ => "see that `base_url` is right, that this machine may reach it, and https://status.hubspot.com",
+        _ => "see that `base_url` and `api_version` are right, that this machine may reach it, and https://status.hubspot.com",
     }
 }
 

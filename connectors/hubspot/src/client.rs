@@ -122,6 +122,11 @@ impl Api {
         self.objects(Method::Get, &["contacts", id]).query(&[("properties", "email")])
     }
 
+    /// The same with these properties.
+    pub(crate) fn contact_with(&self, id: &str, properties: &[&str]) -> Request {
+        self.objects(Method::Get, &["contacts", id]).query(&[("properties", &properties.join(","))])
+    }
+
     /// Contacts with this number, in either of the two properties that people use.
     pub(crate) fn contacts_by_phone(&self, phone: &str) -> Request {
         let group = |name: &str| json!({"filters": [equal(name, phone)]});

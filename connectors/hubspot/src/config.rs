@@ -82,7 +82,8 @@ pub struct Config {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Appointments {
-    /// A template for the time, such as `"{{ extra.When }}"`. Without it, the only moment with an offset (RFC 3339) in the text counts.
+    /// A template for the time, such as `"{{ extra.When }}"`. Without it, a text counts that is nothing but a
+    /// moment with an offset (RFC 3339).
     #[serde(default)]
     pub time: Option<String>,
     /// What a time without an offset is in: `"America/New_York"` or `"+02:00"`. Without it, such a time does not count.
@@ -255,7 +256,7 @@ impl Build for Settings {
 
     /// The free tier allows 100 requests in 10 seconds
     /// (<https://developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines>). A new lead takes two requests, a known
-    /// one three; what still runs into the limit is tried again after 10 seconds.
+    /// one four; what still runs into the limit is tried again after 10 seconds.
     fn limits(&self) -> Limits {
         Limits { concurrency: 8, per_second: Some(4.0), burst: 8 }
     }

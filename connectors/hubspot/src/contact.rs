@@ -2,16 +2,15 @@
 
 use crate::activity::{results, without_errors};
 use crate::deliver::{CONTACT, HubSpot, SEARCH_LAG};
-use crate::map::{Contact, Identity};
-use crate::verdict::{Outcome, id, is_gone, written};
+use crate::known::{Known, LOOKED_AT};
+use crate::map::{Contact, Identity, Why};
+use crate::verdict::{Outcome, id, is_gone, of_no_record, written};
 use leadwire_connector::http::Request;
 use leadwire_connector::reexport::Timestamp;
 use leadwire_connector::{DeliveryError, ErrorKind, Event, Steps, Verdict};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// The step that keeps the names of the properties that were left out, so that a later attempt still notes their values.
-pub(crate) const LEFT_OUT: &str = "left_out";
 /// The step that an attempt keeps which waits for the search to follow.
 const WAITED: &str = "waited";
 /// How often a contact is tried: each time without the properties that were refused, or without an id that was stale.
@@ -50,8 +49,9 @@ impl HubSpot {
             let error = match self.upsert(contact, event, may_be_there, steps).await {
                 Ok(Outcome::Done(body)) => return written(&body),
                 Ok(Outcome::Invalid { properties, error }) => {
-                    self.leave_out(contact, &properties, error.clone())?;
-                    steps.keep(LEFT_OUT, &contact.left_out_names().join(",")).await?;
+                    let why = if properties.is_empty() { Why::Unnamed } else { Why::Refused };
+                    self.leave_out(contact, properties, why, error.clone())?;
+                    steps.keep(why.step(), &contact.left_out_names(why).join(",")).await?;
                     error
                 }
                 Ok(Outcome::Conflict { property, error, .. }) => {
@@ -60,7 +60,7 @@ impl HubSpot {
                 }
                 // The id in HubSpot's answer was out of date already.
                 Err(error) if is_gone(&error) => {
-                    self.forget(contact).await?;
+                    self.forget(contact, steps).await?;
                     error
                 }
                 Err(error) => return Err(error),
@@ -74,7 +74,8 @@ impl HubSpot {
 
     /// # Errors
     /// `error`, when the lead cannot do without what HubSpot refuses.
-    fn leave_out(&self, contact: &mut Contact, properties: &[String], error: DeliveryError) -> Result<(), DeliveryError> {
+    fn leave_out(&self, contact: &mut Contact, named: Vec<String>, why: Why, error: DeliveryError) -> Result<(), DeliveryError> {
+        let properties = if why == Why::Unnamed { contact.beside_core() } else { named };
         let missing: Vec<&str> = properties.iter().map(String::as_str).filter(|name| !contact.knows(name)).collect();
         if !missing.is_empty() {
             let message = format!(
@@ -85,13 +86,19 @@ impl HubSpot {
             );
             return Err(DeliveryError { message, ..error });
         }
-        let left = contact.leave_out(properties);
+        let left = contact.leave_out(&properties, why);
         if left && (contact.is_somebody() || self.settings.config.anonymous) { Ok(()) } else { Err(error) }
     }
 
-    async fn upsert(&self, contact: &Contact, event: &Event, may_be_there: bool, steps: &mut Steps<'_>) -> Result<Outcome, DeliveryError> {
+    async fn upsert(
+        &self,
+        contact: &mut Contact,
+        event: &Event,
+        may_be_there: bool,
+        steps: &mut Steps<'_>,
+    ) -> Result<Outcome, DeliveryError> {
         if let Some(id) = self.find_twin(contact, event, may_be_there).await? {
-            return self.update(&id, contact).await;
+            return self.update(&id, contact, steps).await;
         }
         if !contact.is_unique() && may_be_there {
             wait_once(steps, "an earlier attempt may have made the contact, and HubSpot's search does not show it yet").await?;
@@ -100,8 +107,8 @@ impl HubSpot {
             steps.announce(CONTACT).await?;
         }
         let create = self.api.create_contact(&contact.for_create(), contact.is_unique());
-        match self.api.send(&create).await {
-            Ok(Outcome::Conflict { existing, property, error }) => self.settle(contact, existing, property, error).await,
+        match self.api.send(&create).await.map_err(of_no_record) {
+            Ok(Outcome::Conflict { existing, property, error }) => self.settle(contact, existing, property, error, steps).await,
             // Only search can tell whether the contact was made, and it lags behind.
             Err(error) if error.is_ambiguous() && !contact.is_unique() => {
                 Err(DeliveryError { verdict: Verdict::Retry { after: Some(SEARCH_LAG) }, ..error })
@@ -113,22 +120,24 @@ impl HubSpot {
     /// The contact that is in the way is the one to update, unless it only had the same chat session and this one has an e-mail.
     async fn settle(
         &self,
-        contact: &Contact,
+        contact: &mut Contact,
         existing: Option<String>,
         property: Option<String>,
         error: DeliveryError,
+        steps: &mut Steps<'_>,
     ) -> Result<Outcome, DeliveryError> {
         let is_key = property.as_deref().is_some_and(|property| contact.key().is_some_and(|(name, _)| name == property));
         if is_key && matches!(contact.identity(), Identity::Email(_)) {
             return Ok(Outcome::Conflict { existing, property, error });
         }
         let updated = match existing {
-            Some(id) => self.update(&id, contact).await,
+            Some(id) => self.update(&id, contact, steps).await,
             None => Err(error.clone()),
         };
         match updated {
             Err(failed) if failed == error || is_gone(&failed) => match self.find(contact).await? {
-                Some(id) => self.update(&id, contact).await,
+                Some(id) => self.update(&id, contact, steps).await,
+                None if failed == error => Err(nobody_found(error)),
                 None => Err(failed),
             },
             other => other,
@@ -151,7 +160,7 @@ impl HubSpot {
     /// The contact that an earlier attempt made of a name alone: the only one since then that has this very name and nothing else to
     /// tell people by. Others of the same name are strangers; of two like it, nobody knows which it is.
     async fn find_by_name(&self, since: Timestamp, name: &[(&str, &str)]) -> Result<Option<String>, DeliveryError> {
-        let body = self.api.send(&self.api.contacts_made_since(since, name)).await?.done()?;
+        let body = self.api.send(&self.api.contacts_made_since(since, name)).await.map_err(of_no_record)?.done()?;
         let found = listed(&body)?;
         let is_whole = body["total"].as_u64().is_none_or(|total| u64::try_from(found.len()).is_ok_and(|shown| total <= shown));
         let mut like_it = found.iter().filter(|found| has_only_name(&found["properties"], name)).filter_map(|found| id(&found["id"]));
@@ -221,21 +230,42 @@ impl HubSpot {
 
     /// The oldest of the contacts found.
     async fn search(&self, request: &Request) -> Result<Option<String>, DeliveryError> {
-        let body = self.api.send(request).await?.done()?;
+        let body = self.api.send(request).await.map_err(of_no_record)?.done()?;
         let found = listed(&body)?.iter().filter_map(|contact| id(&contact["id"]));
         Ok(found.min_by_key(|id| (id.len(), id.clone())))
     }
 
-    async fn update(&self, id: &str, contact: &Contact) -> Result<Outcome, DeliveryError> {
+    /// Writes what does not take anything from the contact that may not be the lead's to take.
+    async fn update(&self, id: &str, contact: &mut Contact, steps: &mut Steps<'_>) -> Result<Outcome, DeliveryError> {
+        if contact.for_update().is_empty() {
+            return Ok(Outcome::Done(json!({"id": id})));
+        }
+        let known = self.api.send(&self.read_request(id, contact)).await?.done()?;
+        // A merge may have given it another id.
+        let id = written(&known)?;
+        let kept = Known(&known["properties"]).kept_from(contact);
+        if !kept.is_empty() {
+            contact.keep(kept);
+            steps.keep(Why::Kept.step(), &contact.left_out_names(Why::Kept).join(",")).await?;
+        }
         let properties = contact.for_update();
         if properties.is_empty() {
             return Ok(Outcome::Done(json!({"id": id})));
         }
-        self.api.send(&self.api.update_contact(id, &properties)).await
+        self.api.send(&self.api.update_contact(&id, &properties)).await
+    }
+
+    pub(crate) fn read_request(&self, id: &str, contact: &Contact) -> Request {
+        let more = contact.for_update().into_iter().map(|(name, _)| name).filter(|name| !LOOKED_AT.contains(name));
+        self.api.contact_with(id, &LOOKED_AT.into_iter().chain(more).collect::<Vec<_>>())
     }
 
     /// That contact is gone.
-    pub(crate) async fn forget(&self, contact: &Contact) -> Result<(), DeliveryError> {
+    pub(crate) async fn forget(&self, contact: &mut Contact, steps: &mut Steps<'_>) -> Result<(), DeliveryError> {
+        if !contact.left_out_names(Why::Kept).is_empty() {
+            contact.keep_nothing();
+            steps.keep(Why::Kept.step(), "").await?;
+        }
         if let Some(phone) = contact.phone() {
             self.recent.forget(phone);
         }
@@ -244,6 +274,12 @@ impl HubSpot {
             None => Ok(()),
         }
     }
+}
+
+/// Somebody is in the way, and cannot be found: HubSpot contradicts itself, as it does while a contact is being made, merged or archived.
+fn nobody_found(error: DeliveryError) -> DeliveryError {
+    let message = format!("{}, which is not to be found; this is tried again", error.message);
+    DeliveryError { kind: ErrorKind::Unexpected, verdict: Verdict::Retry { after: Some(SEARCH_LAG) }, message, ..error }
 }
 
 /// # Errors

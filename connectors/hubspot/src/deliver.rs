@@ -3,8 +3,7 @@
 use crate::activity::Activities;
 use crate::client::Api;
 use crate::config::{Conversations, Settings};
-use crate::contact::LEFT_OUT;
-use crate::map::{Contact, Plan};
+use crate::map::{Contact, Plan, Why};
 use crate::recent::Recent;
 use crate::session::Sessions;
 use crate::verdict::is_gone;
@@ -34,13 +33,11 @@ impl Connector for HubSpot {
             Plan::Write(contact) => (contact, true),
             Plan::Add(contact) => (contact, false),
         };
-        if let Some(names) = steps.get(LEFT_OUT) {
-            contact.leave_out(&names.split(',').collect::<Vec<_>>());
-        }
+        recall(&mut contact, steps);
         match self.relay(&mut contact, may_create, delivery, steps).await {
             // The contact was archived between two steps, or since an earlier attempt: once more with another one.
             Err(error) if is_gone(&error) && steps.get(CONTACT).is_some_and(|id| !id.is_empty()) => {
-                self.start_over(&contact, delivery, steps).await?;
+                self.start_over(&mut contact, delivery, steps).await?;
                 self.relay(&mut contact, may_create, delivery, steps).await
             }
             result => result,
@@ -116,21 +113,24 @@ impl HubSpot {
     }
 
     /// Forgets the contact, and what was written beside it: that went with it.
-    async fn start_over(&self, contact: &Contact, delivery: &Delivery, steps: &mut Steps<'_>) -> Result<(), DeliveryError> {
+    async fn start_over(&self, contact: &mut Contact, delivery: &Delivery, steps: &mut Steps<'_>) -> Result<(), DeliveryError> {
         for activity in Activities::of(&delivery.event, contact, &self.settings, &delivery.id).all {
             if steps.get(&activity.step).is_some() {
                 steps.keep(&activity.step, "").await?;
             }
         }
         steps.keep(CONTACT, "").await?;
-        self.forget(contact).await
+        self.forget(contact, steps).await
     }
 
     fn receipt(&self, id: String, contact: &Contact, lost_owner: bool, cut: bool) -> Receipt {
         let url = self.settings.config.portal_id.map(|portal| format!("https://app.hubspot.com/contacts/{portal}/record/0-1/{id}"));
         let mut remarks = contact.failed().to_vec();
-        if !contact.left_out_names().is_empty() {
-            remarks.push(format!("HubSpot did not accept these properties, which were left out: {}", contact.left_out_names().join(", ")));
+        for why in Why::ALL {
+            let names = contact.left_out_names(why);
+            if !names.is_empty() {
+                remarks.push(format!("{}: {}", why.remark(), names.join(", ")));
+            }
         }
         if lost_owner {
             remarks.push("HubSpot did not accept `appointments.owner_id`, so that nobody owns the appointment".to_owned());
@@ -139,5 +139,17 @@ impl HubSpot {
             remarks.push("the text was too long and its end was left out".to_owned());
         }
         Receipt::Delivered { record: Some(Record { id, url }), remark: (!remarks.is_empty()).then(|| remarks.join("; ")) }
+    }
+}
+
+/// What earlier attempts found out is not to be written.
+fn recall(contact: &mut Contact, steps: &Steps<'_>) {
+    for why in Why::ALL {
+        let names: Vec<&str> = steps.get(why.step()).unwrap_or_default().split(',').filter(|name| !name.is_empty()).collect();
+        if why == Why::Kept {
+            contact.keep(names);
+        } else {
+            contact.leave_out(&names, why);
+        }
     }
 }

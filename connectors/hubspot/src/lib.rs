@@ -7,6 +7,7 @@ mod client;
 mod config;
 mod contact;
 mod deliver;
+mod known;
 mod map;
 mod note;
 mod preview;

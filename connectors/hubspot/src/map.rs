@@ -21,24 +21,72 @@ pub(crate) struct Contact {
     properties: Vec<(String, String)>,
     create_only: Vec<String>,
     left_out: Vec<LeftOut>,
+    /// The properties of which the contact in HubSpot has other values, which an update leaves as they are.
+    kept: Vec<String>,
     /// The last name of a contact that has nothing else HubSpot would take as a name.
     placeholder: String,
     /// Who had the chat session, if there was one.
     visitor: Option<String>,
     /// The property with unique values, if there is one, and the visitor's key.
     key: Option<(String, String)>,
-    /// That property, once HubSpot did not accept it.
-    lost_key: Option<String>,
+    /// That property, once HubSpot did not accept it, and why it is left out.
+    lost_key: Option<(String, Why)>,
     /// What its templates could not make of the event.
     failed: Vec<String>,
 }
 
-/// A property that HubSpot did not accept.
+/// A property that is not written, so that the note carries it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LeftOut {
     pub(crate) name: String,
     pub(crate) value: String,
+    pub(crate) why: Why,
 }
+
+/// Why a property is not written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// HubSpot refused it by name.
+    Refused,
+    /// HubSpot refused the data, and did not say which property.
+    Unnamed,
+    /// The contact has another value.
+    Kept,
+}
+
+impl Why {
+    pub(crate) const ALL: [Self; 3] = [Self::Refused, Self::Unnamed, Self::Kept];
+
+    /// The step that keeps the names, so that a later attempt still notes the values.
+    pub(crate) fn step(self) -> &'static str {
+        match self {
+            Self::Refused => "left_out",
+            Self::Unnamed => "left_out_unnamed",
+            Self::Kept => "kept",
+        }
+    }
+
+    /// What the note says behind the name.
+    pub(crate) fn note(self) -> &'static str {
+        match self {
+            Self::Refused => "not accepted as a property",
+            Self::Unnamed => "left out, since HubSpot refused the data without saying which field",
+            Self::Kept => "the contact has another value, which was kept",
+        }
+    }
+
+    /// What the receipt says before the names.
+    pub(crate) fn remark(self) -> &'static str {
+        match self {
+            Self::Refused => "HubSpot did not accept these properties, which were left out",
+            Self::Unnamed => "HubSpot refused the data without saying which field, so that these properties were left out",
+            Self::Kept => "the contact in HubSpot has other values, which were kept",
+        }
+    }
+}
+
+/// What is written even when HubSpot does not say what it refuses.
+const CORE: [&str; 5] = ["email", "firstname", "lastname", "phone", "mobilephone"];
 
 /// What a contact is found by.
 #[derive(Debug, PartialEq, Eq)]
@@ -94,6 +142,7 @@ impl Contact {
             properties,
             create_only: settings.config.create_only.clone(),
             left_out: Vec::new(),
+            kept: Vec::new(),
             placeholder,
             visitor,
             key,
@@ -166,20 +215,37 @@ impl Contact {
 
     /// Never the e-mail: the contact may have been found by a secondary one, which must not replace the primary.
     pub(crate) fn for_update(&self) -> Vec<(&str, &str)> {
-        let keeps = |name: &str| name == "email" || self.create_only.iter().any(|only| only == name);
+        let keeps = |name: &str| name == "email" || self.create_only.iter().chain(&self.kept).any(|only| only == name);
         borrowed(&self.properties).into_iter().filter(|(name, _)| !keeps(name)).collect()
     }
 
+    /// Has an update leave these properties as they are, for the note to carry.
+    pub(crate) fn keep<S: Into<String>>(&mut self, names: impl IntoIterator<Item = S>) {
+        let new: Vec<String> = names.into_iter().map(Into::into).filter(|name| !self.kept.contains(name)).collect();
+        self.kept.extend(new);
+    }
+
+    /// The contact whose values were kept is gone.
+    pub(crate) fn keep_nothing(&mut self) {
+        self.kept.clear();
+    }
+
+    /// What HubSpot may have meant when it refused the data and named nothing.
+    pub(crate) fn beside_core(&self) -> Vec<String> {
+        let names = self.properties.iter().map(|(name, _)| name).filter(|name| !CORE.contains(&name.as_str()));
+        names.chain(self.key.as_ref().map(|(name, _)| name)).cloned().collect()
+    }
+
     /// Takes these properties away, for the note to carry. False when none of them is here.
-    pub(crate) fn leave_out<S: AsRef<str>>(&mut self, names: &[S]) -> bool {
+    pub(crate) fn leave_out<S: AsRef<str>>(&mut self, names: &[S], why: Why) -> bool {
         let before = self.properties.len();
         let had_key = self.key.is_some();
         for name in names.iter().map(AsRef::as_ref) {
             if self.key.as_ref().is_some_and(|(key, _)| key == name) {
-                self.lost_key = self.key.take().map(|(key, _)| key);
+                self.lost_key = self.key.take().map(|(key, _)| (key, why));
             } else if let Some(index) = self.properties.iter().position(|(known, _)| known == name) {
                 let (name, value) = self.properties.remove(index);
-                self.left_out.push(LeftOut { name, value });
+                self.left_out.push(LeftOut { name, value, why });
             }
         }
         self.properties.len() < before || had_key && self.key.is_none()
@@ -188,15 +254,24 @@ impl Contact {
     /// Whether it is filled, or was until HubSpot refused it.
     pub(crate) fn knows(&self, name: &str) -> bool {
         let is_key = self.key().is_some_and(|(key, _)| key == name);
-        is_key || value(&self.properties, name).is_some() || self.left_out_names().contains(&name)
+        is_key || value(&self.properties, name).is_some() || Why::ALL.iter().any(|why| self.left_out_names(*why).contains(&name))
     }
 
-    pub(crate) fn left_out(&self) -> &[LeftOut] {
-        &self.left_out
+    /// What the note carries, each with its reason.
+    pub(crate) fn left_out(&self) -> Vec<LeftOut> {
+        let kept = self.kept.iter().filter_map(|name| {
+            let value = value(&self.properties, name)?.to_owned();
+            Some(LeftOut { name: name.clone(), value, why: Why::Kept })
+        });
+        self.left_out.iter().cloned().chain(kept).collect()
     }
 
-    pub(crate) fn left_out_names(&self) -> Vec<&str> {
-        self.left_out.iter().map(|field| field.name.as_str()).chain(self.lost_key.as_deref()).collect()
+    pub(crate) fn left_out_names(&self, why: Why) -> Vec<&str> {
+        if why == Why::Kept {
+            return self.kept.iter().map(String::as_str).collect();
+        }
+        let left_out = self.left_out.iter().filter(|field| field.why == why).map(|field| field.name.as_str());
+        left_out.chain(self.lost_key.iter().filter(|(_, of)| *of == why).map(|(name, _)| name.as_str())).collect()
     }
 }
 
@@ -316,10 +391,10 @@ pub(crate) mod tests {
     #[test]
     fn a_left_out_email_makes_the_phone_the_identity() {
         let mut contact = contact(&json!({}), &json!({}));
-        assert!(contact.leave_out(&["email", "nonsense"]));
-        assert!(!contact.leave_out(&["email"]));
+        assert!(contact.leave_out(&["email", "nonsense"], Why::Refused));
+        assert!(!contact.leave_out(&["email"], Why::Refused));
         assert_eq!(contact.identity(), Identity::Phone("+14155550100"));
-        assert_eq!(contact.left_out_names(), ["email"]);
+        assert_eq!(contact.left_out_names(Why::Refused), ["email"]);
     }
 
     proptest! {

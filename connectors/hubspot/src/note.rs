@@ -12,7 +12,6 @@ const MOST: usize = 64_900;
 const LONGEST_PIECE: usize = 60_000 / 6;
 /// A text of more pages than this is no conversation any more.
 const MOST_PAGES: usize = 20;
-const MOST_EXTRA: usize = 50;
 const BREAK: &str = "<br>";
 
 /// A text in HTML, in parts that stay whole on one page: a message, a field.
@@ -59,7 +58,10 @@ pub(crate) struct Page {
 
 /// The text of a lead or an appointment; `None` when it would say nothing that the contact does not say.
 pub(crate) fn remark(event: &Event, left_out: &[LeftOut]) -> Option<Text> {
-    if event.content.is_none() && left_out.is_empty() && event.kind != Kind::Appointment {
+    let mut rest: Vec<String> = left_out.iter().map(|field| format!("{} ({}): {}", field.name, field.why.note(), field.value)).collect();
+    rest.extend(event.extra.iter().filter_map(|(name, value)| extra(name, value)));
+    rest.extend(origin(event));
+    if event.content.is_none() && rest.is_empty() && event.kind != Kind::Appointment {
         return None;
     }
     let mut text = Text::default();
@@ -68,21 +70,26 @@ pub(crate) fn remark(event: &Event, left_out: &[LeftOut]) -> Option<Text> {
         text.add(content);
     }
     text.gap();
-    for field in left_out {
-        text.add(&format!("{} (not accepted as a property): {}", field.name, field.value));
-    }
-    event.extra.iter().filter_map(|(name, value)| extra(name, value)).take(MOST_EXTRA).for_each(|line| text.add(&line));
-    origin(event).for_each(|line| text.add(&line));
+    rest.iter().for_each(|line| text.add(line));
     Some(text)
 }
 
 fn extra(name: &str, value: &Value) -> Option<String> {
-    let value = match value {
-        Value::String(text) => text.trim().to_owned(),
-        Value::Number(_) | Value::Bool(_) => value.to_string(),
-        _ => String::new(),
-    };
+    let value = plain(value);
     (!value.is_empty()).then(|| format!("{name}: {value}"))
+}
+
+/// A list of simple values as a person writes it, what is nested deeper as JSON.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.trim().to_owned(),
+        Value::Array(items) if !items.iter().any(|item| item.is_array() || item.is_object()) => {
+            items.iter().map(plain).filter(|item| !item.is_empty()).collect::<Vec<_>>().join(", ")
+        }
+        Value::Object(table) if table.is_empty() => String::new(),
+        _ => value.to_string(),
+    }
 }
 
 fn origin(event: &Event) -> impl Iterator<Item = String> {
@@ -141,6 +148,7 @@ fn html(text: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::allow_attributes)]
     use super::*;
+    use crate::map::Why;
     use crate::map::tests::event;
     use proptest::prelude::*;
     use serde_json::json;
@@ -158,20 +166,21 @@ mod tests {
     }
 
     #[test]
-    fn a_lead_without_a_remark_needs_no_note_and_an_appointment_always_gets_one() {
-        assert!(remark(&event(&json!({"content": null})), &[]).is_none());
+    fn a_lead_that_says_nothing_more_needs_no_note_and_an_appointment_always_gets_one() {
+        assert!(remark(&event(&json!({"content": null, "session_id": null, "page_url": null})), &[]).is_none());
         let appointment = remark(&event(&json!({"kind": "appointment", "content": null})), &[]).unwrap();
         assert!(one_page(&appointment).starts_with("Wish for an appointment"));
     }
 
     #[test]
     fn what_was_left_out_and_what_had_no_place_is_in_the_note() {
-        let event = event(&json!({"extra": {"Company": "Acme", "n": 2, "empty": "", "nested": {}}}));
-        let left_out = [LeftOut { name: "favcolor".to_owned(), value: "blue".to_owned() }];
+        let event =
+            event(&json!({"extra": {"Company": "Acme", "n": 2, "empty": "", "none": {}, "Tags": ["a", "b"], "UTM": {"source": "ads"}}}));
+        let left_out = [LeftOut { name: "favcolor".to_owned(), value: "blue".to_owned(), why: Why::Refused }];
         assert_eq!(
             one_page(&remark(&event, &left_out).unwrap()),
             "Chat lead<br>I want a &lt;b&gt;quote&lt;/b&gt;<br><br>favcolor (not accepted as a property): blue<br>Company: Acme<br>n: 2\
-             <br>Page: https://acme.example/<br>Chat session: 31305<br>[Leadwire d1 note]"
+             <br>Tags: a, b<br>UTM: {&quot;source&quot;:&quot;ads&quot;}<br>Page: https://acme.example/<br>Chat session: 31305<br>[Leadwire d1 note]"
         );
     }
 

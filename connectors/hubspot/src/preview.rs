@@ -7,6 +7,7 @@ use leadwire_connector::{DeliveryError, Event, PreviewRequest};
 
 const NONE_YET: &str = "only when HubSpot has no such contact";
 const ONE_ALREADY: &str = "only when HubSpot has such a contact already";
+const TO_UPDATE: &str = "only when HubSpot has such a contact already, without the values that it keeps of its own";
 
 impl HubSpot {
     pub(crate) fn preview_of(&self, event: &Event) -> Result<Vec<PreviewRequest>, DeliveryError> {
@@ -31,18 +32,20 @@ impl HubSpot {
     }
 
     fn preview_write(&self, contact: &Contact) -> Vec<PreviewRequest> {
+        let id = PreviewRequest::placeholder("id of the contact");
         let create = self.api.create_contact(&contact.for_create(), contact.is_unique());
         let create = self.api.preview(&create).step("contact");
-        let update = self.api.update_contact(&PreviewRequest::placeholder("id of the contact"), &contact.for_update());
-        let update = self.api.preview(&update).step("update the contact").only_when(ONE_ALREADY);
+        let read = self.api.preview(&self.read_request(&id, contact)).step("read the contact").only_when(ONE_ALREADY);
+        let update = self.api.preview(&self.api.update_contact(&id, &contact.for_update())).step("update the contact");
+        let update = update.only_when(TO_UPDATE);
         match contact.identity() {
-            Identity::Email(_) => vec![create, update],
+            Identity::Email(_) => vec![create, read, update],
             Identity::Phone(phone) => {
                 let find = self.api.preview(&self.api.contacts_by_phone(phone)).step("find the contact");
                 let find = find.only_when("when none with this phone was written in the last two minutes");
-                vec![find, create.only_when(NONE_YET), update]
+                vec![find, create.only_when(NONE_YET), read, update]
             }
-            Identity::Nothing if contact.key().is_some() => vec![create, update],
+            Identity::Nothing if contact.key().is_some() => vec![create, read, update],
             Identity::Nothing => vec![create],
         }
     }

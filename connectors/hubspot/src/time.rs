@@ -19,14 +19,15 @@ pub(crate) struct Times {
 }
 
 impl Times {
-    /// When the appointment begins, if that is told beyond doubt: by the template of the settings; without one, by the only moment
-    /// with an offset (RFC 3339) in the text.
-    /// A template that fails tells none.
+    /// When the appointment begins, if that is told beyond doubt: by the template of the settings; without one, by a text that is
+    /// nothing but a moment with an offset (RFC 3339). Nobody wishes for an appointment in the past: a moment before the event came is
+    /// something else. A template that fails tells none.
     pub(crate) fn start_of(&self, event: &Event) -> Option<Timestamp> {
-        let Some(template) = &self.template else {
-            return event.content.as_deref().and_then(only_moment);
+        let start = match &self.template {
+            Some(template) => template.render(event).fields.first().and_then(|(_, text)| moment(text, self.zone.as_ref())),
+            None => event.content.as_deref().and_then(|text| moment(text, None)),
         };
-        template.render(event).fields.first().and_then(|(_, text)| moment(text, self.zone.as_ref()))
+        start.filter(|start| *start >= event.received_at)
     }
 
     /// What to tell of a template that fails on this event.
@@ -49,16 +50,6 @@ fn in_zone(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     zone.to_ambiguous_timestamp(local).unambiguous().ok()
 }
 
-/// The moment in the text, if there is one and no second one.
-fn only_moment(text: &str) -> Option<Timestamp> {
-    let is_edge = |c: char| !c.is_ascii_alphanumeric();
-    let words = text.split_whitespace().map(|word| word.trim_matches(is_edge));
-    let is_moment = |word: &&str| word.len() <= LONGEST && word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('T');
-    let mut found = words.filter(is_moment).filter_map(|word| word.parse::<Timestamp>().ok());
-    let first = found.next()?;
-    found.all(|other| other == first).then_some(first)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::allow_attributes)]
@@ -76,9 +67,12 @@ mod tests {
     #[test]
     fn without_settings_only_a_moment_with_an_offset_counts() {
         let of = |text: &str| start(&json!({}), &json!({"content": text}));
-        assert_eq!(of("Please at 2026-11-24T15:00:00+01:00, thanks").as_deref(), Some("2026-11-24T14:00:00Z"));
-        assert_eq!(of("(2026-11-24T14:00Z)").as_deref(), Some("2026-11-24T14:00:00Z"));
-        assert_eq!(of("2026-11-24T15:00:00+01:00 that is 2026-11-24T14:00:00Z").as_deref(), Some("2026-11-24T14:00:00Z"));
+        assert_eq!(of(" 2026-11-24T15:00:00+01:00\n").as_deref(), Some("2026-11-24T14:00:00Z"));
+        assert_eq!(of("2026-11-24T14:00Z").as_deref(), Some("2026-11-24T14:00:00Z"));
+        for more in ["Not at 2026-11-24T15:00:00+01:00, please", "(2026-11-24T14:00Z)", "order 7 of 2026-11-24T14:00:00Z"] {
+            assert_eq!(of(more), None, "what the moment is of is not ours to say: {more}");
+        }
+        assert_eq!(of("2026-11-22T05:16:59Z"), None, "before the event came");
         for vague in ["tomorrow at 3pm", "2026-11-24T15:00:00", "2026-11-24 15:00", "24.11.2026 15:00 CET", "2026-11-24", ""] {
             assert_eq!(of(vague), None, "{vague}");
         }
@@ -88,7 +82,12 @@ mod tests {
     #[test]
     fn a_named_field_is_read_in_the_named_time_zone() {
         let appointments = json!({"time": "{{ extra.When }}", "time_zone": "America/New_York"});
-        let of = |text: &str| start(&appointments, &json!({"extra": {"When": text}, "content": "2026-01-01T00:00:00Z"}));
+        let of = |text: &str| {
+            start(
+                &appointments,
+                &json!({"extra": {"When": text}, "content": "2027-01-01T00:00:00Z", "received_at": "2026-01-01T00:00:00Z"}),
+            )
+        };
         assert_eq!(of("2026-11-24 15:00").as_deref(), Some("2026-11-24T20:00:00Z"));
         assert_eq!(of("2026-07-24T15:00:00").as_deref(), Some("2026-07-24T19:00:00Z"));
         assert_eq!(of("2026-11-24T15:00:00Z").as_deref(), Some("2026-11-24T15:00:00Z"), "an offset of its own wins");
@@ -109,7 +108,7 @@ mod tests {
         fn no_text_makes_it_panic(text in ".{0,80}", digits in "[0-9T:+Z -]{0,45}") {
             let zone = TimeZone::get("Europe/Berlin").unwrap();
             for text in [&text, &digits] {
-                let _ = (moment(text, Some(&zone)), only_moment(text));
+                let _ = (moment(text, Some(&zone)), moment(text, None));
             }
         }
     }

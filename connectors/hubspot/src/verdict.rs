@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use leadwire_connector::http::Answer;
 use leadwire_connector::refusal::word;
-use leadwire_connector::{DeliveryError, ErrorKind};
+use leadwire_connector::{DeliveryError, ErrorKind, Verdict};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -82,8 +82,9 @@ pub(crate) fn read(answer: &Answer, account: &Account) -> Result<Outcome, Delive
         200..=299 if body.is_object() && !says_error => Ok(Outcome::Done(body)),
         200..=299 if body["category"] == "VALIDATION_ERROR" => Ok(invalid(answer, &body)),
         400 if mentions_missing_object(&body) => Err(gone(answer)),
-        400 => Ok(taken_value(answer, &body).unwrap_or_else(|| invalid(answer, &body))),
-        404 => Err(gone(answer)),
+        400 | 422 => Ok(taken_value(answer, &body).unwrap_or_else(|| invalid(answer, &body))),
+        404 if is_hubspots_own(&body) => Err(gone(answer)),
+        404 => Err(misplaced(answer)),
         409 => Ok(conflict(answer, &body)),
         _ => Err(failure(answer, &body, account)),
     }
@@ -93,6 +94,11 @@ fn failure(answer: &Answer, body: &Value, account: &Account) -> DeliveryError {
     let after = |seconds| at_least(answer, seconds);
     let error = match answer.status {
         401 => DeliveryError::hold(ErrorKind::Credentials, refused_token(account), None),
+        402 => {
+            let message =
+                "HubSpot wants the account's subscription or its payment put in order (402); do that, then resume the destination";
+            DeliveryError::hold(ErrorKind::Quota, message, None)
+        }
         403 => forbidden(body, account),
         423 => DeliveryError::retry_after(ErrorKind::RateLimited, "HubSpot has locked the record for a moment (423)", after(2)),
         429 => return rate_limited(answer, body, account),
@@ -197,8 +203,33 @@ fn at_least(answer: &Answer, seconds: u64) -> Option<Duration> {
 }
 
 fn gone(answer: &Answer) -> DeliveryError {
-    let message = format!("HubSpot has no such record ({}); it was archived, or `base_url` or `api_version` is wrong", answer.status);
+    let message = format!("HubSpot has no such record (any more) ({})", answer.status);
     DeliveryError::retry(ErrorKind::Unexpected, message).with_status(answer.status).with_code(GONE).with_excerpt(&answer.body)
+}
+
+/// Not every 404 comes from HubSpot: a proxy, a wrong address and a retired version of the API answer the same status. Its own says so by
+/// its category; reads of single records leave that out, and have only the fields of every error and this text.
+fn is_hubspots_own(body: &Value) -> bool {
+    let message = body["message"].as_str().unwrap_or_default().to_lowercase();
+    let is_told = message == "resource not found" || message.starts_with("object not found");
+    mentions_missing_object(body) || body["category"].is_null() && body["correlationId"].is_string() && is_told
+}
+
+/// A 404 that says nothing of a record: whatever else is sent there fares no better.
+fn misplaced(answer: &Answer) -> DeliveryError {
+    let message = "what answers at this address does not have HubSpot's API (404); check `base_url` and `api_version`, then resume the \
+                   destination";
+    DeliveryError::hold(ErrorKind::Configuration, message, None).with_status(answer.status).with_excerpt(&answer.body)
+}
+
+/// The same error for a request that named no record, which cannot be missing then.
+pub(crate) fn of_no_record(error: DeliveryError) -> DeliveryError {
+    if !is_gone(&error) {
+        return error;
+    }
+    let message = "HubSpot has no such place to make a contact at; check `base_url` and `api_version`, then resume the destination";
+    let verdict = Verdict::Hold { until: None };
+    DeliveryError { kind: ErrorKind::Configuration, verdict, code: None, message: message.to_owned(), ..error }
 }
 
 /// Some endpoints report a missing record as a 400.
@@ -318,7 +349,6 @@ impl WithCode for DeliveryError {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::allow_attributes)]
     use super::*;
-    use leadwire_connector::Verdict;
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -352,8 +382,20 @@ mod tests {
         let table = [
             (400, None, validation, ErrorKind::Data, Verdict::Reject),
             (401, None, json!({"category": "INVALID_AUTHENTICATION"}), ErrorKind::Credentials, hold(None)),
+            (402, None, json!({}), ErrorKind::Quota, hold(None)),
+            (422, None, json!({}), ErrorKind::Data, Verdict::Reject),
             (403, None, json!({"category": "MISSING_SCOPES"}), ErrorKind::Credentials, hold(None)),
-            (404, None, json!({}), ErrorKind::Unexpected, Verdict::Retry { after: None }),
+            (404, None, json!({}), ErrorKind::Configuration, hold(None)),
+            (404, None, json!(null), ErrorKind::Configuration, hold(None)),
+            (404, None, json!({"message": "no such page", "correlationId": "1"}), ErrorKind::Configuration, hold(None)),
+            (404, None, json!({"category": "OBJECT_NOT_FOUND"}), ErrorKind::Unexpected, Verdict::Retry { after: None }),
+            (
+                404,
+                None,
+                json!({"message": "resource not found", "correlationId": "1"}),
+                ErrorKind::Unexpected,
+                Verdict::Retry { after: None },
+            ),
             (409, None, json!({"category": "CONFLICT"}), ErrorKind::Data, Verdict::Reject),
             (414, None, json!({}), ErrorKind::Data, Verdict::Reject),
             (423, None, json!({}), ErrorKind::RateLimited, retry(2)),
@@ -503,7 +545,8 @@ mod tests {
 
     #[test]
     fn a_missing_record_is_recognised_in_a_400_as_well() {
-        assert!(is_gone(&error(404, None, &json!({}))));
+        assert!(is_gone(&error(404, None, &json!({"category": "OBJECT_NOT_FOUND"}))));
+        assert!(!is_gone(&error(404, None, &json!({}))), "anybody says so");
         assert!(is_gone(&error(400, None, &json!({"category": "OBJECT_NOT_FOUND"}))));
         assert!(!is_gone(&error(400, None, &json!({}))));
     }

@@ -91,7 +91,7 @@ async fn an_appointment_without_a_certain_time_passes_the_exam() {
 
 #[tokio::test]
 async fn an_appointment_with_a_certain_time_passes_the_exam() {
-    let subject = HubSpot { kind: Kind::Appointment, content: "2026-11-24T15:00:00Z", ..of(conformance::sample().person) };
+    let subject = HubSpot { kind: Kind::Appointment, content: "2099-11-24T15:00:00Z", ..of(conformance::sample().person) };
     conformance::run(&subject).await;
 }
 

@@ -54,6 +54,12 @@ pub(super) fn missing(id: &str) -> Response {
     error(404, "OBJECT_NOT_FOUND", &format!("Object not found.  objectId are usually numeric: {id}"))
 }
 
+/// That of a web server, not of the API.
+pub(super) fn no_such_page() -> Response {
+    let body = b"<html><body><h2>HTTP ERROR 404 Not Found</h2></body></html>".to_vec();
+    Response { status: 404, headers: vec![("Content-Type".to_owned(), "text/html".to_owned())], body: body.into() }
+}
+
 pub(super) fn missing_scopes(scope: &str) -> Response {
     let context = json!({"requiredGranularScopes": [scope]});
     let body = json!({

@@ -159,7 +159,8 @@ impl Simulator {
             (method, ["crm", "objects", version, object, rest @ ..]) if is_ours(version) => {
                 self.objects(method, object_named(object)?, rest, request, &body)
             }
-            _ => Err(error(404, "OBJECT_NOT_FOUND", "resource not found")),
+            // What is no part of the API is not answered by it.
+            _ => Err(answers::no_such_page()),
         }
     }
 

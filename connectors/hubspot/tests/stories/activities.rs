@@ -14,13 +14,13 @@ fn wish(content: &Value) -> Event {
 #[tokio::test]
 async fn an_appointment_with_a_certain_time_is_a_meeting() {
     let crm = Crm::with(&json!({"appointments": {"minutes": 30}})).await;
-    crm.deliver("d1", &wish(&json!("Demo at 2026-11-24T15:00:00+01:00 please"))).await.unwrap();
+    crm.deliver("d1", &wish(&json!("2099-11-24T15:00:00+01:00"))).await.unwrap();
     let meeting = crm.meetings().pop().unwrap();
     assert_eq!(meeting["contact"], "101");
-    assert_eq!(meeting["properties"]["hs_meeting_start_time"], "2026-11-24T14:00:00.000Z");
-    assert_eq!(meeting["properties"]["hs_meeting_end_time"], "2026-11-24T14:30:00.000Z");
+    assert_eq!(meeting["properties"]["hs_meeting_start_time"], "2099-11-24T14:00:00.000Z");
+    assert_eq!(meeting["properties"]["hs_meeting_end_time"], "2099-11-24T14:30:00.000Z");
     assert_eq!(meeting["properties"]["hs_meeting_title"], "Appointment: David Garcia");
-    assert!(meeting["body"].as_str().unwrap().contains("Demo at"));
+    assert!(meeting["body"].as_str().unwrap().contains("2099-11-24T15:00:00+01:00"));
     assert_eq!(crm.counts(), [1, 0, 0, 1]);
 }
 
@@ -42,15 +42,24 @@ async fn an_appointment_without_text_still_gets_its_task() {
 }
 
 #[tokio::test]
+async fn a_moment_in_the_past_and_a_moment_among_other_words_are_tasks() {
+    for text in ["2020-01-01T10:00:00Z", "anything but 2099-11-24T15:00:00Z"] {
+        let crm = Crm::start().await;
+        crm.deliver("d1", &wish(&json!(text))).await.unwrap();
+        assert_eq!(crm.counts(), [1, 0, 1, 0], "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_field_and_a_time_zone_of_the_settings_make_a_meeting() {
     let crm = Crm::with(&json!({"appointments": {"time": "{{ extra.When }}", "time_zone": "America/New_York"}})).await;
-    crm.deliver("d1", &lead(&json!({"kind": "appointment", "extra": {"When": "2026-11-24 15:00"}}))).await.unwrap();
-    assert_eq!(crm.meetings()[0]["properties"]["hs_meeting_start_time"], "2026-11-24T20:00:00.000Z");
+    crm.deliver("d1", &lead(&json!({"kind": "appointment", "extra": {"When": "2099-11-24 15:00"}}))).await.unwrap();
+    assert_eq!(crm.meetings()[0]["properties"]["hs_meeting_start_time"], "2099-11-24T20:00:00.000Z");
 }
 
 /// The events whose activities may not be made twice, and where they are written.
 fn all_kinds() -> [(Event, &'static str); 3] {
-    [(lead(&json!({})), "notes"), (wish(&json!("tomorrow")), "tasks"), (wish(&json!("2026-11-24T15:00:00Z")), "meetings")]
+    [(lead(&json!({})), "notes"), (wish(&json!("tomorrow")), "tasks"), (wish(&json!("2099-11-24T15:00:00Z")), "meetings")]
 }
 
 #[tokio::test]
@@ -131,7 +140,7 @@ async fn an_owner_who_left_is_left_out() {
 #[tokio::test]
 async fn markup_of_a_visitor_stays_text_everywhere() {
     let crm = Crm::start().await;
-    let evil = "<img src=x onerror=alert(1)> \"q\" & 2026-11-24T15:00:00Z";
+    let evil = "<img src=x onerror=alert(1)> \"q\" &";
     crm.deliver("d1", &lead(&json!({"content": evil}))).await.unwrap();
     crm.deliver(
         "d2",
@@ -139,7 +148,7 @@ async fn markup_of_a_visitor_stays_text_everywhere() {
     )
     .await
     .unwrap();
-    for record in [crm.notes(), crm.meetings()].concat() {
+    for record in [crm.notes(), crm.tasks()].concat() {
         let body = record["body"].as_str().unwrap();
         assert!(body.contains("&lt;img src=x") && !body.contains("<img"), "{body}");
     }

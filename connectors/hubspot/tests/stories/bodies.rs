@@ -35,7 +35,7 @@ async fn a_new_contact_and_a_known_one() {
 
 #[tokio::test]
 async fn an_appointment_as_a_task_a_note_and_a_meeting() {
-    let wish = |content: &str| lead(&json!({"kind": "appointment", "content": content}));
+    let wish = |content: &str| lead(&json!({"kind": "appointment", "content": content, "received_at": "2026-11-22T05:17:00Z"}));
     let config = |otherwise: &str| json!({"appointments": {"otherwise": otherwise, "owner_id": 7, "minutes": 30}});
     course("appointment_task", &config("task"), &[wish("tomorrow at 3pm")]).await;
     course("appointment_note", &config("note"), &[wish("tomorrow at 3pm")]).await;

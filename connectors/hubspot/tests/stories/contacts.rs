@@ -108,6 +108,62 @@ async fn a_known_contact_is_updated_and_never_emptied() {
 }
 
 #[tokio::test]
+async fn a_phone_that_somebody_shares_renames_nobody() {
+    let (crm, kept) = (Crm::with(&json!({"fields": {"company": "{{ extra.Company }}"}})).await, MemorySteps::default());
+    crm.contact(&json!({"email": "amy@acme.example", "firstname": "Amara", "lastname": "Original", "phone": "+14155550001"})).await;
+    let who = json!({"first_name": "Grace", "last_name": "Other", "email": null, "phone": "+14155550001"});
+    // The note fails, so that a later attempt must still know what was kept.
+    crm.order("503 x1 @/notes");
+    let event = lead(&json!({"person": who, "extra": {"Company": "Acme"}}));
+    crm.attempt("d1", &event, &kept).await.unwrap_err();
+    let receipt = crm.attempt("d1", &event, &kept).await.unwrap();
+    let expected = json!({
+        "email": "amy@acme.example", "firstname": "Amara", "lastname": "Original", "phone": "+14155550001", "company": "Acme",
+    });
+    assert_eq!(crm.contacts()[0]["properties"], expected);
+    assert_eq!(remark(&receipt), Some("the contact in HubSpot has other values, which were kept: firstname, lastname"));
+    let note = crm.notes()[0]["body"].as_str().unwrap().to_owned();
+    assert!(note.contains("firstname (the contact has another value, which was kept): Grace") && note.contains("Other"), "{note}");
+}
+
+#[tokio::test]
+async fn a_known_phone_is_not_lost_to_a_new_one() {
+    let crm = Crm::start().await;
+    crm.contact(&json!({"email": "david@acme.example", "phone": "+1"})).await;
+    let receipt = crm.deliver("d1", &lead(&json!({}))).await.unwrap();
+    assert_eq!(crm.contacts()[0]["properties"]["phone"], "+1");
+    assert!(remark(&receipt).unwrap().contains("kept: phone"));
+    assert!(crm.notes()[0]["body"].as_str().unwrap().contains("+14155550100"));
+}
+
+#[tokio::test]
+async fn a_contact_that_was_archived_leaves_its_values_behind() {
+    let (crm, kept) = (Crm::start().await, MemorySteps::default());
+    crm.contact(&json!({"email": "david@acme.example", "phone": "+1"})).await;
+    crm.order("503 x1 @/notes");
+    crm.attempt("d1", &lead(&json!({})), &kept).await.unwrap_err();
+    crm.call(Method::Delete, "crm/objects/2026-09/contacts/101", &Value::Null).await;
+    let receipt = crm.attempt("d1", &lead(&json!({})), &kept).await.unwrap();
+    assert_eq!((crm.contacts()[0]["properties"]["phone"].as_str(), remark(&receipt)), (Some("+14155550100"), None));
+}
+
+#[tokio::test]
+async fn nothing_that_a_lead_without_a_remark_tells_is_lost() {
+    let crm = Crm::start().await;
+    let extra = json!({"Email": "not an address", "URI": "javascript:alert(1)", "Tags": ["a", "b"], "UTM": {"source": "ads"}});
+    let who = person(Some("Ana"), None, Some("+14155552671"));
+    crm.deliver("d1", &lead(&json!({"content": null, "person": who, "extra": extra}))).await.unwrap();
+    let note = crm.notes()[0]["body"].as_str().unwrap().to_owned();
+    for told in ["Email: not an address", "javascript:alert(1)", "Tags: a, b", "ads", "Page: https://acme.example/", "Chat session: 31305"]
+    {
+        assert!(note.contains(told), "{told}: {note}");
+    }
+    let nothing = json!({"content": null, "session_id": null, "page_url": null});
+    crm.deliver("d2", &lead(&nothing)).await.unwrap();
+    assert_eq!(crm.notes().len(), 1, "a note that says nothing");
+}
+
+#[tokio::test]
 async fn a_secondary_email_finds_its_contact_and_does_not_become_the_primary() {
     let crm = Crm::start().await;
     crm.contact(&json!({"email": "main@acme.example", "hs_additional_emails": "david@acme.example"})).await;
@@ -424,7 +480,7 @@ async fn a_lead_of_nobody_is_skipped_or_made_anonymous() {
 
 #[tokio::test]
 async fn a_conversation_goes_to_a_known_contact_and_is_skipped_for_strangers() {
-    let crm = Crm::start().await;
+    let crm = Crm::with(&json!({"notes": false})).await;
     let messages: Vec<Value> = (0..40).map(|_| json!({"author": "user", "text": "word ".repeat(1_000)})).collect();
     let chat = |who: Value| lead(&json!({"kind": "conversation", "content": null, "messages": messages, "person": who}));
     for stranger in [person(None, None, None), person(None, Some("david@acme.example"), None), person(None, None, Some("+14155550100"))] {
@@ -456,7 +512,7 @@ async fn a_contact_archived_between_two_attempts_is_made_anew() {
 
 #[tokio::test]
 async fn a_merged_contact_is_known_by_its_new_id() {
-    let crm = Crm::start().await;
+    let crm = Crm::with(&json!({"notes": false})).await;
     crm.deliver("d1", &lead(&json!({"content": null}))).await.unwrap();
     crm.contact(&json!({"email": "other@acme.example"})).await;
     let both = json!({"primaryObjectId": "102", "objectIdToMerge": "101"});

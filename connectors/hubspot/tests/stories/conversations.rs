@@ -1,8 +1,8 @@
 //! Conversations: on the contact who had the session.
 
-use crate::harness::{Crm, TOKEN, lead, person, record_id};
+use crate::harness::{Crm, TOKEN, built, lead, person, record_id};
 use leadwire_connector::http::Method;
-use leadwire_connector::{Event, MemorySteps, Receipt};
+use leadwire_connector::{ErrorKind, Event, MemorySteps, Receipt, Verdict};
 use leadwire_connector_hubspot::simulator::Simulator;
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ fn is_skipped(receipt: &Receipt) -> bool {
 
 #[tokio::test]
 async fn a_conversation_goes_to_the_contact_whose_lead_came_from_the_same_session() {
-    let crm = Crm::start().await;
+    let crm = Crm::with(&json!({"notes": false})).await;
     let who = person(None, Some("ann@acme.example"), None);
     crm.deliver("d1", &lead(&json!({"content": null}))).await.unwrap();
     crm.deliver("d2", &lead(&json!({"content": null, "person": who, "session_id": "31306"}))).await.unwrap();
@@ -42,7 +42,7 @@ async fn a_conversation_of_a_stranger_asks_hubspot_nothing_and_is_skipped() {
 
 #[tokio::test]
 async fn a_session_follows_a_merge_and_forgets_an_archived_contact() {
-    let crm = Crm::start().await;
+    let crm = Crm::with(&json!({"notes": false})).await;
     crm.deliver("d1", &lead(&json!({"content": null}))).await.unwrap();
     crm.contact(&json!({"email": "other@acme.example"})).await;
     let both = json!({"primaryObjectId": "102", "objectIdToMerge": "101"});
@@ -50,6 +50,31 @@ async fn a_session_follows_a_merge_and_forgets_an_archived_contact() {
     assert_eq!(record_id(&crm.deliver("d2", &chat("31305")).await.unwrap()), survivor);
     crm.call(Method::Delete, &format!("crm/objects/2026-09/contacts/{survivor}"), &Value::Null).await;
     assert!(is_skipped(&crm.deliver("d3", &chat("31305")).await.unwrap()));
+}
+
+#[tokio::test]
+async fn a_404_of_somebody_else_holds_and_forgets_no_session() {
+    let crm = Crm::start().await;
+    crm.deliver("d1", &lead(&json!({}))).await.unwrap();
+    let by_email = |event: Event| Event { person: lead(&json!({})).person, ..event };
+    let right = crm.restarted();
+    // This version of the API was retired: a page of a web server answers.
+    let wrong = built(&right.server, &right.values, &json!({"api_version": "2020-03"}));
+    let crm = Crm { connector: wrong, ..right };
+    for event in [chat("31305"), by_email(chat("31305")), lead(&json!({}))] {
+        let error = crm.deliver("d2", &event).await.unwrap_err();
+        assert_eq!((error.kind, &error.verdict), (ErrorKind::Configuration, &Verdict::Hold { until: None }), "{error:?}");
+        assert!(error.message.contains("`base_url`") && error.message.contains("`api_version`"), "{error}");
+    }
+    assert_eq!(record_id(&crm.restarted().deliver("d2", &chat("31305")).await.unwrap()), "101", "the session is still known");
+}
+
+#[tokio::test]
+async fn a_404_of_a_create_holds_whatever_it_says() {
+    let crm = Crm::start().await;
+    crm.order("404 x1 @POST @/2026-09/contacts");
+    let error = crm.deliver("d1", &lead(&json!({}))).await.unwrap_err();
+    assert_eq!((error.kind, &error.verdict), (ErrorKind::Configuration, &Verdict::Hold { until: None }), "{error:?}");
 }
 
 #[tokio::test]
@@ -62,7 +87,7 @@ async fn an_erased_delivery_leaves_no_trace_of_its_session() {
 
 #[tokio::test]
 async fn a_long_conversation_is_cut_between_messages_and_each_part_is_written_once() {
-    let (crm, kept) = (Crm::start().await, MemorySteps::default());
+    let (crm, kept) = (Crm::with(&json!({"notes": false})).await, MemorySteps::default());
     crm.deliver("d1", &lead(&json!({"content": null}))).await.unwrap();
     let messages: Vec<Value> =
         (0..40).map(|number| json!({"author": "user", "text": format!("{number} {}", "word ".repeat(1_000))})).collect();

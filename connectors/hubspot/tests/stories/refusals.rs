@@ -59,6 +59,35 @@ async fn a_value_that_a_known_contact_refuses_is_left_out_and_the_rest_is_writte
 }
 
 #[tokio::test]
+async fn a_refusal_that_names_nothing_costs_only_what_can_be_done_without() {
+    for status in [400, 422] {
+        let crm = Crm::with(&json!({"fields": {"company": "Acme"}})).await;
+        crm.order(&format!("{status} x1 @POST @/2026-09/contacts"));
+        let receipt = crm.deliver("d1", &lead(&json!({}))).await.unwrap();
+        let told = "HubSpot refused the data without saying which field, so that these properties were left out: company";
+        assert_eq!(remark(&receipt), Some(told));
+        assert!(crm.contacts()[0]["properties"]["company"].is_null());
+        assert!(crm.notes()[0]["body"].as_str().unwrap().contains("Acme"));
+        crm.order(&format!("{status} x2 @POST @/2026-09/contacts"));
+        let other = lead(&json!({"person": person(None, Some("b@c.example"), None)}));
+        assert_eq!(crm.deliver("d2", &other).await.unwrap_err().verdict, Verdict::Reject, "that fails too");
+    }
+}
+
+#[tokio::test]
+async fn a_conflict_with_nobody_is_tried_again_and_an_account_that_owes_is_held() {
+    let crm = Crm::start().await;
+    crm.order("409 x1 @POST @/2026-09/contacts");
+    let error = crm.deliver("d1", &lead(&json!({}))).await.unwrap_err();
+    assert!(matches!(error.verdict, Verdict::Retry { after: Some(_) }), "{error:?}");
+    crm.order("402 x1");
+    let error = crm.deliver("d1", &lead(&json!({}))).await.unwrap_err();
+    assert_eq!(error.verdict, Verdict::Hold { until: None });
+    crm.deliver("d1", &lead(&json!({}))).await.unwrap();
+    assert_eq!(crm.counts(), [1, 1, 0, 0]);
+}
+
+#[tokio::test]
 async fn a_twin_that_hubspot_finds_out_late_is_updated_as_well() {
     let crm = Crm::of(Simulator::accepting(TOKEN).finding_twins_late(), &json!({})).await;
     crm.contact(&json!({"email": "main@acme.example", "hs_additional_emails": "david@acme.example"})).await;
