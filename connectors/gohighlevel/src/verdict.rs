@@ -42,7 +42,7 @@ pub(crate) fn written(body: &Value, name: &str) -> Result<String, DeliveryError>
     id.filter(|id| refusal::word(id).is_some()).ok_or_else(missing)
 }
 
-/// What an answer means; `scope` is the one that the request needs.
+/// What an answer means; `scope` is the one that the request needs, which also says what the request was about.
 ///
 /// # Errors
 /// Every answer that is not an [`Outcome`], with its verdict.
@@ -50,7 +50,7 @@ pub(crate) fn read(answer: &Answer, scope: &str) -> Result<Outcome, DeliveryErro
     let body = answer.json().unwrap_or(Value::Null);
     match answer.status {
         200..=299 if body.is_object() && !says_error(&body) => Ok(Outcome::Done(body)),
-        400 | 404 | 422 => refused(answer, &body),
+        400 | 404 | 422 => refused(answer, &body, scope),
         _ => Err(failure(answer, &body, scope)),
     }
 }
@@ -126,32 +126,57 @@ fn resets_in(answer: &Answer) -> Option<Duration> {
     }
 }
 
-fn refused(answer: &Answer, body: &Value) -> Result<Outcome, DeliveryError> {
+/// Sentences may repeat what a visitor wrote, and fields have any names: one that names a field speaks of nothing else, and the others
+/// count only where, and only in the form in which, GoHighLevel says them.
+fn refused(answer: &Answer, body: &Value, scope: &str) -> Result<Outcome, DeliveryError> {
     let said = sentences(body);
-    let text = said.join(" ").to_lowercase();
-    let finish = |error: DeliveryError| traced(error.with_status(answer.status).with_excerpt(&answer.body), body);
-    if text.contains("duplicated contact") {
-        let error = DeliveryError::reject(ErrorKind::Data, "GoHighLevel has another contact with this e-mail or phone (400)");
+    let (status, is_calendar) = (answer.status, scope.starts_with("calendars"));
+    let is_any = |says: fn(&str) -> bool| said.iter().any(|sentence| says(&sentence.to_lowercase()));
+    let finish = |error: DeliveryError| traced(error.with_status(status).with_excerpt(&answer.body), body);
+    let fields: Vec<String> = said.iter().filter_map(|sentence| named(sentence)).collect();
+    if fields.is_empty() && is_any(says_duplicate) {
+        let message = format!("GoHighLevel has another contact with this e-mail or phone ({status})");
         let existing_id = refusal::text(&body["meta"]["contactId"]).filter(|id| refusal::word(id).is_some());
         let field = body["meta"]["matchingField"].as_str().and_then(refusal::word).unwrap_or_default();
-        return Ok(Outcome::Conflict { existing_id, error: finish(error).with_code(field) });
+        let error = finish(DeliveryError::reject(ErrorKind::Data, message)).with_code(field);
+        return Ok(Outcome::Conflict { existing_id, error });
     }
-    if text.contains("slot") {
-        let error = DeliveryError::reject(ErrorKind::Data, "GoHighLevel says that this time is not free (400)");
-        return Err(finish(error).with_code(SLOT_TAKEN));
+    if fields.is_empty() && is_calendar && is_any(says_slot) {
+        let message = format!("GoHighLevel says that this time is not free ({status})");
+        return Err(finish(DeliveryError::reject(ErrorKind::Data, message)).with_code(SLOT_TAKEN));
     }
-    if answer.status == 404 || text.contains("contact") && text.contains("not found") {
-        let message = format!("GoHighLevel has no such record ({}); it was deleted or merged, or `base_url` is wrong", answer.status);
+    if status == 404 || fields.is_empty() && is_any(says_no_contact) {
+        let message = format!("GoHighLevel has no such record ({status}); it was deleted or merged, or `base_url` is wrong");
         return Err(finish(DeliveryError::retry(ErrorKind::Unexpected, message)).with_code(GONE));
     }
-    let mut fields: Vec<String> = said.iter().filter_map(|sentence| named(sentence)).collect();
+    Ok(invalid(fields, &said, status, finish))
+}
+
+fn invalid(mut fields: Vec<String>, said: &[&str], status: u16, finish: impl FnOnce(DeliveryError) -> DeliveryError) -> Outcome {
     if fields.is_empty() {
         // "Invalid phone number" names a field as well.
+        let text = said.join(" ").to_lowercase();
         fields.extend(["phone", "email"].into_iter().filter(|name| text.contains(name)).map(str::to_owned));
     }
     let about = if fields.is_empty() { " without naming a field".to_owned() } else { format!(": {}", fields.join(", ")) };
-    let error = DeliveryError::reject(ErrorKind::Data, format!("GoHighLevel refused the data ({}){about}", answer.status));
-    Ok(Outcome::Invalid { fields, error: finish(error) })
+    let error = DeliveryError::reject(ErrorKind::Data, format!("GoHighLevel refused the data ({status}){about}"));
+    Outcome::Invalid { fields, error: finish(error) }
+}
+
+/// `This location does not allow duplicated contacts.`
+fn says_duplicate(sentence: &str) -> bool {
+    sentence.starts_with("this location does not allow duplicated contact")
+}
+
+/// `The slot you have selected is no longer available.`, in any words.
+fn says_slot(sentence: &str) -> bool {
+    sentence.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| matches!(word, "slot" | "slots"))
+}
+
+/// `Contact with id 7 not found`
+fn says_no_contact(sentence: &str) -> bool {
+    let sentence = sentence.strip_prefix("the ").unwrap_or(sentence).trim_end_matches('.');
+    sentence.starts_with("contact ") && sentence.ends_with(" not found")
 }
 
 /// `message` is a text in a 400 and a list of texts in a 422.
@@ -162,13 +187,14 @@ fn sentences(body: &Value) -> Vec<&str> {
         .map_or_else(|| message.as_str().into_iter().collect(), |list| list.iter().filter_map(Value::as_str).take(50).collect())
 }
 
-/// `property X should not exist`, or `X must be an email`: the field's name, or its path such as `customFields.1.field_value`.
+/// `property X should not exist`, or `X must be an email`: the field's name, or its path such as `customFields.1.field_value`. A sentence
+/// that begins with a capital (`Slot is taken`) is about no field.
 fn named(sentence: &str) -> Option<String> {
-    let rest = sentence.strip_prefix("property ").unwrap_or(sentence);
-    let (name, after) = rest.trim().split_once(' ')?;
+    let rest = sentence.strip_prefix("property ");
+    let (name, after) = rest.unwrap_or(sentence).trim().split_once(' ')?;
     let is_about_a_field = ["should ", "must ", "is ", "has ", "cannot ", "contains "].iter().any(|verb| after.starts_with(verb));
-    let has_letter = name.chars().any(|c| c.is_ascii_lowercase());
-    (is_about_a_field && has_letter).then(|| refusal::word(name)).flatten().map(str::to_owned)
+    let is_field = if rest.is_some() { name.chars().any(char::is_alphabetic) } else { name.starts_with(|c: char| c.is_ascii_lowercase()) };
+    (is_about_a_field && is_field).then(|| refusal::word(name)).flatten().map(str::to_owned)
 }
 
 /// The id by which GoHighLevel's support finds the request.
@@ -190,6 +216,11 @@ mod tests {
     fn answer(status: u16, headers: &[(&str, &str)], body: &Value) -> Answer {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Answer { status, headers, body: body.to_string().into(), truncated: false, at: "2026-11-22T10:00:00Z".parse().unwrap() }
+    }
+
+    /// Of a request about appointments.
+    fn booking(status: u16, body: &Value) -> Result<Outcome, DeliveryError> {
+        read(&answer(status, &[], body), "calendars/events.write")
     }
 
     fn outcome(status: u16, headers: &[(&str, &str)], body: &Value) -> Result<Outcome, DeliveryError> {
@@ -268,10 +299,31 @@ mod tests {
             "meta": {"contactId": "c7", "contactName": "x", "matchingField": "phone"}});
         let Outcome::Conflict { existing_id, error: conflict } = outcome(400, &[], &body).unwrap() else { panic!("{body}") };
         assert_eq!((existing_id.as_deref(), conflict.code.as_deref()), (Some("c7"), Some("phone")));
-        let taken = error(400, &[], &json!({"message": "The slot you have selected is no longer available."}));
-        assert_eq!(taken.code.as_deref(), Some(SLOT_TAKEN));
+        for message in ["The slot you have selected is no longer available.", "Slot is taken", "this time slot is not available"] {
+            let taken = booking(400, &json!({"message": message})).unwrap_err();
+            assert_eq!(taken.code.as_deref(), Some(SLOT_TAKEN), "{message}");
+        }
         assert!(is_gone(&error(400, &[], &json!({"message": "Contact with id c7 not found"}))));
         assert!(is_gone(&error(404, &[], &json!({}))));
+    }
+
+    #[test]
+    fn a_field_and_a_visitors_text_are_no_taken_slot_no_duplicate_and_no_missing_contact() {
+        for (message, expected) in [
+            (json!(["property preferred_slot should not exist"]), vec!["preferred_slot"]),
+            (json!(["property slot should not exist"]), vec!["slot"]),
+            (json!(["contact_page must be a URL that is not found"]), vec!["contact_page"]),
+            (json!(["tags must not say: duplicated contact"]), vec!["tags"]),
+            (json!("The value \"any slot\" is bad"), vec![]),
+            (json!("The value \"duplicated contact\" is bad"), vec![]),
+            (json!("The page \"contact\" was not found"), vec![]),
+        ] {
+            let body = json!({"statusCode": 422, "message": message});
+            let Ok(Outcome::Invalid { fields, .. }) = outcome(422, &[], &body) else { panic!("{message}") };
+            assert_eq!(fields, expected, "{message}");
+        }
+        let body = json!({"message": ["selectedSlot must be a slot"]});
+        assert!(matches!(booking(422, &body), Ok(Outcome::Invalid { .. })));
     }
 
     #[test]

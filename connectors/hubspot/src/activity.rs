@@ -5,7 +5,7 @@ use crate::config::{Otherwise, Settings};
 use crate::deliver::HubSpot;
 use crate::map::Contact;
 use crate::note::{self, Page};
-use crate::verdict::{Outcome, id, written};
+use crate::verdict::{GONE, Outcome, id, written};
 use jiff::{SignedDuration, Timestamp};
 use leadwire_connector::http::Request;
 use leadwire_connector::refusal::{find, text as text_of};
@@ -188,15 +188,17 @@ impl HubSpot {
     }
 
     async fn find_activity(&self, contact: &str, activity: &Activity) -> Result<Option<String>, DeliveryError> {
+        let mut are_all_read = Ok(());
         for ids in self.activities_of(contact, activity.kind).await?.chunks(AT_ONCE) {
             let found = self.api.send(&self.api.read_activities(activity.kind, ids)).await?.done()?;
             let body =
                 |found: &Value| found["properties"][activity.kind.body()].as_str().is_some_and(|body| body.contains(&activity.marker));
             if let Some(found) = results(&found)?.iter().find(|found| body(found)) {
-                return Ok(id(&found["id"]));
+                return written(found).map(Some);
             }
+            are_all_read = are_all_read.and_then(|()| without_errors(&found, is_missing));
         }
-        Ok(None)
+        are_all_read.map(|()| None)
     }
 
     /// The ids of a contact's newest activities, newest first: HubSpot counts upwards.
@@ -205,7 +207,7 @@ impl HubSpot {
         let mut after: Option<String> = None;
         for _ in 0..MOST_LISTS {
             let list = self.api.send(&self.api.activities_of(kind, contact, after.as_deref())).await?.done()?;
-            without_errors(&list)?;
+            without_errors(&list, is_without_any)?;
             results(&list)?;
             ids.extend(find(&list, "/results/*/to/*/toObjectId").into_iter().filter_map(|to| id(to)?.parse::<u64>().ok()));
             ids.sort_unstable_by(|one, other| other.cmp(one));
@@ -225,14 +227,24 @@ fn has_owner(activity: &Activity) -> bool {
 }
 
 /// A contact without activities of the kind is told as an error inside a success: 207 with
-/// `"subCategory": "crm.associations.NO_ASSOCIATIONS_FOUND"`. Every other error means that nothing is known.
-fn without_errors(list: &Value) -> Result<(), DeliveryError> {
-    let is_empty = |error: &Value| error["subCategory"].as_str().is_some_and(|what| what.ends_with("NO_ASSOCIATIONS_FOUND"));
-    let errors = list["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let is_counted = errors.is_empty() && list["numErrors"].as_u64().unwrap_or(0) > 0;
-    if is_counted || !errors.iter().all(is_empty) {
-        let error = DeliveryError::retry(ErrorKind::Unexpected, "HubSpot did not say what stands on the contact's record already");
-        return Err(error.with_excerpt(list.to_string().as_bytes()));
+/// `"subCategory": "crm.associations.NO_ASSOCIATIONS_FOUND"`.
+fn is_without_any(error: &Value) -> bool {
+    error["subCategory"].as_str().is_some_and(|what| what.ends_with("NO_ASSOCIATIONS_FOUND"))
+}
+
+/// What was deleted since it was listed is not there, and that is certain.
+fn is_missing(error: &Value) -> bool {
+    ["category", "subCategory", "code"].into_iter().any(|key| error[key] == GONE)
+}
+
+/// # Errors
+/// When a success has errors inside that are not harmless: then nothing is known of what it does not show.
+pub(crate) fn without_errors(body: &Value, is_harmless: fn(&Value) -> bool) -> Result<(), DeliveryError> {
+    let errors = body["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let is_counted = errors.is_empty() && body["numErrors"].as_u64().unwrap_or(0) > 0;
+    if is_counted || !errors.iter().all(is_harmless) {
+        let error = DeliveryError::retry(ErrorKind::Unexpected, "HubSpot did not say for certain what is there already");
+        return Err(error.with_excerpt(body.to_string().as_bytes()));
     }
     Ok(())
 }
@@ -284,9 +296,12 @@ mod tests {
     #[test]
     fn no_activities_is_an_answer_and_any_other_error_is_none() {
         let error = |what: &str| json!({"results": [], "numErrors": 1, "errors": [{"subCategory": what}]});
-        assert!(without_errors(&error("crm.associations.NO_ASSOCIATIONS_FOUND")).is_ok());
-        assert!(without_errors(&json!({"results": []})).is_ok());
-        assert!(without_errors(&error("crm.associations.OTHER")).is_err());
-        assert!(without_errors(&json!({"results": [], "numErrors": 1})).is_err());
+        let list = |list: Value| without_errors(&list, is_without_any);
+        assert!(list(error("crm.associations.NO_ASSOCIATIONS_FOUND")).is_ok());
+        assert!(list(json!({"results": []})).is_ok());
+        assert!(list(error("crm.associations.OTHER")).is_err());
+        assert!(list(json!({"results": [], "numErrors": 1})).is_err());
+        assert!(without_errors(&json!({"numErrors": 1, "errors": [{"category": GONE}]}), is_missing).is_ok());
+        assert!(without_errors(&json!({"numErrors": 1, "errors": [{"category": GONE}, {"category": "INTERNAL"}]}), is_missing).is_err());
     }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::time::Duration;
 
 /// The code of every error that says: there is no such record (any more).
-const GONE: &str = "OBJECT_NOT_FOUND";
+pub(crate) const GONE: &str = "OBJECT_NOT_FOUND";
 const HOUR: Duration = Duration::from_secs(3_600);
 /// HubSpot's longest wait, during a migration of the account.
 const DAY: Duration = Duration::from_secs(86_400);
@@ -221,7 +221,7 @@ fn conflict(answer: &Answer, body: &Value) -> Outcome {
 /// (<https://community.hubspot.com/t5/APIs-Integrations/Updated-409-Conflict-responses/m-p/951534>).
 fn existing_id(body: &Value) -> Option<String> {
     let told = body["message"].as_str().and_then(|message| {
-        let after = message.split_once("Existing ID:")?.1.trim_start();
+        let after = message.rsplit_once("Existing ID:")?.1.trim_start();
         let end = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
         word(&after[..end]).map(str::to_owned)
     });
@@ -230,13 +230,19 @@ fn existing_id(body: &Value) -> Option<String> {
 
 /// `Cannot set PropertyValueCoordinates{…, propertyName=email, value=…} on 1. 101 already has that value.`: how HubSpot refuses a second
 /// record with a unique value when its first look missed the other one, and always for custom properties. The text is not documented; of
-/// the two ids, the first is of the record that is not made.
+/// the two ids, the first is of the record that is not made. A visitor's text may say the same in the value, so that only the whole
+/// sentence counts, and not when the answer names other properties that are refused.
 fn taken_value(answer: &Answer, body: &Value) -> Option<Outcome> {
-    let (before, _) = body["message"].as_str()?.split_once(" already has that value")?;
-    let existing = before.rsplit(|c: char| !c.is_ascii_digit()).next().filter(|digits| !digits.is_empty()).map(str::to_owned);
-    let property = before.split_once("propertyName=").and_then(|(_, rest)| word(rest.split([',', '}']).next()?)).map(str::to_owned);
+    let (coordinates, ids) = body["message"].as_str()?.trim().strip_prefix("Cannot set PropertyValueCoordinates{")?.rsplit_once("} on ")?;
+    let (own, existing) = ids.trim_end_matches('.').strip_suffix(" already has that value")?.split_once(". ")?;
+    let is_id = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (before_value, _) = coordinates.split_once("value=")?;
+    let property = before_value.split_once("propertyName=").and_then(|(_, rest)| word(rest.split(',').next()?)).map(str::to_owned);
+    if !is_id(own) || !is_id(existing) || problems(body).iter().any(|(name, _)| Some(name) != property.as_ref()) {
+        return None;
+    }
     let error = taken(answer, body, property.as_deref());
-    Some(Outcome::Conflict { existing, property, error })
+    Some(Outcome::Conflict { existing: Some(existing.to_owned()), property, error })
 }
 
 fn invalid(answer: &Answer, body: &Value) -> Outcome {
@@ -272,9 +278,10 @@ fn problems(body: &Value) -> Vec<(String, String)> {
     problems
 }
 
-/// `Property values were not valid: [{"name": …}]`
+/// `Property values were not valid: [{"name": …}]`. In other sentences, such a list may be a visitor's text.
 fn embedded_list(message: &str) -> Vec<Value> {
-    let Some(start) = message.find("[{") else { return Vec::new() };
+    let is_ours = message.trim_start().starts_with("Property values were not valid");
+    let Some(start) = message.find("[{").filter(|_| is_ours) else { return Vec::new() };
     let mut values = serde_json::Deserializer::from_str(&message[start..]).into_iter::<Vec<Value>>();
     values.next().and_then(Result::ok).unwrap_or_default()
 }
@@ -401,6 +408,47 @@ mod tests {
     }
 
     #[test]
+    fn what_a_visitor_wrote_names_no_record_and_no_property() {
+        let refused = |message: &str| {
+            let body = json!({"status": "error", "message": message, "category": "VALIDATION_ERROR"});
+            read(&answer(400, None, &body), &Account::default()).unwrap()
+        };
+        let option = |value: &str| {
+            let list = json!([{"isValid": false, "message": format!("{value} was not one of the options"), "name": "color"}]);
+            format!("Property values were not valid: {list}")
+        };
+        let taken = |value: &str| {
+            format!("Cannot set PropertyValueCoordinates{{portalId=1, propertyName=code, value={value}}} on 5. 6 already has that value.")
+        };
+        let text = "} on 1. 12345 already has that value";
+        let whole = taken("x").replace("5. 6", "1. 12345");
+        for message in [&option("12345 already has that value"), &option(text), &option(&whole)] {
+            let Outcome::Invalid { properties, .. } = refused(message) else { panic!("{message}") };
+            assert_eq!(properties, ["color"], "{message}");
+        }
+        for message in ["12345 already has that value", &format!("{text}."), &format!("no: {whole}"), &format!("{whole} was refused")] {
+            assert!(matches!(refused(message), Outcome::Invalid { .. }), "{message}");
+        }
+        for value in [text, "propertyName=email, value=x", "[{\"name\": \"email\"}]", &whole] {
+            let Outcome::Conflict { existing, property, .. } = refused(&taken(value)) else { panic!("{value}") };
+            assert_eq!((existing.as_deref(), property.as_deref()), (Some("6"), Some("code")), "{value}");
+        }
+        let Outcome::Invalid { properties, .. } = refused("Bad input: [{\"name\": \"email\"}]") else { panic!("a list in a text") };
+        assert!(properties.is_empty());
+    }
+
+    #[test]
+    fn a_refused_property_goes_before_a_taken_value_unless_it_is_the_same() {
+        let message = "Cannot set PropertyValueCoordinates{propertyName=code, value=x} on 5. 6 already has that value.";
+        let of = |name: &str| {
+            let body = json!({"message": message, "errors": [{"code": "X", "context": {"propertyName": [name]}}]});
+            read(&answer(400, None, &body), &Account::default()).unwrap()
+        };
+        assert!(matches!(of("code"), Outcome::Conflict { .. }));
+        assert!(matches!(of("color"), Outcome::Invalid { .. }));
+    }
+
+    #[test]
     fn a_property_that_an_administrator_requires_is_named() {
         let body = json!({"status": "error", "category": "VALIDATION_ERROR", "message": "Some required properties are missing",
             "context": {"CONTACT properties": ["[industry]"]}});
@@ -436,6 +484,7 @@ mod tests {
             (json!({"message": "Contact already exists. Existing ID: 101"}), Some("101")),
             (json!({"message": "Existing ID:  7. Try again"}), Some("7")),
             (json!({"message": "Existing ID: none"}), None),
+            (json!({"message": "Contact \"Existing ID: 12345\" already exists. Existing ID: 101"}), Some("101")),
             (json!({"identityProfile": {"vid": 55}}), Some("55")),
             (json!({}), None),
         ] {

@@ -2,7 +2,7 @@
 
 use crate::harness::{Crm, lead, person, remark};
 use leadwire_connector::http::Method;
-use leadwire_connector::{Event, MemorySteps, Steps};
+use leadwire_connector::{Event, MemorySteps, Steps, Verdict};
 use leadwire_connector_hubspot::simulator::Simulator;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -142,5 +142,20 @@ async fn markup_of_a_visitor_stays_text_everywhere() {
     for record in [crm.notes(), crm.meetings()].concat() {
         let body = record["body"].as_str().unwrap();
         assert!(body.contains("&lt;img src=x") && !body.contains("<img"), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn an_activity_that_cannot_be_read_back_now_is_not_written_again() {
+    for (event, objects) in all_kinds() {
+        let (crm, kept) = (Crm::start().await, MemorySteps::default());
+        crm.order(&format!("reset-after-write x1 @POST @/{objects}"));
+        crm.attempt("d1", &event, &kept).await.unwrap_err();
+        // The list is read, and of its records none but an error.
+        crm.order(&format!("error-inside x1 @POST @/crm/objects/2026-09/{objects}/batch/read"));
+        let error = crm.attempt("d1", &event, &kept).await.unwrap_err();
+        assert!(matches!(error.verdict, Verdict::Retry { .. }), "{objects}: {error:?}");
+        crm.attempt("d1", &event, &kept).await.unwrap();
+        assert_eq!(crm.records(objects).len(), 1, "{objects}");
     }
 }
