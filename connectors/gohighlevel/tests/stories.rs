@@ -36,7 +36,14 @@ async fn a_new_lead_makes_one_contact_with_its_tags_and_one_note() {
     let id = record.id;
     assert_eq!(
         crm.sent(),
-        [FIND, FIND, "POST /contacts/upsert", "GET /locations/LOC1/customFields", &format!("POST /contacts/{id}/tags"), &format!("POST /contacts/{id}/notes")]
+        [
+            FIND,
+            FIND,
+            "POST /contacts/upsert",
+            "GET /locations/LOC1/customFields",
+            &format!("POST /contacts/{id}/tags"),
+            &format!("POST /contacts/{id}/notes")
+        ]
     );
 }
 
@@ -479,7 +486,11 @@ async fn a_preview_is_what_is_sent_without_the_token() {
 
 #[tokio::test]
 async fn a_look_up_that_is_refused_costs_the_phone_and_not_the_lead() {
-    for fault in ["invalid:phone x1 @number", "invalid:something x1 @number", "400 x1 @number"] {
+    for fault in [
+        "invalid:phone x1 @/contacts/search/duplicate?locationId=LOC1&number",
+        "invalid:something x1 @/contacts/search/duplicate?locationId=LOC1&number",
+        "400 x1 @/contacts/search/duplicate?locationId=LOC1&number",
+    ] {
         let crm = Crm::start().await;
         crm.order(fault);
         let receipt = crm.deliver("d1", &event(&json!({}))).await.unwrap();
