@@ -3,6 +3,7 @@
 
 use crate::activity::Kind;
 use crate::config::Settings;
+use crate::contact::BY_NAME_ALONE;
 use crate::verdict::{self, Account, Outcome};
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
@@ -124,23 +125,23 @@ impl Api {
     /// Contacts with this number, in either of the two properties that people use.
     pub(crate) fn contacts_by_phone(&self, phone: &str) -> Request {
         let group = |name: &str| json!({"filters": [equal(name, phone)]});
-        self.search(&json!([group("phone"), group("mobilephone")]))
+        self.search(&json!([group("phone"), group("mobilephone")]), &["createdate"])
     }
 
     /// Contacts with this value. Unlike asking for one, it is no error for HubSpot when there is none, of which it counts the share.
     pub(crate) fn contacts_with(&self, property: &str, value: &str) -> Request {
-        self.search(&json!([{"filters": [equal(property, value)]}]))
+        self.search(&json!([{"filters": [equal(property, value)]}]), &["createdate"])
     }
 
-    /// Contacts with exactly these properties that were made since then.
+    /// Contacts with these properties that were made since then, in any case of letters and whatever else they have, which is shown.
     pub(crate) fn contacts_made_since(&self, since: Timestamp, properties: &[(&str, &str)]) -> Request {
         let mut filters = vec![json!({"propertyName": "createdate", "operator": "GTE", "value": since.as_millisecond().to_string()})];
         filters.extend(properties.iter().map(|(name, value)| equal(name, value)));
-        self.search(&json!([{"filters": filters}]))
+        self.search(&json!([{"filters": filters}]), &BY_NAME_ALONE)
     }
 
-    fn search(&self, groups: &Value) -> Request {
-        let body = json!({"filterGroups": groups, "sorts": [], "properties": ["createdate"], "limit": 100, "after": "0"});
+    fn search(&self, groups: &Value, shown: &[&str]) -> Request {
+        let body = json!({"filterGroups": groups, "sorts": [], "properties": shown, "limit": 100, "after": "0"});
         self.objects(Method::Post, &["contacts", "search"]).json(&body).repeatable()
     }
 

@@ -1,12 +1,13 @@
 //! The contact of an event: found, made or updated, once.
 
-use crate::activity::results;
+use crate::activity::{results, without_errors};
 use crate::deliver::{CONTACT, HubSpot, SEARCH_LAG};
 use crate::map::{Contact, Identity};
 use crate::verdict::{Outcome, id, is_gone, written};
 use leadwire_connector::http::Request;
+use leadwire_connector::reexport::Timestamp;
 use leadwire_connector::{DeliveryError, ErrorKind, Event, Steps, Verdict};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 /// The step that keeps the names of the properties that were left out, so that a later attempt still notes their values.
@@ -15,6 +16,8 @@ pub(crate) const LEFT_OUT: &str = "left_out";
 const WAITED: &str = "waited";
 /// How often a contact is tried: each time without the properties that were refused, or without an id that was stale.
 const ROUNDS: u32 = 4;
+/// What tells whether a contact is known by its name alone.
+pub(crate) const BY_NAME_ALONE: [&str; 5] = ["firstname", "lastname", "email", "phone", "mobilephone"];
 /// Clocks may differ by this much.
 const CLOCK_SKEW: Duration = Duration::from_secs(300);
 
@@ -23,6 +26,25 @@ impl HubSpot {
     pub(crate) async fn write_contact(&self, contact: &mut Contact, event: &Event, steps: &mut Steps<'_>) -> Result<String, DeliveryError> {
         // What this attempt itself sends is answered before it goes on; only an earlier one may have left something unknown.
         let may_be_there = steps.is_announced(CONTACT);
+        let result = self.write_in_rounds(contact, event, may_be_there, steps).await;
+        // A refusal says that this attempt made nothing, and nothing of an earlier one. What is unique may have been sent twice at once.
+        if let Err(error) = &result
+            && is_refusal(error)
+            && !may_be_there
+            && !contact.is_unique()
+        {
+            steps.withdraw(CONTACT).await?;
+        }
+        result
+    }
+
+    async fn write_in_rounds(
+        &self,
+        contact: &mut Contact,
+        event: &Event,
+        may_be_there: bool,
+        steps: &mut Steps<'_>,
+    ) -> Result<String, DeliveryError> {
         let mut round = 1;
         loop {
             let error = match self.upsert(contact, event, may_be_there, steps).await {
@@ -120,10 +142,21 @@ impl HubSpot {
             (Identity::Phone(_), _) => self.find(contact).await,
             (Identity::Nothing, None) if may_be_there => {
                 let since = event.received_at.checked_sub(CLOCK_SKEW).unwrap_or(event.received_at);
-                self.search(&self.api.contacts_made_since(since, &contact.name_for_create())).await
+                self.find_by_name(since, &contact.name_for_create()).await
             }
             (Identity::Nothing, None) => Ok(None),
         }
+    }
+
+    /// The contact that an earlier attempt made of a name alone: the only one since then that has this very name and nothing else to
+    /// tell people by. Others of the same name are strangers; of two like it, nobody knows which it is.
+    async fn find_by_name(&self, since: Timestamp, name: &[(&str, &str)]) -> Result<Option<String>, DeliveryError> {
+        let body = self.api.send(&self.api.contacts_made_since(since, name)).await?.done()?;
+        let found = listed(&body)?;
+        let is_whole = body["total"].as_u64().is_none_or(|total| u64::try_from(found.len()).is_ok_and(|shown| total <= shown));
+        let mut like_it = found.iter().filter(|found| has_only_name(&found["properties"], name)).filter_map(|found| id(&found["id"]));
+        let (first, second) = (like_it.next(), like_it.next());
+        Ok(first.filter(|_| second.is_none() && is_whole))
     }
 
     /// By e-mail, else by phone, else by the visitor's key.
@@ -188,8 +221,9 @@ impl HubSpot {
 
     /// The oldest of the contacts found.
     async fn search(&self, request: &Request) -> Result<Option<String>, DeliveryError> {
-        let found = results(&self.api.send(request).await?.done()?)?.iter().filter_map(|contact| id(&contact["id"])).collect::<Vec<_>>();
-        Ok(found.into_iter().min_by_key(|id| (id.len(), id.clone())))
+        let body = self.api.send(request).await?.done()?;
+        let found = listed(&body)?.iter().filter_map(|contact| id(&contact["id"]));
+        Ok(found.min_by_key(|id| (id.len(), id.clone())))
     }
 
     async fn update(&self, id: &str, contact: &Contact) -> Result<Outcome, DeliveryError> {
@@ -222,6 +256,25 @@ fn drop_taken_key(contact: &mut Contact, property: Option<&str>, error: Delivery
         }
         _ => Err(error),
     }
+}
+
+/// What a search found.
+fn listed(body: &Value) -> Result<&Vec<Value>, DeliveryError> {
+    without_errors(body, |_| false)?;
+    results(body)
+}
+
+/// Whether a contact has exactly this name, and neither an e-mail nor a phone.
+fn has_only_name(properties: &Value, name: &[(&str, &str)]) -> bool {
+    BY_NAME_ALONE.iter().all(|property| {
+        let wanted = name.iter().find(|(known, _)| known == property).map_or("", |(_, value)| value.trim());
+        properties[*property].as_str().unwrap_or_default().trim() == wanted
+    })
+}
+
+/// Whether HubSpot certainly did not take what was sent.
+fn is_refusal(error: &DeliveryError) -> bool {
+    error.kind == ErrorKind::Unreachable || error.status.is_some_and(|status| (400..500).contains(&status) && status != 408)
 }
 
 fn found(outcome: Result<Outcome, DeliveryError>) -> Result<Option<String>, DeliveryError> {

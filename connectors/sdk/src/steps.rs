@@ -5,6 +5,9 @@ use async_trait::async_trait;
 use std::collections::HashMap;
 use std::sync::Mutex;
 
+/// What is kept in place of a mark that was taken back.
+const WITHDRAWN: &str = "withdrawn";
+
 /// Where finished steps are kept. The bridge brings its store; tests bring [`MemorySteps`].
 #[async_trait]
 pub trait StepStore: Send + Sync {
@@ -76,7 +79,29 @@ impl<'a> Steps<'a> {
     /// Whether [`announce`](Self::announce) marked it, in this attempt or an earlier one. Marks nothing.
     #[must_use]
     pub fn is_announced(&self, name: &str) -> bool {
-        self.done.contains_key(&mark(name))
+        self.done.get(&mark(name)).is_some_and(|kept| kept != WITHDRAWN)
+    }
+
+    /// Takes the mark back: every answer since it was made says for certain that nothing was written.
+    ///
+    /// ```
+    /// # use leadwire_connector::{MemorySteps, Steps};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let store = MemorySteps::default();
+    /// let mut steps = Steps::new(&store, []);
+    /// steps.announce("note").await.unwrap();
+    /// steps.withdraw("note").await.unwrap();
+    /// let mut next = Steps::new(&store, store.saved());
+    /// assert!(!next.is_announced("note"));
+    /// assert!(!next.announce("note").await.unwrap(), "nothing was written by then");
+    /// assert!(Steps::new(&store, store.saved()).is_announced("note"));
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    /// One to be retried when that could not be kept; the mark stays then.
+    pub async fn withdraw(&mut self, name: &str) -> Result<(), DeliveryError> {
+        if self.is_announced(name) { self.keep(&mark(name), WITHDRAWN).await } else { Ok(()) }
     }
 
     /// Keeps a remote id, replacing an older one of the same name (a record that was merged into another).

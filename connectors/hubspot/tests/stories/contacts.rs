@@ -284,6 +284,83 @@ async fn a_create_that_never_arrived_is_waited_for_once_and_then_sent() {
     }
 }
 
+/// People of whom the account has a first name that a lead has as well.
+fn namesakes() -> [Value; 4] {
+    [
+        json!({"firstname": "Ann", "lastname": "Miller", "email": "ann@miller.example"}),
+        json!({"firstname": "Ann", "mobilephone": "+14155550199"}),
+        json!({"firstname": "Ann", "lastname": "Miller"}),
+        json!({"firstname": "ANN"}),
+    ]
+}
+
+#[tokio::test]
+async fn a_refused_create_makes_nobody_of_the_same_name_the_lead() {
+    let [_, event] = without_email();
+    for (fault, namesake) in [("429", json!({"firstname": "Ann"})), ("401", namesakes()[0].clone()), ("423", namesakes()[1].clone())] {
+        let (crm, kept) = (Crm::with(&json!({"anonymous": true})).await, MemorySteps::default());
+        crm.order(&format!("{fault} x1 @POST @/contacts"));
+        crm.attempt("d1", &event, &kept).await.unwrap_err();
+        let stranger = crm.contact(&namesake).await;
+        let receipt = crm.attempt("d1", &event, &kept).await.unwrap();
+        assert_ne!(record_id(&receipt), stranger["id"], "{fault}");
+        assert_eq!(crm.contacts().len(), 2);
+        assert!(!crm.sent().iter().any(|line| line.contains("/search") || line.contains("PATCH")), "{:?}", crm.sent());
+    }
+}
+
+#[tokio::test]
+async fn a_lead_whose_create_never_arrived_is_none_of_those_with_its_name() {
+    let [_, event] = without_email();
+    for namesake in namesakes() {
+        let (crm, kept) = (Crm::with(&json!({"anonymous": true})).await, MemorySteps::default());
+        crm.order("reset-before x1 @POST @/contacts");
+        assert!(crm.attempt("d1", &event, &kept).await.unwrap_err().is_ambiguous());
+        let stranger = crm.contact(&namesake).await;
+        assert_waits(&crm.attempt("d1", &event, &kept).await.unwrap_err());
+        let receipt = crm.attempt("d1", &event, &kept).await.unwrap();
+        assert_ne!(record_id(&receipt), stranger["id"], "{namesake}");
+        assert!(!crm.sent().iter().any(|line| line.contains("PATCH")), "{:?}", crm.sent());
+    }
+}
+
+#[tokio::test]
+async fn a_lead_whose_answer_got_lost_is_found_among_those_with_its_name() {
+    let [_, event] = without_email();
+    let (crm, kept) = (Crm::with(&json!({"anonymous": true})).await, MemorySteps::default());
+    for namesake in namesakes() {
+        crm.contact(&namesake).await;
+    }
+    crm.order("reset-after-write x1 @POST @/contacts");
+    assert!(crm.attempt("d1", &event, &kept).await.unwrap_err().is_ambiguous());
+    // A refusal of what is sent next says nothing of what got lost before.
+    crm.order("429 x1 @POST @/contacts/search");
+    crm.attempt("d1", &event, &kept).await.unwrap_err();
+    assert_eq!(record_id(&crm.attempt("d1", &event, &kept).await.unwrap()), "105");
+    assert_eq!(crm.contacts().len(), 5);
+}
+
+#[tokio::test]
+async fn of_two_that_may_be_the_lead_neither_is_taken() {
+    let [_, event] = without_email();
+    let (crm, kept) = (Crm::with(&json!({"anonymous": true})).await, MemorySteps::default());
+    crm.contact(&json!({"firstname": "Ann"})).await;
+    crm.order("reset-after-write x1 @POST @/contacts");
+    crm.attempt("d1", &event, &kept).await.unwrap_err();
+    assert_waits(&crm.attempt("d1", &event, &kept).await.unwrap_err());
+    assert_eq!(record_id(&crm.attempt("d1", &event, &kept).await.unwrap()), "103");
+}
+
+#[tokio::test]
+async fn a_search_with_an_error_inside_finds_nothing_out() {
+    let crm = Crm::start().await;
+    let [event, _] = without_email();
+    crm.contact(&json!({"lastname": "Garcia", "phone": "+14155550100"})).await;
+    crm.order("error-inside x1 @POST @/contacts/search");
+    assert!(matches!(crm.deliver("d1", &event).await.unwrap_err().verdict, Verdict::Retry { .. }));
+    assert_eq!(record_id(&crm.deliver("d1", &event).await.unwrap()), "101");
+}
+
 #[tokio::test]
 async fn a_refused_property_of_a_phone_only_lead_costs_no_wait() {
     let crm = Crm::lagging(100, &json!({"fields": {"favcolor": "blue"}})).await;
