@@ -13,6 +13,10 @@ pub(crate) struct Start {
 }
 
 impl Start {
+    pub(crate) fn is_past(&self) -> bool {
+        self.at < Timestamp::now()
+    }
+
     /// So many minutes later, at the same offset.
     pub(crate) fn plus_minutes(&self, minutes: u32) -> Option<String> {
         let end = self.at.checked_add(jiff::SignedDuration::from_mins(i64::from(minutes))).ok()?;
@@ -20,13 +24,10 @@ impl Start {
     }
 }
 
-/// The only RFC 3339 time with an offset in this text. `None` when there is none, or when there are several: a visitor's "tomorrow at 3"
-/// is nobody's to guess.
-pub(crate) fn start_in(text: &str) -> Option<Start> {
-    let words = text.split(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | '(' | ')' | '[' | ']' | '"' | '\'' | '<' | '>'));
-    let mut found = words.filter_map(|word| parse(word.trim_end_matches(['.', '!', '?'])));
-    let first = found.next()?;
-    found.all(|other| other.at == first.at).then_some(first)
+/// The RFC 3339 time with an offset that this text is. `None` for any other text, also one with such a time somewhere in it: "not
+/// 2026-11-24T15:00:00Z, later" and "tomorrow at 3" are nobody's to guess.
+pub(crate) fn start_of(text: &str) -> Option<Start> {
+    parse(text.trim())
 }
 
 /// `2026-11-24T15:00:00+01:00`, with or without seconds; the offset may be `Z`.
@@ -78,25 +79,27 @@ mod tests {
             "2026-11-24T15:00:00+0100",
             "2026-11-24T15:00:00+99:00",
             "x2026-11-24T15:00:00Z",
+            "not 2026-11-24T15:00:00Z",
+            "2026-11-24T15:00:00Z.",
             "2026-11-24T15:00:00Z or 2026-11-24T16:00:00Z",
         ] {
-            assert_eq!(start_in(text), None, "{text}");
+            assert_eq!(start_of(text), None, "{text}");
         }
     }
 
     #[test]
     fn an_explicit_time_is_kept_as_it_was_written() {
-        let start = start_in("Call me at 2026-11-24T15:00:00+01:00, please (2026-11-24T14:00:00Z).").unwrap();
+        let start = start_of(" 2026-11-24T15:00:00+01:00\n").unwrap();
         assert_eq!((start.text.as_str(), start.at), ("2026-11-24T15:00:00+01:00", "2026-11-24T14:00:00Z".parse().unwrap()));
         assert_eq!(start.plus_minutes(90).unwrap(), "2026-11-24T16:30:00+01:00");
-        assert_eq!(start_in("2026-11-24T15:00-05:30.").unwrap().plus_minutes(30).unwrap(), "2026-11-24T15:30:00-05:30");
-        assert_eq!(start_in("2026-11-24t15:00z").unwrap().at, "2026-11-24T15:00:00Z".parse().unwrap());
+        assert_eq!(start_of("2026-11-24T15:00-05:30").unwrap().plus_minutes(30).unwrap(), "2026-11-24T15:30:00-05:30");
+        assert_eq!(start_of("2026-11-24t15:00z").unwrap().at, "2026-11-24T15:00:00Z".parse().unwrap());
     }
 
     proptest! {
         #[test]
         fn no_text_makes_it_panic(text in ".{0,60}", minutes in any::<u32>(), time in "2026-11-24T[0-9:]{0,8}[Z+-]?[0-9:é]{0,6}") {
-            for start in [start_in(&text), start_in(&time), start_in(&format!("{text} {time}"))].into_iter().flatten() {
+            for start in [start_of(&text), start_of(&time), start_of(&format!("{text} {time}"))].into_iter().flatten() {
                 let _ = start.plus_minutes(minutes);
             }
         }

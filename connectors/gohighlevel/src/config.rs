@@ -5,12 +5,14 @@ use crate::deliver::HighLevel;
 use crate::fields;
 use leadwire_connector::http::{HttpSettings, is_loopback};
 use leadwire_connector::mapping::FieldMap;
+use leadwire_connector::session::Sessions;
 use leadwire_connector::settings::{self, Fault, Origin, Secret};
 use leadwire_connector::token::{OAuth, OAuthKeys, Tokens};
 use leadwire_connector::{Build, BuildContext, Connector, Limits};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use url::Url;
 
 /// What every lead fills unless `fields` says otherwise.
@@ -97,7 +99,7 @@ pub struct Config {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Appointments {
-    /// A template for the text in which the time is looked for. Default `{{ content }}`.
+    /// A template for the time: all of its text must be one, with its offset. Default `{{ content }}`.
     pub start: String,
     /// A template for the title of the appointment or task.
     pub title: String,
@@ -314,7 +316,16 @@ fn id_faults(config: &Config) -> Vec<Fault> {
     ];
     let is_word = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
     let wrong = texts.into_iter().filter(|(_, text)| text.is_some_and(|text| !is_word(text)));
-    wrong.map(|(key, _)| Fault::new([key], "this has characters that no such id has").with_help("copy it again from GoHighLevel")).collect()
+    wrong.map(|(key, text)| id_fault(key, text.is_none_or(String::is_empty))).collect()
+}
+
+fn id_fault(key: &str, is_empty: bool) -> Fault {
+    match (is_empty, key) {
+        (true, "location_id") => Fault::new([key], "`location_id` is empty")
+            .with_help("set the sub-account's id: in GoHighLevel, Settings, Business Profile, or in the address behind /location/"),
+        (true, _) => Fault::new([key], format!("`{key}` is empty")).with_help("set it, or leave it out"),
+        (false, _) => Fault::new([key], "this has characters that no such id has").with_help("copy it again from GoHighLevel"),
+    }
 }
 
 impl Build for Settings {
@@ -326,7 +337,12 @@ impl Build for Settings {
             _ => return Err("there is neither a token nor oauth".to_owned()),
         };
         let http = HttpSettings { max_answer_bytes: context.http.max_answer_bytes.max(MAX_ANSWER_BYTES), ..context.http.clone() };
-        Ok(Box::new(HighLevel { api: Api::new(&self.config, tokens, &http)?, settings: self.clone() }))
+        Ok(Box::new(HighLevel {
+            api: Api::new(&self.config, tokens, &http)?,
+            settings: self.clone(),
+            sessions: Sessions::new(Arc::clone(&context.values)),
+            ids: Mutex::default(),
+        }))
     }
 
     /// 100 requests in 10 seconds (<https://marketplace.gohighlevel.com/docs/other/rate-limits>). A lead takes four or five: two to look

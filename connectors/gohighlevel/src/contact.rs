@@ -1,24 +1,32 @@
 //! Finding the contact of a person, and writing it, past the traps of the upsert.
 
 use crate::client::Call;
-use crate::compare::{missing, same_phone};
+use crate::compare::{Ids, ids, missing, same_phone};
+use crate::config::Conversations;
 use crate::deliver::{CONTACT, HighLevel, done, wait_once};
+use crate::fields;
 use crate::map::{Contact, Found, Why};
 use crate::verdict::{is_gone, written};
 use leadwire_connector::refusal::Outcome;
 use leadwire_connector::{DeliveryError, ErrorKind, Steps};
 use serde_json::Value;
+use std::sync::{Arc, PoisonError};
 
 /// The step that keeps what was left out and why, so that a later attempt still notes the values.
-const LEFT_OUT: &str = "left_out";
+pub(crate) const LEFT_OUT: &str = "left_out";
 /// How often a contact is tried: each time without what was refused, or with another contact.
 const ROUNDS: u32 = 4;
+
+/// The step that keeps the phone that a contact had before this lead's took its place.
+pub(crate) const FORMER_PHONE: &str = "former_phone";
 
 /// The contacts with a lead's e-mail and phone.
 #[derive(Debug, Default)]
 pub(crate) struct Matches {
     by_email: Option<Found>,
     by_phone: Option<Found>,
+    /// What GoHighLevel does not even look for.
+    refused: Vec<(&'static str, DeliveryError)>,
 }
 
 impl Matches {
@@ -29,6 +37,11 @@ impl Matches {
 
     fn is_split(&self) -> bool {
         matches!((&self.by_email, &self.by_phone), (Some(one), Some(other)) if one.id != other.id)
+    }
+
+    /// Nobody with the e-mail, and somebody with the phone.
+    fn is_by_phone_alone(&self) -> bool {
+        self.by_email.is_none() && self.by_phone.is_some()
     }
 }
 
@@ -45,15 +58,20 @@ impl HighLevel {
         &self,
         contact: &mut Contact,
         may_create: bool,
+        delivery: &str,
         steps: &mut Steps<'_>,
     ) -> Result<Option<String>, DeliveryError> {
-        if let Some(memory) = steps.get(LEFT_OUT) {
+        if let Some(memory) = done(steps, LEFT_OUT) {
             contact.recall(memory);
         }
+        contact.former_phone = done(steps, FORMER_PHONE).map(str::to_owned);
         if let Some(id) = done(steps, CONTACT) {
             return Ok(Some(id.to_owned()));
         }
         let found = if may_create { Some(self.write_contact(contact, steps).await?) } else { self.known(contact).await? };
+        if let (Some(id), Some(visitor), true) = (&found, &contact.visitor, may_create && self.takes_conversations()) {
+            self.sessions.remember(visitor, id, delivery).await?;
+        }
         match &found {
             Some(id) => steps.keep(CONTACT, id).await?,
             // The lead may have come a moment ago.
@@ -64,12 +82,27 @@ impl HighLevel {
 
     /// The contact with this e-mail or phone, or with this chat session.
     async fn known(&self, contact: &Contact) -> Result<Option<String>, DeliveryError> {
-        let matches = self.matches(contact).await?;
-        match (matches.chosen(), &contact.session) {
-            (Some(found), _) => Ok(Some(found.id.clone())),
-            (None, Some((field, session))) => self.by_session(field, session).await,
-            (None, None) => Ok(None),
+        let mut matches = self.matches(contact).await?;
+        if let Some(found) = matches.chosen() {
+            return Ok(Some(found.id.clone()));
         }
+        if let Some(visitor) = &contact.visitor
+            && let Some(id) = self.sessions.contact_of(visitor).await?
+        {
+            return Ok(Some(id));
+        }
+        match &contact.session {
+            Some((field, session)) => self.by_session(field, session).await,
+            // Nobody was looked for, so that it is not known that there is nobody.
+            None if contact.has_identity() && matches.refused.len() == contact.identities() => {
+                matches.refused.pop().map_or(Ok(None), |(_, error)| Err(error))
+            }
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) fn takes_conversations(&self) -> bool {
+        self.settings.config.conversations == Conversations::Note
     }
 
     /// The oldest of the contacts with this session.
@@ -83,24 +116,32 @@ impl HighLevel {
 
     /// Asks for the phone only if the e-mail's contact does not have it.
     async fn matches(&self, contact: &Contact) -> Result<Matches, DeliveryError> {
+        let mut refused = Vec::new();
         let by_email = match contact.email() {
-            Some(email) => self.find("email", email).await?,
+            Some(email) => self.find("email", email).await?.unwrap_or_else(|error| {
+                refused.push(("email", error));
+                None
+            }),
             None => None,
         };
         let has = |phone: &str| by_email.as_ref().and_then(|found| found.phone.as_deref()).is_some_and(|known| same_phone(known, phone));
         let by_phone = match contact.phone().filter(|phone| !has(phone)) {
-            Some(phone) => self.find("number", phone).await?,
+            Some(phone) => self.find("number", phone).await?.unwrap_or_else(|error| {
+                refused.push(("phone", error));
+                None
+            }),
             None => None,
         };
-        Ok(Matches { by_email, by_phone })
+        Ok(Matches { by_email, by_phone, refused })
     }
 
-    async fn find(&self, by: &str, value: &str) -> Result<Option<Found>, DeliveryError> {
+    /// The inner error says that GoHighLevel refused the value, such as a phone that is none.
+    async fn find(&self, by: &str, value: &str) -> Result<Result<Option<Found>, DeliveryError>, DeliveryError> {
         match self.api.send(&self.api.find(by, value)).await {
-            Ok(Outcome::Done(body)) if body.get("contact").is_some() => Ok(Found::of(&body["contact"])),
+            Ok(Outcome::Done(body)) if body.get("contact").is_some() => Ok(Ok(Found::of(&body["contact"]))),
             Ok(Outcome::Done(body)) => Err(unexpected("a look-up that says of no contact whether it is there", &body)),
-            Ok(other) => other.done().map(|_| None),
-            Err(error) if is_gone(&error) => Ok(None),
+            Ok(Outcome::Conflict { error, .. } | Outcome::Invalid { error, .. }) => Ok(Err(error)),
+            Err(error) if is_gone(&error) => Ok(Ok(None)),
             Err(error) => Err(error),
         }
     }
@@ -113,6 +154,7 @@ impl HighLevel {
                 Some(found) => Some(found),
                 None => self.target(contact).await?,
             };
+            self.keep_phone(contact, target.as_ref(), steps).await?;
             let tried = self.try_contact(contact, target).await;
             remember(contact, steps).await?;
             match tried? {
@@ -126,15 +168,47 @@ impl HighLevel {
 
     /// The contact to update, with what is another contact's taken out of the lead.
     async fn target(&self, contact: &mut Contact) -> Result<Option<Found>, DeliveryError> {
-        let matches = self.matches(contact).await?;
+        let mut matches = self.matches(contact).await?;
+        for (name, error) in std::mem::take(&mut matches.refused) {
+            contact.leave_out(&[name], &[], Why::Refused);
+            if !contact.has_identity() {
+                return Err(error);
+            }
+        }
         if matches.is_split() {
             contact.leave_out(&["phone"], &[], Why::Split);
         }
-        let is_by_phone_alone = matches.by_email.is_none() && matches.by_phone.as_ref().is_some_and(|found| found.email.is_some());
-        if is_by_phone_alone && contact.email().is_some() {
-            contact.note_left_out(&["email".to_owned()], Why::Other);
+        contact.yield_nothing();
+        match matches.chosen() {
+            Some(found) if matches.is_by_phone_alone() => self.target_by_phone(contact, &found.id).await,
+            found => Ok(found.cloned()),
         }
-        Ok(matches.chosen().cloned())
+    }
+
+    /// A phone may be a family's or an office's: what its contact has already is not this lead's to change, unless it is the same person.
+    async fn target_by_phone(&self, contact: &mut Contact, id: &str) -> Result<Option<Found>, DeliveryError> {
+        match self.api.send(&self.api.contact(id)).await.and_then(Outcome::done) {
+            Ok(body) => {
+                contact.yield_to(&body["contact"]);
+                Ok(Found::of(&body["contact"]))
+            }
+            Err(error) if is_gone(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Keeps the phone that is about to be replaced, for the note. Without notes there is no place for it, so that it stays.
+    async fn keep_phone(&self, contact: &mut Contact, target: Option<&Found>, steps: &mut Steps<'_>) -> Result<(), DeliveryError> {
+        let Some(former) = target.and_then(|found| found.phone.as_deref()) else { return Ok(()) };
+        if contact.phone().is_none_or(|phone| same_phone(phone, former)) || !contact.updates("phone") {
+            return Ok(());
+        }
+        if !self.settings.config.notes {
+            contact.note_left_out(&["phone".to_owned()], Why::Other);
+            return Ok(());
+        }
+        contact.former_phone = Some(former.to_owned());
+        steps.keep(FORMER_PHONE, former).await
     }
 
     async fn try_contact(&self, contact: &mut Contact, target: Option<Found>) -> Result<Tried, DeliveryError> {
@@ -163,12 +237,34 @@ impl HighLevel {
     /// Compares what was sent with what the answer shows; in doubt, with the contact itself.
     async fn settled(&self, contact: &mut Contact, body: &Value, sent: &[String]) -> Result<String, DeliveryError> {
         let id = written(body, "contact")?;
-        if !missing(&contact.only(sent), &body["contact"]).is_empty() {
+        let ids = self.ids(sent).await?;
+        if !missing(&contact.only(sent), &body["contact"], ids.as_deref()).is_empty() {
             let there = self.api.send(&self.api.contact(&id)).await?.done()?;
-            let dropped = missing(&contact.only(sent), &there["contact"]);
+            let dropped = missing(&contact.only(sent), &there["contact"], ids.as_deref());
             contact.note_left_out(&dropped, Why::Dropped);
         }
         Ok(id)
+    }
+
+    /// The ids of the custom fields, when some of these names are keys; contacts show ids only. `None` when the token may not read them.
+    async fn ids(&self, names: &[String]) -> Result<Option<Arc<Ids>>, DeliveryError> {
+        let keys: Vec<&str> = names.iter().filter(|name| fields::is_key(name)).map(|name| fields::key(name)).collect();
+        if keys.is_empty() {
+            return Ok(None);
+        }
+        let known = self.ids.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(known) = known.filter(|known| keys.iter().all(|key| known.contains_key(*key))) {
+            return Ok(Some(known));
+        }
+        match self.api.send(&self.api.custom_fields()).await.and_then(Outcome::done) {
+            Ok(body) => {
+                let known = Arc::new(ids(&body));
+                *self.ids.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&known));
+                Ok(Some(known))
+            }
+            Err(error) if matches!(error.kind, ErrorKind::Credentials | ErrorKind::Data) || is_gone(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn conflict(
@@ -186,11 +282,10 @@ impl HighLevel {
             }
             (None, Some(id)) => {
                 let body = self.api.send(&self.api.contact(&id)).await?.done()?;
-                let found = Found::of(&body["contact"]);
-                if error.code.as_deref() == Some("phone") && found.as_ref().is_some_and(|found| found.email.is_some()) {
-                    contact.note_left_out(&["email".to_owned()], Why::Other);
+                if error.code.as_deref() == Some("phone") {
+                    contact.yield_to(&body["contact"]);
                 }
-                Ok(Tried::Again(found, error))
+                Ok(Tried::Again(Found::of(&body["contact"]), error))
             }
             (None, None) => Ok(Tried::Again(None, error)),
         }

@@ -1,13 +1,20 @@
 //! The way of a delivery: the contact, its tags, the appointment or a task, then notes.
 
 use crate::client::{Api, Call};
+use crate::compare::Ids;
 use crate::config::Settings;
+use crate::contact::{FORMER_PHONE, LEFT_OUT};
+use crate::fields;
 use crate::map::{Contact, Plan, Why};
-use crate::note::{self, Notes};
+use crate::note::{self, MAX_NOTES, Notes};
 use crate::verdict::is_gone;
-use crate::write::{Booking, TAGS, TASK};
+use crate::write::{APPOINTMENT, Booking, PAST, TAGS, TASK};
 use async_trait::async_trait;
-use leadwire_connector::{Connector, Delivery, DeliveryError, ErrorKind, Event, Kind, PreviewRequest, Receipt, Record, Report, Steps};
+use leadwire_connector::session::Sessions;
+use leadwire_connector::{
+    Connector, Delivery, DeliveryError, Erased, ErrorKind, Event, Kind, PreviewRequest, Receipt, Record, Report, Steps,
+};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// The step that keeps the contact's id; empty once that contact turned out to be gone.
@@ -21,11 +28,15 @@ const SEARCH_LAG: Duration = Duration::from_secs(15);
 pub(crate) struct HighLevel {
     pub(crate) api: Api,
     pub(crate) settings: Settings,
+    pub(crate) sessions: Sessions,
+    /// The ids of the location's custom fields, once they were asked for.
+    pub(crate) ids: Mutex<Option<Arc<Ids>>>,
 }
 
 #[async_trait]
 impl Connector for HighLevel {
     async fn deliver(&self, delivery: &Delivery, steps: &mut Steps<'_>) -> Result<Receipt, DeliveryError> {
+        self.sessions.sweep().await;
         let (contact, may_create) = match Plan::of(&delivery.event, &self.settings)? {
             Plan::Skip(reason) => return Ok(Receipt::skipped(reason)),
             Plan::Write(contact) => (contact, true),
@@ -34,7 +45,7 @@ impl Connector for HighLevel {
         match self.relay(contact.clone(), may_create, delivery, steps).await {
             // The contact was deleted between two steps, or since an earlier attempt: once more with another one.
             Err(error) if is_gone(&error) && done(steps, CONTACT).is_some() => {
-                self.forget(&delivery.event, &contact, &delivery.id, steps).await?;
+                self.forget(&contact, steps).await?;
                 self.relay(contact, may_create, delivery, steps).await
             }
             result => result,
@@ -43,6 +54,11 @@ impl Connector for HighLevel {
 
     async fn check(&self) -> Report {
         crate::check::check(&self.api, &self.settings).await
+    }
+
+    /// Nothing of the person is kept here; which contact had the chat session is forgotten with the person.
+    async fn erase(&self, deliveries: &[String]) -> Result<Erased, DeliveryError> {
+        self.sessions.erase(deliveries).await.map(|()| Erased::NotKept)
     }
 
     fn preview(&self, event: &Event) -> Result<Vec<PreviewRequest>, DeliveryError> {
@@ -63,7 +79,7 @@ impl HighLevel {
         steps: &mut Steps<'_>,
     ) -> Result<Receipt, DeliveryError> {
         let event = &delivery.event;
-        let Some(id) = self.contact(&mut contact, may_create, steps).await? else {
+        let Some(id) = self.contact(&mut contact, may_create, &delivery.id, steps).await? else {
             return Ok(Receipt::skipped("GoHighLevel has no contact with this e-mail, phone or chat session"));
         };
         if may_create {
@@ -88,11 +104,15 @@ impl HighLevel {
     }
 
     /// What hung on the contact is gone with it, and is written again.
-    async fn forget(&self, event: &Event, contact: &Contact, delivery: &str, steps: &mut Steps<'_>) -> Result<(), DeliveryError> {
-        let notes = self.notes_for(event, contact, &Booking::None, delivery);
-        for name in [CONTACT, TAGS, TASK].into_iter().chain(notes.notes.iter().map(|note| note.step.as_str())) {
-            if done(steps, name).is_some() {
-                steps.keep(name, "").await?;
+    async fn forget(&self, contact: &Contact, steps: &mut Steps<'_>) -> Result<(), DeliveryError> {
+        if let Some(visitor) = &contact.visitor {
+            self.sessions.forget(visitor).await?;
+        }
+        let mut hung = [CONTACT, FORMER_PHONE, LEFT_OUT, TAGS, TASK, APPOINTMENT].map(str::to_owned).to_vec();
+        hung.extend((1..=MAX_NOTES).map(note::step));
+        for name in hung {
+            if done(steps, &name).is_some() {
+                steps.keep(&name, "").await?;
             }
         }
         Ok(())
@@ -102,7 +122,7 @@ impl HighLevel {
         let config = &self.settings.config;
         let text = match event.kind {
             Kind::Conversation => note::transcript(event),
-            _ if config.notes => note::remark(event, contact.left_out(), self.told(booking).as_deref()),
+            _ if config.notes => note::remark(event, contact.left_out(), contact.replaced_phone(), self.told(booking).as_deref()),
             _ => None,
         };
         text.map_or_else(Notes::default, |text| note::notes(&text, delivery, config.note_characters, config.note_format))
@@ -112,8 +132,8 @@ impl HighLevel {
         match booking {
             Booking::None => None,
             Booking::Booked(at) => Some(format!("Booked for {at}")),
-            Booking::Refused(why) if self.settings.config.appointments.task => Some(format!("Not booked ({why}); there is a task instead")),
-            Booking::Refused(why) => Some(format!("Not booked ({why})")),
+            Booking::Refused(why) if self.settings.config.appointments.task => Some(format!("Not booked: {why}. There is a task instead.")),
+            Booking::Refused(why) => Some(format!("Not booked: {why}.")),
         }
     }
 
@@ -124,7 +144,8 @@ impl HighLevel {
             (Why::Refused, "GoHighLevel did not accept these fields"),
             (Why::Dropped, "GoHighLevel accepted these fields and did not keep them"),
             (Why::Split, "split identity: the e-mail and the phone are of two contacts; left out"),
-            (Why::Other, "the contact was found by its phone and has another e-mail, which stays; left out"),
+            (Why::Other, "the contact has other values, which stay; left out"),
+            (Why::Unnamed, "GoHighLevel refused the contact without naming a field, and took it without these"),
         ]
         .into_iter()
         .filter_map(|(why, told)| {
@@ -133,8 +154,11 @@ impl HighLevel {
         })
         .collect();
         remarks.extend_from_slice(&contact.failed);
+        if contact.replaced_phone().is_some() {
+            remarks.push("the contact had another phone, which is in the note now".to_owned());
+        }
         if let Booking::Refused(why) = booking {
-            remarks.push(format!("the appointment could not be booked ({why})"));
+            remarks.push(format!("the appointment was not booked: {why}"));
         }
         if cut {
             remarks.push("the text was too long and its end was left out".to_owned());
@@ -151,6 +175,10 @@ impl HighLevel {
             shown.push(show(&self.api.upsert(&contact.for_create()), "make the contact").only_when("only when there is no such contact"));
             let update = self.api.update(&id, &contact.for_update(true));
             shown.push(show(&update, "update the contact").only_when("when there is such a contact; its own e-mail stays"));
+            if contact.for_create().iter().any(|(name, _)| fields::is_key(name)) {
+                let list = show(&self.api.custom_fields(), "ids of the custom fields");
+                shown.push(list.only_when("only the first time, to see whether their values were kept"));
+            }
             if !contact.tags.is_empty() {
                 shown.push(show(&self.api.add_tags(&id, &contact.tags), "tags"));
             }
@@ -159,12 +187,17 @@ impl HighLevel {
         if event.kind == Kind::Appointment
             && let Some((start, call)) = self.booking(&id, event, &delivery)
         {
-            shown.push(show(&call, "appointment"));
-            booking = Booking::Booked(start.text);
+            booking = if start.is_past() {
+                Booking::Refused(PAST.to_owned())
+            } else {
+                shown.push(show(&call, "appointment"));
+                Booking::Booked(start.text)
+            };
         }
         if self.needs_task(event, &Booking::None) {
             let task = show(&self.task_call(&id, event, &delivery), "task");
-            shown.push(if booking == Booking::None { task } else { task.only_when("only when the appointment is refused") });
+            let is_booked = matches!(booking, Booking::Booked(_));
+            shown.push(if is_booked { task.only_when("only when the appointment is refused") } else { task });
         }
         let notes = self.notes_for(event, contact, &booking, &delivery);
         shown.extend(notes.notes.iter().map(|note| show(&self.api.create_note(&id, &note.body), &note.step)));
@@ -181,9 +214,12 @@ impl HighLevel {
         let session = contact.session.as_ref().filter(|_| !may_create);
         let by_session = session.map(|(field, session)| {
             let find = self.api.preview(&self.api.search(field, session)).step("find by session");
-            if contact.has_identity() { find.only_when("only when neither e-mail nor phone finds a contact") } else { find }
+            find.only_when("only when neither e-mail nor phone finds a contact, and no lead of this chat session is known")
         });
-        by_email.into_iter().chain(by_phone).chain(by_session).collect()
+        let id = PreviewRequest::placeholder("id of the contact");
+        let look = contact.phone().filter(|_| may_create).map(|_| self.api.preview(&self.api.contact(&id)).step("look at the contact"));
+        let look = look.map(|look| look.only_when("only when the phone alone finds a contact: what it has already may stay"));
+        by_email.into_iter().chain(by_phone).chain(look).chain(by_session).collect()
     }
 }
 

@@ -46,6 +46,11 @@ pub(crate) fn is_standard(name: &str) -> bool {
     STANDARD.contains(&name)
 }
 
+/// Whether it names a custom field by its key, and not by its id.
+pub(crate) fn is_key(name: &str) -> bool {
+    !is_standard(name) && !is_id(name)
+}
+
 pub(crate) fn is_core(name: &str) -> bool {
     CORE.contains(&name)
 }

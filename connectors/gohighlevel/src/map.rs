@@ -1,9 +1,12 @@
 //! From an event to a contact: pure.
 
 use crate::config::{Conversations, Settings};
-use crate::fields;
+use crate::{compare, fields};
+use leadwire_connector::session::visitor;
 use leadwire_connector::{DeliveryError, Event, Kind};
 use serde_json::Value;
+
+const NAMES: [&str; 3] = ["firstName", "lastName", "name"];
 
 /// What to do with an event.
 #[derive(Debug)]
@@ -26,7 +29,11 @@ pub(crate) struct Contact {
     pub(crate) failed: Vec<String>,
     /// The custom field that keeps the chat session, and the session.
     pub(crate) session: Option<(String, String)>,
+    /// Who had the chat session, as [`Sessions`](leadwire_connector::session::Sessions) know it.
+    pub(crate) visitor: Option<String>,
     pub(crate) tags: Vec<String>,
+    /// The phone that the contact had before this lead's took its place.
+    pub(crate) former_phone: Option<String>,
 }
 
 /// A field that GoHighLevel does not have as the event gave it.
@@ -48,10 +55,13 @@ pub(crate) enum Why {
     Split,
     /// The contact has another one, which stays.
     Other,
+    /// GoHighLevel refused the contact as a whole, and took it without this.
+    Unnamed,
 }
 
 impl Why {
-    const ALL: [(Self, char); 4] = [(Self::Refused, 'r'), (Self::Dropped, 'd'), (Self::Split, 's'), (Self::Other, 'o')];
+    const ALL: [(Self, char); 5] =
+        [(Self::Refused, 'r'), (Self::Dropped, 'd'), (Self::Split, 's'), (Self::Other, 'o'), (Self::Unnamed, 'u')];
 
     fn letter(self) -> char {
         Self::ALL.into_iter().find(|(why, _)| *why == self).map_or('r', |(_, letter)| letter)
@@ -95,9 +105,9 @@ impl Plan {
             Kind::Conversation if event.conversation.as_ref().is_none_or(|chat| chat.messages.is_empty()) => {
                 Self::Skip("the conversation has no messages")
             }
-            Kind::Conversation if !contact.has_identity() && contact.session.is_none() => Self::Skip(
-                "the conversation gives neither an e-mail nor a phone to find a contact by; set `session_field` to find it by its chat session",
-            ),
+            Kind::Conversation if !contact.has_identity() && contact.visitor.is_none() => {
+                Self::Skip("the conversation gives neither an e-mail, nor a phone, nor a chat session to find a contact by")
+            }
             Kind::Conversation => Self::Add(contact),
             // GoHighLevel makes no contact without one of them (https://github.com/GoHighLevel/highlevel-api-docs/issues/37).
             _ if !contact.has_identity() => Self::Skip("there is neither an e-mail nor a phone, and GoHighLevel wants one of them"),
@@ -123,8 +133,16 @@ impl Contact {
         if event.kind == Kind::Appointment {
             failed.extend(settings.appointment.render(event).remark().map(|told| format!("appointment: {told}")));
         }
-        let tags = tags.fields.into_iter().map(|(_, tag)| tag).collect();
-        Ok(Self { failed, fields, create_only: settings.config.create_only.clone(), left_out: Vec::new(), session, tags })
+        Ok(Self {
+            failed,
+            fields,
+            create_only: settings.config.create_only.clone(),
+            left_out: Vec::new(),
+            session,
+            visitor: visitor(event),
+            tags: tags.fields.into_iter().map(|(_, tag)| tag).collect(),
+            former_phone: None,
+        })
     }
 
     pub(crate) fn email(&self) -> Option<&str> {
@@ -137,6 +155,11 @@ impl Contact {
 
     pub(crate) fn has_identity(&self) -> bool {
         self.email().is_some() || self.phone().is_some()
+    }
+
+    /// How many of e-mail and phone there are.
+    pub(crate) fn identities(&self) -> usize {
+        self.email().into_iter().chain(self.phone()).count()
     }
 
     fn value(&self, name: &str) -> Option<&str> {
@@ -154,10 +177,43 @@ impl Contact {
 
     /// What a known contact is updated with. Its e-mail stays, unless it has none.
     pub(crate) fn for_update(&self, has_email: bool) -> Vec<(&str, &str)> {
-        let keeps = |name: &str| {
-            name == "email" && has_email || self.create_only.iter().any(|only| only == name) || fields::NEW_CONTACTS_ONLY.contains(&name)
+        self.for_create().into_iter().filter(|(name, _)| !(*name == "email" && has_email) && self.updates(name)).collect()
+    }
+
+    /// Whether this field of a known contact is written.
+    pub(crate) fn updates(&self, name: &str) -> bool {
+        let stays = self.left_out.iter().any(|field| field.name == name && field.why == Why::Other);
+        !stays && !self.create_only.iter().any(|only| only == name) && !fields::NEW_CONTACTS_ONLY.contains(&name)
+    }
+
+    /// Leaves to a contact, as GoHighLevel shows it, what it has already, if it looks like somebody else. Names are one thing: a last name
+    /// is not put beside another person's first name.
+    pub(crate) fn yield_to(&mut self, there: &Value) {
+        self.yield_nothing();
+        let differs = |name: &str| self.value(name).is_some_and(|value| clashes(name, value, there));
+        let has_other_name = NAMES.into_iter().any(differs);
+        if !has_other_name && !differs("email") {
+            return;
+        }
+        let stays = |name: &str, value: &str| match name {
+            "phone" => false,
+            _ if NAMES.contains(&name) => has_other_name,
+            _ if fields::is_standard(name) => clashes(name, value, there),
+            _ => compare::may_replace_custom(name, value, there),
         };
-        self.for_create().into_iter().filter(|(name, _)| !keeps(name)).collect()
+        let names: Vec<String> =
+            self.fields.iter().filter(|(name, value)| self.updates(name) && stays(name, value)).map(|(name, _)| name.clone()).collect();
+        self.note_left_out(&names, Why::Other);
+    }
+
+    /// Takes back what [`yield_to`](Self::yield_to) did, for the sake of another contact.
+    pub(crate) fn yield_nothing(&mut self) {
+        self.left_out.retain(|field| field.why != Why::Other);
+    }
+
+    /// The phone that this lead's took the place of.
+    pub(crate) fn replaced_phone(&self) -> Option<&str> {
+        self.former_phone.as_deref().filter(|_| !self.left_out.iter().any(|field| field.name == "phone"))
     }
 
     /// Takes these fields away, for the note to carry; names as GoHighLevel gives them, also paths into `customFields` of what was
@@ -187,7 +243,7 @@ impl Contact {
     /// Takes everything away that is not the name, e-mail or phone. False when nothing else is here.
     pub(crate) fn leave_out_extras(&mut self) -> bool {
         let extras: Vec<String> = self.fields.iter().map(|(name, _)| name.clone()).filter(|name| !fields::is_core(name)).collect();
-        self.leave_out(&extras, &[], Why::Refused)
+        self.leave_out(&extras, &[], Why::Unnamed)
     }
 
     pub(crate) fn left_out(&self) -> &[LeftOut] {
@@ -204,10 +260,17 @@ impl Contact {
         for (why, name) in memory.split(',').filter_map(|entry| entry.split_once(':')) {
             self.note_left_out(&[name.to_owned()], Why::of(why));
         }
-        let refused: Vec<String> =
-            self.left_out.iter().filter(|field| matches!(field.why, Why::Refused | Why::Split)).map(|field| field.name.clone()).collect();
+        let is_away = |why: Why| matches!(why, Why::Refused | Why::Split | Why::Unnamed);
+        let refused: Vec<String> = self.left_out.iter().filter(|field| is_away(field.why)).map(|field| field.name.clone()).collect();
         self.fields.retain(|(name, _)| !refused.contains(name));
     }
+}
+
+/// Whether a contact has another value of a standard field.
+fn clashes(name: &str, value: &str, there: &Value) -> bool {
+    let other = there[name].as_str().map(str::trim).filter(|text| !text.is_empty());
+    let other = other.or_else(|| (name == "name").then(|| there["contactName"].as_str()).flatten());
+    other.is_some_and(|other| !compare::is_same_text(value, other))
 }
 
 /// `customFields.1.field_value` is the second custom field that was sent; a key may come back without the model before it.
@@ -296,15 +359,17 @@ pub(crate) mod tests {
         assert!(skipped(&json!({"kind": "unrecognized"}), &json!({})));
         let chat = json!({"kind": "conversation", "messages": [{"author": "user", "text": "Hi"}]});
         assert!(!skipped(&chat, &json!({})));
+        let unknown = json!({"kind": "conversation", "messages": chat["messages"], "person": {"email": null}, "session_id": null});
+        assert!(skipped(&unknown, &json!({})));
         assert!(skipped(&chat, &json!({"conversations": "skip"})));
         assert!(skipped(&json!({"kind": "conversation", "messages": []}), &json!({})));
     }
 
     #[test]
-    fn a_conversation_of_nobody_is_found_by_its_session_if_that_is_kept() {
+    fn a_conversation_of_nobody_is_found_by_its_session() {
         let chat = json!({"kind": "conversation", "messages": [{"author": "user", "text": "Hi"}],
             "person": {"first_name": null, "last_name": null, "email": null, "phone": null}});
-        assert!(skipped(&chat, &json!({})));
+        assert!(contact(&chat, &json!({})).visitor.is_some());
         let found = contact(&chat, &json!({"session_field": "3sv6UEo51C9Bmpo1cKTq"}));
         assert_eq!(found.session, Some(("3sv6UEo51C9Bmpo1cKTq".to_owned(), "31305".to_owned())));
     }

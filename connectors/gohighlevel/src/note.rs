@@ -7,8 +7,7 @@ use leadwire_connector::{Author, Conversation, Event, Kind};
 use serde_json::Value;
 
 /// A text of more notes than this is no conversation any more.
-const MAX_NOTES: usize = 50;
-const MAX_EXTRA: usize = 50;
+pub(crate) const MAX_NOTES: usize = 50;
 /// For the marker, the part's number and, in HTML, the line breaks.
 const FRAME: usize = 200;
 /// An escaped character is at most six long (`&quot;`), so that a piece of a sixth always fits.
@@ -35,15 +34,18 @@ pub(crate) struct Note {
 
 /// The text of a lead or an appointment; `None` when it would say nothing that the contact does not say. `booking` says what became of
 /// the appointment.
-pub(crate) fn remark(event: &Event, left_out: &[LeftOut], booking: Option<&str>) -> Option<String> {
-    if event.content.is_none() && left_out.is_empty() && event.kind != Kind::Appointment {
+pub(crate) fn remark(event: &Event, left_out: &[LeftOut], former_phone: Option<&str>, booking: Option<&str>) -> Option<String> {
+    let extra: Vec<String> = event.extra.iter().filter_map(|(name, value)| extra(name, value)).collect();
+    let is_empty = event.content.is_none() && left_out.is_empty() && former_phone.is_none() && extra.is_empty();
+    if is_empty && event.kind != Kind::Appointment {
         return None;
     }
     let mut lines = vec![if event.kind == Kind::Appointment { "Wish for an appointment".to_owned() } else { "Chat lead".to_owned() }];
     lines.extend(event.content.clone());
     lines.extend(booking.map(str::to_owned));
     lines.extend(left_out.iter().map(|field| format!("{} ({}): {}", field.name, reason(field.why), field.value)));
-    lines.extend(event.extra.iter().filter_map(|(name, value)| extra(name, value)).take(MAX_EXTRA));
+    lines.extend(former_phone.map(|phone| format!("phone (until this lead): {phone}")));
+    lines.extend(extra);
     lines.extend(origin(event));
     Some(lines.join("\n"))
 }
@@ -54,14 +56,20 @@ fn reason(why: Why) -> &'static str {
         Why::Dropped => "accepted as a field, but not kept",
         Why::Split => "belongs to another contact",
         Why::Other => "this contact has another one",
+        Why::Unnamed => "not written, because GoHighLevel refused the contact without saying why",
     }
 }
 
 fn extra(name: &str, value: &Value) -> Option<String> {
     let value = match value {
         Value::String(text) => text.trim().to_owned(),
-        Value::Number(_) | Value::Bool(_) => value.to_string(),
-        _ => String::new(),
+        Value::Null => String::new(),
+        Value::Array(list) if list.is_empty() => String::new(),
+        Value::Object(table) if table.is_empty() => String::new(),
+        Value::Array(list) if list.iter().all(Value::is_string) => {
+            list.iter().filter_map(Value::as_str).map(str::trim).collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
     };
     (!value.is_empty()).then(|| format!("{name}: {value}"))
 }
@@ -128,7 +136,7 @@ fn note(body: String, delivery: &str, part: usize) -> Note {
     Note { step: step(part), marker: text::marker(delivery, &step(part)), body }
 }
 
-fn step(part: usize) -> String {
+pub(crate) fn step(part: usize) -> String {
     if part == 1 { "note".to_owned() } else { format!("note-{part}") }
 }
 
@@ -141,19 +149,21 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_lead_without_a_remark_needs_no_note_and_an_appointment_always_gets_one() {
-        assert_eq!(remark(&event(&json!({"content": null})), &[], None), None);
-        let appointment = remark(&event(&json!({"kind": "appointment", "content": null})), &[], Some("Booked")).unwrap();
+    fn a_lead_with_nothing_to_say_needs_no_note_and_an_appointment_always_gets_one() {
+        assert_eq!(remark(&event(&json!({"content": null, "extra": {"a": "", "b": [], "c": {}, "d": null}})), &[], None, None), None);
+        let appointment = remark(&event(&json!({"kind": "appointment", "content": null})), &[], None, Some("Booked")).unwrap();
         assert!(appointment.starts_with("Wish for an appointment\nBooked"));
     }
 
     #[test]
     fn what_was_left_out_and_what_had_no_place_is_in_the_note() {
-        let event = event(&json!({"extra": {"Company": "Acme", "n": 2, "empty": "", "nested": {}}}));
+        let event =
+            event(&json!({"extra": {"Company": "Acme", "n": 2, "empty": "", "nested": {}, "list": ["a", "b"], "deep": {"x": [1]}}}));
         let left_out = [LeftOut { name: "contact.color".to_owned(), value: "blue".to_owned(), why: Why::Dropped }];
         assert_eq!(
-            remark(&event, &left_out, None).unwrap(),
-            "Chat lead\nI want a <b>quote</b>\ncontact.color (accepted as a field, but not kept): blue\nCompany: Acme\nn: 2\n\
+            remark(&event, &left_out, Some("+49301"), None).unwrap(),
+            "Chat lead\nI want a <b>quote</b>\ncontact.color (accepted as a field, but not kept): blue\nphone (until this lead): +49301\n\
+             Company: Acme\nn: 2\nlist: a, b\ndeep: {\"x\":[1]}\n\
              Page: https://acme.example/\nChat session: 31305"
         );
     }

@@ -71,6 +71,11 @@ fn failure(answer: &Answer, body: &Value, scope: &str) -> DeliveryError {
             None,
         ),
         401 | 403 => DeliveryError::hold(ErrorKind::Credentials, refused_credentials(answer.status, &said, scope), None),
+        402 => DeliveryError::hold(
+            ErrorKind::Quota,
+            "GoHighLevel asks for a payment (402); settle the sub-account's plan, then resume the destination",
+            None,
+        ),
         429 => return rate_limited(answer, body),
         500.. => DeliveryError::retry_after(ErrorKind::Server, format!("GoHighLevel failed ({})", answer.status), answer.retry_after()),
         _ => return answer.error("GoHighLevel"),

@@ -1,13 +1,13 @@
 //! What hangs on a contact: tags, notes, tasks and appointments.
 
-use crate::appointment::{Start, start_in};
+use crate::appointment::{Start, start_of};
 use crate::client::{Call, Task};
 use crate::config::Status;
 use crate::contact::unexpected;
 use crate::deliver::{HighLevel, done};
 use crate::map::Contact;
 use crate::note::{self, Note};
-use crate::verdict::{SLOT_TAKEN, is_gone, written};
+use crate::verdict::{GONE, SLOT_TAKEN, is_gone, written};
 use leadwire_connector::reexport::Timestamp;
 use leadwire_connector::refusal::{self, Outcome};
 use leadwire_connector::{DeliveryError, ErrorKind, Event, Steps, text};
@@ -16,8 +16,9 @@ use serde_json::{Value, json};
 pub(crate) const TAGS: &str = "tags";
 pub(crate) const TASK: &str = "task";
 /// The step that keeps the appointment's id, or why there is none.
-const APPOINTMENT: &str = "appointment";
+pub(crate) const APPOINTMENT: &str = "appointment";
 const REFUSED: &str = "refused ";
+pub(crate) const PAST: &str = "this time has passed";
 /// An appointment is looked for so far around its start.
 const AROUND: i64 = 60_000;
 const MAX_TITLE: usize = 200;
@@ -78,10 +79,14 @@ impl HighLevel {
             let refused = known.strip_prefix(REFUSED).map(|why| Booking::Refused(why.to_owned()));
             return Ok(refused.unwrap_or(Booking::Booked(start.text)));
         }
+        if start.is_past() && !steps.is_announced(APPOINTMENT) {
+            return Ok(Booking::Refused(PAST.to_owned()));
+        }
         let may_be_there = steps.announce(APPOINTMENT).await?;
         let known = if may_be_there { self.booked(contact, &start).await? } else { None };
         let booked = match known {
             Some(id) => Ok(id),
+            None if start.is_past() => Err(PAST.to_owned()),
             None => self.book(contact, &start, &call).await?,
         };
         let (kept, booking) = match booked {
@@ -128,7 +133,7 @@ impl HighLevel {
     pub(crate) fn booking(&self, contact: &str, event: &Event, delivery: &str) -> Option<(Start, Call)> {
         let keys = &self.settings.config.appointments;
         let (text, title) = self.appointment_texts(event);
-        let (calendar, start) = self.settings.config.calendar_id.as_ref().zip(start_in(&text))?;
+        let (calendar, start) = self.settings.config.calendar_id.as_ref().zip(start_of(&text))?;
         let mut body = json!({"calendarId": calendar, "startTime": start.text, "title": title});
         if let Some(end) = keys.minutes.and_then(|minutes| start.plus_minutes(minutes)) {
             body["endTime"] = end.into();
@@ -148,7 +153,7 @@ impl HighLevel {
         Some((start, self.api.book(contact, body)))
     }
 
-    /// The text in which the time is looked for, and the title; a template that fails gives neither.
+    /// The text that is the time, if it is one, and the title; a template that fails gives neither.
     fn appointment_texts(&self, event: &Event) -> (String, String) {
         let mut texts = self.settings.appointment.render(event).fields;
         let mut take =
@@ -185,8 +190,12 @@ impl HighLevel {
     }
 }
 
-/// A word for people, without personal data.
+/// For salespeople, so without codes.
 fn why(error: &DeliveryError) -> String {
-    let status = error.status.map_or_else(String::new, |status| format!("status {status}"));
-    error.code.clone().filter(|code| !code.is_empty()).unwrap_or(status)
+    let words = match error.code.as_deref() {
+        Some(SLOT_TAKEN) => "this time is not free in the calendar",
+        Some(GONE) => "the calendar was not found",
+        _ => "the calendar did not take it",
+    };
+    words.to_owned()
 }

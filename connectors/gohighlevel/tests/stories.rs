@@ -7,7 +7,7 @@ use crm::{Crm, LOCATION, TOKEN, connector, delivery, event, person, record_id, r
 use leadwire_connector::http::Method;
 use leadwire_connector::reexport::Timestamp;
 use leadwire_connector::simulator::{Request, Response, Service};
-use leadwire_connector::{ErrorKind, MemorySteps, Receipt, Severity, Steps, Verdict};
+use leadwire_connector::{ErrorKind, Event, MemorySteps, Receipt, Severity, Steps, Verdict};
 use leadwire_connector_gohighlevel::simulator::Simulator;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -36,7 +36,14 @@ async fn a_new_lead_makes_one_contact_with_its_tags_and_one_note() {
     let id = record.id;
     assert_eq!(
         crm.sent(),
-        [FIND, FIND, "POST /contacts/upsert", &format!("POST /contacts/{id}/tags"), &format!("POST /contacts/{id}/notes")]
+        [
+            FIND,
+            FIND,
+            "POST /contacts/upsert",
+            "GET /locations/LOC1/customFields",
+            &format!("POST /contacts/{id}/tags"),
+            &format!("POST /contacts/{id}/notes")
+        ]
     );
 }
 
@@ -51,7 +58,7 @@ async fn repeating_a_finished_delivery_sends_nothing() {
 
 #[tokio::test]
 async fn a_crash_after_any_answer_makes_nothing_twice() {
-    for (kind, content) in [("lead", "Hi"), ("appointment", "tomorrow"), ("appointment", "2026-12-01T15:00:00Z")] {
+    for (kind, content) in [("lead", "Hi"), ("appointment", "tomorrow"), ("appointment", "2099-12-01T15:00:00Z")] {
         let (crm, all) = (Crm::with(&json!({"calendar_id": "CAL1", "tags": ["x"]})).await, MemorySteps::default());
         let event = event(&json!({"kind": kind, "content": content}));
         crm.attempt("d1", &event, &all).await.unwrap();
@@ -68,7 +75,7 @@ async fn a_crash_after_any_answer_makes_nothing_twice() {
 #[tokio::test]
 async fn what_was_written_without_an_answer_is_found_and_not_written_again() {
     for (place, content) in
-        [("/notes", "tomorrow"), ("/tasks", "tomorrow"), ("/appointments", "2026-12-01T15:00:00Z"), ("/upsert", "tomorrow")]
+        [("/notes", "tomorrow"), ("/tasks", "tomorrow"), ("/appointments", "2099-12-01T15:00:00Z"), ("/upsert", "tomorrow")]
     {
         let (crm, kept) =
             (Crm::with(&json!({"calendar_id": "CAL1", "appointments": {"free_slots_only": false}})).await, MemorySteps::default());
@@ -128,7 +135,7 @@ async fn a_phone_whose_contact_has_another_email_keeps_that_and_notes_the_new_on
     let receipt = crm.deliver("d1", &event(&json!({}))).await.unwrap();
     assert_eq!((record_id(&receipt), crm.contacts().len()), (id, 1));
     assert_eq!(crm.contacts()[0]["email"], "office@acme.example");
-    assert!(remark(&receipt).unwrap().contains("another e-mail"));
+    assert!(remark(&receipt).unwrap().contains("other values, which stay; left out: email"));
     assert!(crm.notes()[0]["body"].as_str().unwrap().contains("david@acme.example"));
 }
 
@@ -243,7 +250,7 @@ async fn a_contact_that_the_refusal_names_is_updated() {
     let receipt = crm.deliver("d1", &event(&json!({}))).await.unwrap();
     assert_eq!((record_id(&receipt), crm.contacts().len()), (known, 1));
     assert_eq!((&crm.contacts()[0]["email"], &crm.contacts()[0]["firstName"]), (&json!("office@acme.example"), &json!("David")));
-    assert!(remark(&receipt).unwrap().contains("another e-mail"), "{receipt:?}");
+    assert!(remark(&receipt).unwrap().contains("other values, which stay; left out: email"), "{receipt:?}");
 }
 
 #[tokio::test]
@@ -310,7 +317,7 @@ async fn a_2xx_with_an_error_inside_or_with_rubbish_is_no_delivery() {
         for place in ["/duplicate", "/upsert", "/tags", "/notes", "/appointments"] {
             let config = json!({"tags": ["x"], "calendar_id": "CAL1"});
             let (crm, kept) = (Crm::with(&config).await, MemorySteps::default());
-            let event = event(&json!({"kind": "appointment", "content": "2026-12-01T15:00:00Z"}));
+            let event = event(&json!({"kind": "appointment", "content": "2099-12-01T15:00:00Z"}));
             crm.order(&format!("{fault} x1 @{place}"));
             let error = crm.attempt("d1", &event, &kept).await.unwrap_err();
             assert!(matches!(error.verdict, Verdict::Retry { .. }), "{fault} {place}: {error:?}");
@@ -324,20 +331,26 @@ async fn a_2xx_with_an_error_inside_or_with_rubbish_is_no_delivery() {
 async fn an_appointment_with_an_explicit_time_is_booked_as_it_was_written() {
     let config = json!({"calendar_id": "CAL1", "appointments": {"minutes": 45, "status": "new", "notify": false, "assigned_user": "U1"}});
     let crm = Crm::with(&config).await;
-    let receipt = crm.deliver("d1", &event(&json!({"kind": "appointment", "content": "Demo, 2026-12-01T15:00:00+01:00"}))).await.unwrap();
+    let receipt = crm.deliver("d1", &event(&json!({"kind": "appointment", "content": "2099-12-01T15:00:00+01:00"}))).await.unwrap();
     let appointment = &crm.records("appointments")[0];
     assert_eq!(
         (&appointment["startTime"], &appointment["endTime"]),
-        (&json!("2026-12-01T15:00:00+01:00"), &json!("2026-12-01T15:45:00+01:00"))
+        (&json!("2099-12-01T15:00:00+01:00"), &json!("2099-12-01T15:45:00+01:00"))
     );
     assert_eq!((&appointment["title"], &appointment["appointmentStatus"]), (&json!("Chat appointment: David Garcia"), &json!("new")));
     assert_eq!((remark(&receipt), crm.counts()), (None, [1, 1, 0, 1]));
-    assert!(crm.notes()[0]["body"].as_str().unwrap().contains("Booked for 2026-12-01T15:00:00+01:00"));
+    assert!(crm.notes()[0]["body"].as_str().unwrap().contains("Booked for 2099-12-01T15:00:00+01:00"));
 }
 
 #[tokio::test]
 async fn a_time_that_anybody_would_have_to_guess_becomes_a_task_and_a_note() {
-    for content in ["tomorrow at 3pm", "2026-12-01 15:00", "2026-12-01T15:00:00Z or 2026-12-02T15:00:00Z"] {
+    for content in [
+        "tomorrow at 3pm",
+        "2099-12-01 15:00",
+        "2099-12-01T15:00:00Z or 2099-12-02T15:00:00Z",
+        "not 2099-12-01T15:00:00Z",
+        "2020-12-01T15:00:00Z",
+    ] {
         let crm = Crm::with(&json!({"calendar_id": "CAL1"})).await;
         crm.deliver("d1", &event(&json!({"kind": "appointment", "content": content}))).await.unwrap();
         let task = &crm.records("tasks")[0];
@@ -348,23 +361,25 @@ async fn a_time_that_anybody_would_have_to_guess_becomes_a_task_and_a_note() {
 
 #[tokio::test]
 async fn a_taken_slot_and_a_missing_calendar_become_a_task_and_a_note() {
-    let taken = simulator().with_taken("2026-12-01T15:00:00Z".parse().unwrap());
-    for (simulator, why) in [(taken, "SLOT_TAKEN"), (simulator().with_calendar("CAL2"), "status 400")] {
+    let taken = simulator().with_taken("2099-12-01T15:00:00Z".parse().unwrap());
+    for (simulator, why) in
+        [(taken, "this time is not free in the calendar"), (simulator().with_calendar("CAL2"), "the calendar did not take it")]
+    {
         let (crm, kept) = (Crm::of(simulator, &json!({"calendar_id": "CAL1"})).await, MemorySteps::default());
-        let event = event(&json!({"kind": "appointment", "content": "2026-12-01T15:00:00Z"}));
+        let event = event(&json!({"kind": "appointment", "content": "2099-12-01T15:00:00Z"}));
         crm.order("503 x1 @POST @/notes");
         crm.attempt("d1", &event, &kept).await.unwrap_err();
         let receipt = crm.attempt("d1", &event, &kept).await.unwrap();
         assert_eq!(crm.counts(), [1, 1, 1, 0]);
-        assert_eq!(remark(&receipt), Some(format!("the appointment could not be booked ({why})").as_str()));
-        assert!(crm.notes()[0]["body"].as_str().unwrap().contains("Not booked"));
+        assert_eq!(remark(&receipt), Some(format!("the appointment was not booked: {why}").as_str()));
+        assert!(crm.notes()[0]["body"].as_str().unwrap().contains(&format!("Not booked: {why}. There is")));
     }
 }
 
 #[tokio::test]
 async fn a_slot_that_this_very_appointment_takes_is_no_refusal() {
     let crm = Crm::with(&json!({"calendar_id": "CAL1"})).await;
-    let event = event(&json!({"kind": "appointment", "content": "2026-12-01T15:00:00Z"}));
+    let event = event(&json!({"kind": "appointment", "content": "2099-12-01T15:00:00Z"}));
     crm.deliver("d1", &event).await.unwrap();
     let receipt = crm.deliver("d2", &event).await.unwrap();
     assert_eq!((remark(&receipt), crm.counts()), (None, [1, 2, 0, 1]));
@@ -380,7 +395,8 @@ async fn a_conversation_goes_to_a_known_contact_in_several_notes_and_is_skipped_
     let error = crm.attempt("d1", &chat(known.clone()), &kept).await.unwrap_err();
     assert_eq!(error.verdict, Verdict::Retry { after: Some(Duration::from_secs(15)) });
     assert!(matches!(crm.attempt("d1", &chat(known.clone()), &kept).await.unwrap(), Receipt::Skipped { .. }));
-    assert!(matches!(crm.deliver("d2", &chat(person(None, None, None))).await.unwrap(), Receipt::Skipped { .. }));
+    let nobody = Event { session_id: None, ..chat(person(None, None, None)) };
+    assert!(matches!(crm.deliver("d2", &nobody).await.unwrap(), Receipt::Skipped { .. }));
     assert!(crm.contacts().is_empty());
     crm.deliver("d3", &event(&json!({"content": null}))).await.unwrap();
     crm.deliver("d4", &chat(known)).await.unwrap();
@@ -445,7 +461,7 @@ async fn check_names_each_thing_that_is_wrong() {
 
 #[tokio::test]
 async fn a_preview_is_what_is_sent_without_the_token() {
-    for content in ["2026-12-01T15:00:00+01:00", "tomorrow"] {
+    for content in ["2099-12-01T15:00:00+01:00", "tomorrow"] {
         let crm = Crm::with(&json!({"calendar_id": "CAL1", "tags": ["x"], "fields": {"contact.budget": "10"}})).await;
         let event = event(&json!({"kind": "appointment", "content": content}));
         let preview = crm.connector.preview(&event).unwrap();
@@ -466,4 +482,106 @@ async fn a_preview_is_what_is_sent_without_the_token() {
     }
     let crm = Crm::start().await;
     assert!(crm.connector.preview(&event(&json!({"kind": "test"}))).unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_look_up_that_is_refused_costs_the_phone_and_not_the_lead() {
+    for fault in [
+        "invalid:phone x1 @/contacts/search/duplicate?locationId=LOC1&number",
+        "invalid:something x1 @/contacts/search/duplicate?locationId=LOC1&number",
+        "400 x1 @/contacts/search/duplicate?locationId=LOC1&number",
+    ] {
+        let crm = Crm::start().await;
+        crm.order(fault);
+        let receipt = crm.deliver("d1", &event(&json!({}))).await.unwrap();
+        assert_eq!((crm.contacts().len(), &crm.contacts()[0]["email"]), (1, &json!("david@acme.example")), "{fault}");
+        assert_eq!(remark(&receipt), Some("GoHighLevel did not accept these fields: phone"), "{fault}");
+        assert!(crm.notes()[0]["body"].as_str().unwrap().contains("+14155550100"), "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn a_phone_alone_lets_nobody_overwrite_another_person() {
+    let crm = Crm::with(&json!({"fields": {"city": "Bonn", "companyName": "Navy", "contact.budget": "10"}})).await;
+    let amara = json!({"firstName": "Amara", "lastName": "Okafor", "email": "amara@acme.example", "phone": "+14155550100", "city": "Lagos",
+        "customFields": [{"key": "budget", "field_value": "5"}]});
+    let id = crm.make(&amara).await;
+    let grace = json!({"first_name": "Grace", "last_name": null, "email": "grace@acme.example", "phone": "+14155550100"});
+    let receipt = crm.deliver("d1", &event(&json!({"person": grace, "content": null}))).await.unwrap();
+    let contact = crm.contacts().pop().unwrap();
+    assert_eq!((record_id(&receipt), crm.contacts().len()), (id, 1));
+    for (name, kept) in
+        [("firstName", "Amara"), ("lastName", "Okafor"), ("email", "amara@acme.example"), ("city", "Lagos"), ("companyName", "Navy")]
+    {
+        assert_eq!(contact[name], kept, "{name}");
+    }
+    assert_eq!(contact["customFields"][0]["value"], "5");
+    let told = remark(&receipt).unwrap();
+    assert!(told.contains("other values, which stay; left out: city, contact.budget, email, firstName"), "{told}");
+    let note = crm.notes().pop().unwrap()["body"].as_str().unwrap().to_owned();
+    assert!(note.contains("firstName (this contact has another one): Grace") && note.contains("grace@acme.example"), "{note}");
+}
+
+#[tokio::test]
+async fn a_new_phone_of_a_known_email_does_not_lose_the_former_one() {
+    for (notes, phone) in [(true, "+14155550100"), (false, "+493012345678")] {
+        let (crm, kept) = (Crm::with(&json!({"notes": notes})).await, MemorySteps::default());
+        crm.make(&json!({"email": "david@acme.example", "phone": "+493012345678"})).await;
+        crm.order(if notes { "reset-after-write x2 @PUT" } else { "503 x1 @PUT" });
+        while crm.attempt("d1", &event(&json!({"content": null})), &kept).await.is_err() {}
+        assert_eq!((crm.contacts().len(), &crm.contacts()[0]["phone"]), (1, &json!(phone)));
+        let told = crm.notes().iter().any(|note| note["body"].as_str().unwrap().contains("phone (until this lead): +493012345678"));
+        assert_eq!(told, notes);
+    }
+}
+
+#[tokio::test]
+async fn what_a_lead_says_beside_its_remark_is_in_a_note() {
+    let crm = Crm::start().await;
+    let extra = json!({"Email": "david at acme", "Wishes": ["a", "b"], "Address": {"city": "Bonn"}});
+    let person = person(Some("D"), None, Some("+14155550100"));
+    crm.deliver("d1", &event(&json!({"content": null, "extra": extra, "person": person}))).await.unwrap();
+    let note = crm.notes().pop().unwrap()["body"].as_str().unwrap().to_owned();
+    assert!(note.contains("Email: david at acme") && note.contains("Wishes: a, b") && note.contains("Bonn"), "{note}");
+}
+
+#[tokio::test]
+async fn an_appointment_of_a_deleted_contact_is_booked_again_or_becomes_a_task() {
+    for (free_slots_only, counts) in [(true, [1, 1, 1, 1]), (false, [1, 1, 0, 2])] {
+        let config = json!({"calendar_id": "CAL1", "appointments": {"free_slots_only": free_slots_only}});
+        let (crm, kept) = (Crm::with(&config).await, MemorySteps::default());
+        let event = event(&json!({"kind": "appointment", "content": "2099-12-01T15:00:00Z"}));
+        crm.order("503 x1 @POST @/notes");
+        crm.attempt("d1", &event, &kept).await.unwrap_err();
+        let old = crm.contacts().pop().unwrap()["id"].as_str().unwrap().to_owned();
+        crm.call(Method::Delete, &format!("contacts/{old}"), &Value::Null).await;
+        let receipt = crm.attempt("d1", &event, &kept).await.unwrap();
+        assert_eq!((crm.counts(), remark(&receipt).is_some()), (counts, free_slots_only));
+        let booked = crm.records("appointments").pop().unwrap()["contactId"] == record_id(&receipt).as_str();
+        assert_eq!(booked, !free_slots_only);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_without_a_word_is_told_as_it_is_and_loses_nothing() {
+    let crm = Crm::with(&json!({"fields": {"companyName": "Acme", "contact.budget": "10"}})).await;
+    crm.order("invalid:something x1 @/upsert");
+    let receipt = crm.deliver("d1", &event(&json!({}))).await.unwrap();
+    let told = "GoHighLevel refused the contact without naming a field, and took it without these: companyName, contact.budget, source";
+    assert_eq!(remark(&receipt), Some(told));
+    let note = crm.notes().pop().unwrap()["body"].as_str().unwrap().to_owned();
+    assert!(note.contains("companyName (not written") && note.contains(": Acme") && note.contains(": 10"), "{note}");
+    crm.order("402 x1 @/duplicate");
+    assert!(matches!(crm.deliver("d2", &event(&json!({}))).await.unwrap_err().verdict, Verdict::Hold { .. }));
+}
+
+#[tokio::test]
+async fn a_conversation_without_a_person_is_found_by_the_session_of_its_lead_until_that_is_erased() {
+    let crm = Crm::start().await;
+    let lead = crm.deliver("d1", &event(&json!({"content": null}))).await.unwrap();
+    let chat = json!({"kind": "conversation", "person": person(None, None, None), "messages": [{"author": "user", "text": "Hi"}]});
+    let receipt = crm.deliver("d2", &event(&chat)).await.unwrap();
+    assert_eq!((record_id(&receipt), crm.notes().len()), (record_id(&lead), 1));
+    crm.connector.erase(&["d1".to_owned()]).await.unwrap();
+    crm.deliver("d3", &event(&chat)).await.unwrap_err();
 }

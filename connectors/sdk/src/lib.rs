@@ -13,6 +13,7 @@ pub mod mapping;
 mod redact;
 pub mod refusal;
 mod report;
+pub mod session;
 pub mod settings;
 #[cfg(feature = "simulator")]
 pub mod simulator;
