@@ -5,9 +5,9 @@ use crate::client::Api;
 use crate::config::{Conversations, Settings};
 use crate::map::{Contact, Plan, Why};
 use crate::recent::Recent;
-use crate::session::Sessions;
 use crate::verdict::is_gone;
 use async_trait::async_trait;
+use leadwire_connector::session::Sessions;
 use leadwire_connector::{Connector, Delivery, DeliveryError, Erased, Event, PreviewRequest, Receipt, Record, Report, Steps};
 use std::time::{Duration, Instant};
 

@@ -12,7 +12,6 @@ mod map;
 mod note;
 mod preview;
 mod recent;
-mod session;
 pub mod simulator;
 mod time;
 mod verdict;

@@ -1,7 +1,6 @@
 //! From an event to a contact: pure.
 
 use crate::config::{Conversations, Settings};
-use crate::session;
 use leadwire_connector::{DeliveryError, Event, Kind};
 
 /// What to do with an event.
@@ -134,7 +133,7 @@ impl Contact {
         let properties = rendered.fields;
         let session = event.session_id.clone().unwrap_or_else(|| event.id.to_string());
         let placeholder = value(&properties, "phone").map_or_else(|| format!("Chat visitor {session}"), str::to_owned);
-        let visitor = session::visitor(event);
+        let visitor = leadwire_connector::session::visitor(event);
         // An event without a session is nobody else's.
         let value = || format!("leadwire-{}", visitor.clone().unwrap_or_else(|| event.id.simple().to_string()));
         let key = settings.config.person_key_property.as_ref().map(|name| (name.clone(), value()));
