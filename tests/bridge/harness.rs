@@ -37,7 +37,12 @@ pub(crate) struct Setup {
     environment: BTreeMap<String, String>,
     /// Put before the bridge's own command.
     wrapper: Vec<String>,
+    /// What a bridge on it says, also before it listens.
+    log: Log,
 }
+
+/// What a bridge wrote to standard error so far.
+pub(crate) type Log = Arc<Mutex<String>>;
 
 impl Setup {
     /// One source `acme` with the key [`KEY`], quick backoff, ports of the system's choice.
@@ -54,7 +59,7 @@ impl Setup {
              [delivery]\nbackoff_initial = \"200ms\"\nbackoff_max = \"1s\"\n{sources}",
             database.display()
         );
-        Self { folder, toml, environment: BTreeMap::new(), wrapper: Vec::new() }
+        Self { folder, toml, environment: BTreeMap::new(), wrapper: Vec::new(), log: Log::default() }
     }
 
     /// How long a sender may take.
@@ -147,16 +152,21 @@ impl Setup {
         self
     }
 
+    /// What the next bridge says, to be looked at while it starts.
+    pub(crate) fn log(&self) -> Log {
+        Arc::clone(&self.log)
+    }
+
     /// Starts the bridge and waits until it listens.
     pub(crate) fn start(self) -> Bridge {
         self.try_start().unwrap_or_else(|(_, log)| panic!("the bridge does not listen; it said:\n{log}"))
     }
 
     /// Starts the bridge and waits until it listens or has ended; then with all it said.
-    pub(crate) fn try_start(self) -> Result<Bridge, (Self, String)> {
+    pub(crate) fn try_start(self) -> Result<Bridge, (Box<Self>, String)> {
         self.write();
         let mut child = self.prepare(&["run"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let log = Arc::new(Mutex::new(String::new()));
+        let log = Arc::clone(&self.log);
         let (found, addresses) = std::sync::mpsc::channel();
         let (lines, shared) = (BufReader::new(child.stderr.take().unwrap()), Arc::clone(&log));
         std::thread::spawn(move || {
@@ -173,7 +183,7 @@ impl Setup {
             let _ = child.kill();
             let _ = child.wait();
             let log = log.lock().unwrap().clone();
-            return Err((self, log));
+            return Err((Box::new(self), log));
         };
         let (url, console) = addresses.split_once(", console on ").unwrap();
         Ok(Bridge { url: url.to_owned(), console: console.to_owned(), setup: self, child, log, client: client() })
@@ -332,7 +342,8 @@ impl Bridge {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(self.setup.said_path());
         // No story depends on it.
         let _ = file.and_then(|mut file| write!(file, "---- a bridge that is gone said ----\n{}", self.log()));
-        std::mem::replace(&mut self.setup, Setup::bare(""))
+        let setup = std::mem::replace(&mut self.setup, Setup::bare(""));
+        Setup { log: Log::default(), ..setup }
     }
 }
 

@@ -187,13 +187,13 @@ async fn a_bridge_without_room_for_its_connections_says_so_and_resumes_when_ther
     let server = private();
     let url = database_with_room_for(&server, 1);
     let setup = trial.setup_on(&url);
+    let log = setup.log();
     let room = async {
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        eventually("the bridge to say so", async || log.lock().unwrap().contains(TOLD).then_some(())).await;
         make_room(&server, 2);
     };
     let (bridge, ()) = tokio::join!(tokio::task::spawn_blocking(|| setup.start()), room);
     let bridge = bridge.unwrap();
-    assert!(bridge.log().contains(TOLD), "{}", bridge.log());
     trial.driver.be_patient(SENDERS_WAIT);
     trial.driver.pace(Duration::from_millis(10));
     trial.driver.aim(&[&bridge.url]);

@@ -2,12 +2,13 @@
 //! them, and the sign of life.
 
 use super::connect::{Target, is_crowded};
+use crate::store::telling::Telling;
 use crate::store::{Error, LOOK_EVERY, Result};
 use deadpool_postgres::Pool;
 use futures_util::stream::poll_fn;
 use futures_util::{StreamExt as _, future};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_postgres::{AsyncMessage, Client};
@@ -73,10 +74,13 @@ impl Signals {
     pub(super) fn start(&self, target: Target, pool: Pool) -> Tasks {
         let (wire, heard) = (Arc::clone(&self.wire), Arc::clone(&self.heard));
         let listening = tokio::spawn(async move {
+            let mut telling = Telling::default();
             loop {
                 let lost = listen(&target, &wire, &heard).await;
-                set(&wire, None);
-                tokio::time::sleep(lost.err().map_or(AGAIN_AFTER, |error| after(&error, &pool))).await;
+                if set(&wire, None).is_some() {
+                    telling.over(Instant::now());
+                }
+                tokio::time::sleep(lost.err().map_or(AGAIN_AFTER, |error| after(&error, &pool, &mut telling))).await;
             }
         });
         let (wire, untold) = (Arc::clone(&self.wire), Arc::clone(&self.untold));
@@ -116,24 +120,25 @@ impl Signals {
 
 /// How soon to try again after this. Without its sign of life a bridge delivers nothing, so when the server has no room, a connection
 /// of its own that is idle makes way.
-fn after(error: &Error, pool: &Pool) -> Duration {
+fn after(error: &Error, pool: &Pool, telling: &mut Telling) -> Duration {
+    let now = Instant::now();
+    if telling.trouble(now, now).is_some() {
+        tracing::warn!("the connection that hears of changes is lost, and opened again: {error}");
+    }
     let mut is_one_gone = false;
     if is_crowded(error) {
         pool.retain(|_, _| std::mem::replace(&mut is_one_gone, true));
     }
-    if is_one_gone {
-        return ROOM_AFTER;
-    }
-    tracing::warn!("the connection that hears of changes is lost, and opened again: {error}");
-    AGAIN_AFTER
+    if is_one_gone { ROOM_AFTER } else { AGAIN_AFTER }
 }
 
 fn get(wire: &Mutex<Option<Arc<Client>>>) -> Option<Arc<Client>> {
     wire.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-fn set(wire: &Mutex<Option<Arc<Client>>>, client: Option<Arc<Client>>) {
-    *wire.lock().unwrap_or_else(PoisonError::into_inner) = client;
+/// Returns the one before.
+fn set(wire: &Mutex<Option<Arc<Client>>>, client: Option<Arc<Client>>) -> Option<Arc<Client>> {
+    std::mem::replace(&mut *wire.lock().unwrap_or_else(PoisonError::into_inner), client)
 }
 
 /// Returns when the connection is lost.
