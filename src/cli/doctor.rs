@@ -5,11 +5,11 @@ mod show;
 mod sources;
 mod store;
 
-use super::mask::Mask;
 use super::show::{line, note};
 use super::{Context, Failure};
 use crate::app;
 use crate::config::Settings;
+use crate::inspect::Mask;
 use leadwire_connector::settings::{did_you_mean, duration};
 use leadwire_connector::{Report, Severity};
 use serde::Serialize;

@@ -8,13 +8,13 @@ mod show_diff;
 mod subject;
 
 use super::id::{self, Id};
-use super::mask::Mask;
 use super::{Context, Failure, time};
 use crate::config::Settings;
+use crate::inspect::{Mask, Outcome};
 use crate::simulate::SampleKind;
 use jiff::Timestamp;
 use leadwire_connector::settings::did_you_mean;
-use outcome::{Outcome, Previewer};
+use outcome::Previewer;
 use serde_json::json;
 use std::path::PathBuf;
 use subject::Subject;

@@ -1,12 +1,12 @@
 //! `leadwire preview --since T --against OTHER_CONFIG`: which requests would another configuration change?
 
 use super::diff::{Differences, Place, compare};
-use super::outcome::{Outcome, Previewer};
+use super::outcome::Previewer;
 use super::{PreviewArgs, show_diff};
-use crate::cli::mask::Mask;
 use crate::cli::show::line;
 use crate::cli::{Context, Failure};
 use crate::config::Settings;
+use crate::inspect::{Mask, Outcome};
 use crate::route::Rules;
 use crate::store::{EventRow, Store};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
