@@ -2,7 +2,7 @@
 
 use crate::bucket::Bucket;
 use crate::config::{self, Settings, StoreUrl};
-use crate::console::{self, Console};
+use crate::console::{self, Access, Console};
 use crate::deliver::{self, Backoff, Deliverer, LaneLimits, Policy, connect};
 use crate::normalize::{self, Profile};
 use crate::receive::{self, Budget, Intake, Receiver, SourceGate, reverify};
@@ -214,7 +214,7 @@ impl Bridge {
             health: Arc::clone(&health),
             refusals,
             lanes: deliverer.statuses(),
-            token: settings.console.token.as_ref().map(|token| token.expose().to_owned()),
+            access: Access::new(settings.console.token.as_ref().map(leadwire_connector::settings::Secret::expose)),
             sources: settings.sources.iter().map(|(name, source)| (name.clone(), !source.signing_keys.is_empty())).collect(),
         };
         let server = console::listen(console, console_listener)?;
