@@ -144,8 +144,7 @@ async fn find_strays(client: &impl GenericClient) -> Result<Vec<String>> {
     let mut strays = query(client, sql, &[]).await?.iter().map(|row| column(row, 0)).collect::<Result<Vec<String>>>()?;
     for stretch in index::read_stretches(client).await? {
         let (first, last) = (stretch.first, stretch.last);
-        let (there, erased) =
-            (index::read_places(client, first, last, false).await?, index::read_places(client, first, last, true).await?);
+        let (there, erased) = (index::read_places(client, first, last, false).await?, index::read_places(client, first, last, true).await?);
         if has_strays(&stretch, &index::read_pages(client, stretch.id).await?, &there, &erased) {
             strays.push(format!("events {first} to {last}"));
         }

@@ -109,7 +109,8 @@ async fn remove(client: &impl GenericClient, id: i64) -> Result<()> {
 
 async fn insert(client: &impl GenericClient, draft: &Draft) -> Result<()> {
     let Stretch { first, last, events, words, oldest, newest, version, .. } = &draft.stretch;
-    let sql = "INSERT INTO search_stretch (first, last, events, words, oldest, newest, version) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id";
+    let sql =
+        "INSERT INTO search_stretch (first, last, events, words, oldest, newest, version) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id";
     let rows = query(client, sql, &[first, last, events, words, oldest, newest, version]).await?;
     let id: i64 = rows.first().map_or(Ok(0), |row| column(row, 0))?;
     insert_pages(client, id, draft.pages.iter()).await

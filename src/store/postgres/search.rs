@@ -6,8 +6,8 @@ use crate::store::search::{Bounds, Found, MAX_AMONG, Places, Query, Shelf, Stret
 use crate::store::{AttemptRow, DeliveryFilter, DeliveryRow, Error, EventDetail, EventFilter, EventRow, Result, State};
 use deadpool_postgres::{GenericClient, Object, Transaction};
 use std::collections::HashMap;
-use tokio_postgres::{IsolationLevel, Row};
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{IsolationLevel, Row};
 use uuid::Uuid;
 
 /// Characters of a text that stand in its index.
@@ -259,7 +259,6 @@ impl Shelf for Pages<'_> {
 fn read_found(row: &Row) -> Result<Found> {
     Ok(Found { seq: column(row, 0)?, body: column(row, 1)?, duplicates: column(row, 2)?, erased_at: column(row, 3)? })
 }
-
 
 /// The part of a text that its index knows.
 fn first(text: &str) -> String {

@@ -71,17 +71,7 @@ impl Draft {
 
     /// A stretch of these events, which covers the places from `first` to `last`.
     pub(in crate::store) fn new(first: i64, last: i64, events: &[Unread]) -> Self {
-        let stretch = Stretch {
-            id: 0,
-            first,
-            last,
-            events: 0,
-            words: 0,
-            oldest: i64::MAX,
-            newest: i64::MIN,
-            version: 0,
-            is_stale: false,
-        };
+        let stretch = Stretch { id: 0, first, last, events: 0, words: 0, oldest: i64::MAX, newest: i64::MIN, version: 0, is_stale: false };
         Self::with(stretch, Entries::new(), last, events)
     }
 

@@ -31,10 +31,10 @@ const PAUSE: Duration = Duration::from_millis(20);
 const RELATED: u32 = 100;
 
 /// What the audit holds of the index.
-pub(super) const INDEX_INVARIANT: &str = "the search index knows no event that is erased or gone";
+pub(super) const INDEX_INVARIANT: &str = "the search index is whole and knows no event that is erased or gone";
 
 /// Places that are fetched to be compared with the index; when more events are in a state, it is asked of each event instead.
-pub(super) const MAX_AMONG: usize = 200_000;
+pub(super) const MAX_AMONG: usize = 50_000;
 
 impl EventFilter {
     /// What is asked of the index.

@@ -167,7 +167,9 @@ impl<S: Shelf> Search<'_, S> {
                 None => self.look_through(stretch.first, stretch.last.min(self.bounds.before.saturating_sub(1))).await?,
                 Some(proposed) => match proposed.remove(&stretch.id) {
                     Some(Proposal::Places(places)) => self.look_at(places).await?,
-                    Some(Proposal::Damaged) => self.look_through(stretch.first, stretch.last.min(self.bounds.before.saturating_sub(1))).await?,
+                    Some(Proposal::Damaged) => {
+                        self.look_through(stretch.first, stretch.last.min(self.bounds.before.saturating_sub(1))).await?
+                    }
                     None => {}
                 },
             }
@@ -177,7 +179,7 @@ impl<S: Shelf> Search<'_, S> {
 
     /// What the index says of these stretches; nothing of those that have no such event.
     async fn propose(&self, stretches: &[&Stretch]) -> Result<HashMap<i64, Proposal>> {
-        let mut left: HashMap<i64, Option<Vec<i64>>> = stretches.iter().map(|stretch| (stretch.id, None)).collect();
+        let mut left: Left = stretches.iter().map(|stretch| (stretch.id, None)).collect();
         let bases: HashMap<i64, &Stretch> = stretches.iter().map(|stretch| (stretch.id, *stretch)).collect();
         let mut damaged = HashSet::new();
         let mut clauses: Vec<_> = self.query.clauses.iter().collect();
@@ -186,14 +188,7 @@ impl<S: Shelf> Search<'_, S> {
         for clause in clauses {
             let mut any: HashMap<i64, Vec<i64>> = HashMap::new();
             for all in clause {
-                let mut those = left.clone();
-                for word in all {
-                    let ids: Vec<i64> = those.keys().copied().collect();
-                    let has = self.ask(&ids, &bases, word, &mut damaged).await?;
-                    those = those.into_iter().filter_map(|(id, places)| Some((id, Some(meet(places, has.get(&id)?))))).collect();
-                    those.retain(|_, places| places.as_ref().is_none_or(|places| !places.is_empty()));
-                }
-                for (id, places) in those {
+                for (id, places) in self.with_all(left.clone(), all, &bases, &mut damaged).await? {
                     any.entry(id).or_default().extend(places.unwrap_or_default());
                 }
             }
@@ -203,6 +198,19 @@ impl<S: Shelf> Search<'_, S> {
         let mut proposed: HashMap<i64, Proposal> = places.collect();
         proposed.extend(damaged.into_iter().map(|id| (id, Proposal::Damaged)));
         Ok(proposed)
+    }
+
+    /// Those of the events that have all of these words.
+    async fn with_all(&self, mut those: Left, all: &[Word], bases: &HashMap<i64, &Stretch>, damaged: &mut HashSet<i64>) -> Result<Left> {
+        let mut all: Vec<&Word> = all.iter().collect();
+        all.sort_by_key(|word| std::cmp::Reverse(weight(word)));
+        for word in all {
+            let ids: Vec<i64> = those.keys().copied().collect();
+            let has = self.ask(&ids, bases, word, damaged).await?;
+            those = those.into_iter().filter_map(|(id, places)| Some((id, Some(meet(places, has.get(&id)?))))).collect();
+            those.retain(|_, places| places.as_ref().is_none_or(|places| !places.is_empty()));
+        }
+        Ok(those)
     }
 
     /// Which events of these stretches have the word.
@@ -271,6 +279,9 @@ impl<S: Shelf> Search<'_, S> {
         self.found.extend(events.into_iter().filter(is_meant).take(missing));
     }
 }
+
+/// The events of each stretch that are still meant; `None` for all of it.
+type Left = HashMap<i64, Option<Vec<i64>>>;
 
 /// What the index says of a stretch.
 enum Proposal {

@@ -1,7 +1,7 @@
 //! Proving that the states add up to what was received.
 
-use super::{Sqlite, index};
 use super::ledger::{COUNT_COLUMNS, read_counts};
+use super::{Sqlite, index};
 use crate::store::search::{INDEX_INVARIANT, has_strays};
 use crate::store::{AuditFinding, AuditReport, DestinationLedger, Result, SourceLedger};
 use rusqlite::Connection;

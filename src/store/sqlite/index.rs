@@ -44,7 +44,8 @@ impl Sqlite {
 fn prepare(connection: &Connection, at_least: i64) -> Result<Option<Change>> {
     let snapshot = connection.unchecked_transaction()?;
     let changes = snapshot.query_row("SELECT changes FROM search_state", [], |row| row.get(0))?;
-    let ends = snapshot.query_row("SELECT coalesce(min(seq), 1), coalesce(max(seq), 0) FROM event", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let ends =
+        snapshot.query_row("SELECT coalesce(min(seq), 1), coalesce(max(seq), 0) FROM event", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let (low, high): (i64, i64) = ends;
     let Some(work) = next_work(&read_stretches(&snapshot)?, low, high, at_least) else { return Ok(None) };
     let replaced = |stretch: &Stretch| Some((stretch.id, stretch.version));
@@ -193,7 +194,8 @@ pub(super) fn forget(connection: &Connection, events: &[i64]) -> Result<()> {
 
 fn forget_in(connection: &Connection, stretch: &Stretch, gone: &BTreeSet<i64>) -> Result<()> {
     let mut query = connection.prepare_cached("SELECT first, body FROM search_page WHERE stretch = ?1")?;
-    let pages = query.query_map([stretch.id], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<Vec<(Vec<u8>, Vec<u8>)>>>()?;
+    let pages =
+        query.query_map([stretch.id], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<Vec<(Vec<u8>, Vec<u8>)>>>()?;
     let mut words = stretch.words;
     for (first, body) in pages {
         let Some(page) = without(&body, stretch.first, gone, stays) else { continue };
@@ -201,9 +203,7 @@ fn forget_in(connection: &Connection, stretch: &Stretch, gone: &BTreeSet<i64>) -
         connection.prepare_cached("DELETE FROM search_page WHERE stretch = ?1 AND first = ?2")?.execute(params![stretch.id, first])?;
         insert_pages(connection, stretch.id, page.left.as_slice())?;
     }
-    connection
-        .prepare_cached("UPDATE search_stretch SET words = ?2, version = version + 1 WHERE id = ?1")?
-        .execute([stretch.id, words])?;
+    connection.prepare_cached("UPDATE search_stretch SET words = ?2, version = version + 1 WHERE id = ?1")?.execute([stretch.id, words])?;
     Ok(())
 }
 

@@ -140,20 +140,9 @@ fn delivery_condition(filter: &EventFilter) -> Option<String> {
 
 /// The places of all events of a kind that has an index of its own, rising; `None` when there are too many, or no such kind is wanted.
 fn read_among(connection: &Connection, filter: &EventFilter) -> Result<Option<Vec<i64>>> {
-    let mut queries = Vec::new();
-    // What is delivered is most of all, and has no index.
-    if let Some(condition) = delivery_condition(filter).filter(|_| filter.state.is_some_and(|state| state != State::Delivered)) {
-        queries.push((format!("SELECT d.event FROM delivery d WHERE {condition}").replace('?', "?1"), vec![filter.destination.clone()]));
-    }
-    if filter.unrouted {
-        queries.push(("SELECT e.seq FROM event e WHERE e.deliveries = 0 AND e.kind <> 'test'".to_owned(), Vec::new()));
-    }
-    if filter.duplicates {
-        queries.push(("SELECT e.seq FROM event e WHERE e.duplicates > 0".to_owned(), Vec::new()));
-    }
     let mut among: Option<Vec<i64>> = None;
-    for (sql, values) in queries {
-        let mut query = connection.prepare_cached(&format!("{sql} LIMIT {}", MAX_AMONG + 1))?;
+    for (sql, values) in among_queries(filter) {
+        let mut query = connection.prepare_cached(&sql)?;
         let mut places = query.query_map(params_from_iter(values), |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
         if places.len() > MAX_AMONG {
             continue;
@@ -166,6 +155,22 @@ fn read_among(connection: &Connection, filter: &EventFilter) -> Result<Option<Ve
         among = Some(places);
     }
     Ok(among)
+}
+
+fn among_queries(filter: &EventFilter) -> Vec<(String, Vec<Option<String>>)> {
+    let mut queries = Vec::new();
+    // What is delivered is most of all, and has no index.
+    if let Some(condition) = delivery_condition(filter).filter(|_| filter.state.is_some_and(|state| state != State::Delivered)) {
+        queries.push((format!("SELECT d.event FROM delivery d WHERE {condition}").replace('?', "?1"), vec![filter.destination.clone()]));
+    }
+    if filter.unrouted {
+        queries.push(("SELECT e.seq FROM event e WHERE e.deliveries = 0 AND e.kind <> 'test'".to_owned(), Vec::new()));
+    }
+    if filter.duplicates {
+        queries.push(("SELECT e.seq FROM event e WHERE e.duplicates > 0".to_owned(), Vec::new()));
+    }
+    queries.iter_mut().for_each(|(sql, _)| sql.push_str(&format!(" LIMIT {}", MAX_AMONG + 1)));
+    queries
 }
 
 /// The place before which events are listed.
@@ -197,16 +202,20 @@ struct Pages<'a> {
     conditions: Conditions,
 }
 
+impl Conditions {
+    fn between(&self) -> String {
+        let (n, clause) = (self.values.len(), self.clause());
+        format!("{EVENT} WHERE e.seq BETWEEN ?{} AND ?{} AND {clause} ORDER BY e.seq DESC LIMIT ?{}", n + 1, n + 2, n + 3)
+    }
+
+    fn at(&self) -> String {
+        format!("{EVENT} WHERE e.seq = ?{} AND {}", self.values.len() + 1, self.clause())
+    }
+}
+
 impl Pages<'_> {
     fn between(&self, first: i64, last: i64, limit: usize) -> Result<Vec<Found>> {
-        let n = self.conditions.values.len();
-        let sql = format!(
-            "{EVENT} WHERE e.seq BETWEEN ?{} AND ?{} AND {} ORDER BY e.seq DESC LIMIT ?{}",
-            n + 1,
-            n + 2,
-            self.conditions.clause(),
-            n + 3
-        );
+        let sql = self.conditions.between();
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let values = self.conditions.values.iter().cloned().chain([first.into(), last.into(), limit.into()]);
         let mut query = self.connection.prepare_cached(&sql)?;
@@ -215,7 +224,7 @@ impl Pages<'_> {
 
     /// One by one: so many steps to the row itself are the least there is.
     fn among(&self, places: &[i64]) -> Result<Vec<Found>> {
-        let sql = format!("{EVENT} WHERE e.seq = ?{} AND {}", self.conditions.values.len() + 1, self.conditions.clause());
+        let sql = self.conditions.at();
         let mut query = self.connection.prepare_cached(&sql)?;
         let mut found = Vec::new();
         for place in places.iter().rev() {
@@ -255,6 +264,24 @@ impl Shelf for Pages<'_> {
     }
 }
 
+/// What searches ask, with every filter there is.
+#[cfg(test)]
+pub(super) fn statements() -> Vec<String> {
+    let some = || Some("x".to_owned());
+    let people = EventFilter { email: some(), phone: Some("7".to_owned()), session: some(), ..EventFilter::default() };
+    let rest = EventFilter { source: some(), kind: some(), since: Some(moment(1)), until: Some(moment(2)), ..EventFilter::default() };
+    let unusual = EventFilter { unrouted: true, duplicates: true, ..EventFilter::default() };
+    let states = State::ALL.map(|state| EventFilter { state: Some(state), destination: some(), ..EventFilter::default() });
+    let filters = [EventFilter::default(), people, rest, unusual].into_iter().chain(states);
+    let mut statements = vec![PAGE_AT.to_owned(), PAGES_AFTER.to_owned()];
+    for filter in filters {
+        let conditions = event_conditions(&filter);
+        statements.extend([conditions.between(), conditions.at()]);
+        statements.extend(among_queries(&filter).into_iter().map(|(sql, _)| sql));
+    }
+    statements
+}
+
 /// The page that a word would be on, and those after it up to another word.
 const PAGE_AT: &str = "SELECT body FROM search_page WHERE stretch = ?1 AND first <= ?2 ORDER BY first DESC LIMIT 1";
 const PAGES_AFTER: &str = "SELECT body FROM search_page WHERE stretch = ?1 AND first > ?2 AND first < ?3 ORDER BY first";
@@ -275,11 +302,7 @@ pub(super) fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
 
 fn read_events(connection: &Connection, mut conditions: Conditions, limit: u32) -> Result<Vec<EventRow>> {
     conditions.values.push(i64::from(limit).into());
-    let sql = format!(
-        "{EVENT} WHERE {} ORDER BY e.id DESC LIMIT ?{}",
-        conditions.clause(),
-        conditions.values.len()
-    );
+    let sql = format!("{EVENT} WHERE {} ORDER BY e.id DESC LIMIT ?{}", conditions.clause(), conditions.values.len());
     let mut query = connection.prepare(&sql)?;
     let rows = query.query_map(params_from_iter(&conditions.values), read_found)?;
     let rows = rows.collect::<rusqlite::Result<Vec<Found>>>()?;
