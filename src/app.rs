@@ -64,6 +64,7 @@ pub struct Bridge {
     deliverer: Deliverer,
     background: Background,
     tidy: JoinHandle<()>,
+    indexing: JoinHandle<()>,
     keeping: JoinHandle<()>,
     shutdown_timeout: Duration,
     _ownership: Ownership,
@@ -221,6 +222,7 @@ impl Bridge {
         let showing = (server.handle(), tokio::spawn(server));
         let retention = Retention { age: settings.store.retention, max_bytes: settings.store.max_bytes };
         let tidy = tokio::spawn(tidy(store.clone(), intake, retention, settings.store.quarantine_max_age));
+        let indexing = tokio::spawn(store.clone().keep_index());
         let shutdown_timeout = settings.server.shutdown_timeout;
         Ok(Self {
             address,
@@ -232,6 +234,7 @@ impl Bridge {
             deliverer,
             background,
             tidy,
+            indexing,
             keeping: keeper.start(),
             shutdown_timeout,
             _ownership: ownership,
@@ -243,6 +246,7 @@ impl Bridge {
     pub async fn stop(self) -> bool {
         self.health.stop();
         self.tidy.abort();
+        self.indexing.abort();
         // Lanes first: what is still being received then waits in the store, instead of being started and cut short.
         self.deliverer.begin_stop();
         let (handle, task) = self.receiving;

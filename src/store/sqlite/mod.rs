@@ -5,6 +5,7 @@ mod backup;
 mod checkup;
 mod dump;
 mod hold;
+mod index;
 #[cfg(test)]
 mod keeping_tests;
 mod lease;

@@ -18,7 +18,7 @@ const CHUNK: usize = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Every column with text that came from outside.
-const TEXTS: [&str; 8] = [
+const TEXTS: [&str; 9] = [
     "SELECT email, phone, session_id, body FROM event",
     "SELECT record_id, record_url, remark FROM delivery",
     "SELECT code, message, excerpt FROM attempt",
@@ -27,6 +27,7 @@ const TEXTS: [&str; 8] = [
     "SELECT hold_reason FROM destination",
     "SELECT delivery, place, arrived FROM erasure",
     "SELECT head, removed FROM certificate",
+    "SELECT first, body FROM search_page",
 ];
 
 impl Sqlite {
