@@ -215,7 +215,7 @@ impl Bridge {
             health: Arc::clone(&health),
             refusals,
             lanes: deliverer.statuses(),
-            access: Access::new(settings.console.token.as_ref().map(leadwire_connector::settings::Secret::expose)),
+            access: Access::new(&settings.console, &settings.server.trusted_proxies),
             sources: settings.sources.iter().map(|(name, source)| (name.clone(), !source.signing_keys.is_empty())).collect(),
         };
         let server = console::listen(console, console_listener)?;

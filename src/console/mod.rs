@@ -11,7 +11,7 @@ pub mod pages;
 mod refusal;
 mod status;
 
-pub use access::{Access, Role, Visitor};
+pub use access::{Access, Mask, Role, Visitor};
 pub use refusal::{Kind, Refusal};
 
 use crate::deliver::Statuses;
@@ -24,6 +24,14 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Connections open at once; each page that refreshes itself holds one.
+const MAX_CONNECTIONS: usize = 256;
+/// For the head of a request.
+const HEAD_WITHIN: Duration = Duration::from_secs(10);
+/// For a browser to take note of the end of its connection.
+const DISCONNECT_WITHIN: Duration = Duration::from_secs(2);
 
 /// What the console shows from.
 #[derive(Debug)]
@@ -53,9 +61,14 @@ pub fn listen(console: Console, listener: TcpListener) -> std::io::Result<Server
     let server = HttpServer::new(move || {
         App::new()
             .app_data(web::Data::clone(&console))
+            .app_data(web::FormConfig::default().limit(access::LARGEST_BODY))
+            .app_data(web::JsonConfig::default().limit(access::LARGEST_BODY))
+            .app_data(web::PayloadConfig::new(access::LARGEST_BODY))
             .wrap(from_fn(access::guard))
             .wrap(from_fn(refusal::tell))
             .wrap(headers::safe())
+            .service(web::resource("/login").route(web::get().to(access::login::show)).route(web::post().to(access::login::log_in)))
+            .route("/logout", web::post().to(access::login::log_out))
             .route("/", web::get().to(pages::now))
             .route("/api/v1/status", web::get().to(show_status))
             .route("/metrics", web::get().to(show_metrics))
@@ -63,6 +76,7 @@ pub fn listen(console: Console, listener: TcpListener) -> std::io::Result<Server
             .route("/assets/{name}", web::get().to(assets::serve))
             .default_service(web::to(|| async { Err::<HttpResponse, _>(Refusal::not_found()) }))
     });
+    let server = server.max_connections(MAX_CONNECTIONS).client_request_timeout(HEAD_WITHIN).client_disconnect_timeout(DISCONNECT_WITHIN);
     Ok(server.workers(1).disable_signals().listen(listener)?.run())
 }
 

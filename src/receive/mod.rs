@@ -11,6 +11,7 @@ mod intake;
 mod reverify;
 
 pub use budget::Budget;
+pub use client::address as client_address;
 pub use intake::{Intake, SourceGate};
 pub use reverify::{Reverified, reverify};
 

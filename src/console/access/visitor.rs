@@ -1,20 +1,10 @@
 //! Who asks.
 
+use crate::config::Role;
 use crate::console::{Kind, Refusal};
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
-use serde::{Deserialize, Serialize};
 use std::future::{Ready, ready};
-
-/// What somebody may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Look at everything.
-    Read,
-    /// And act.
-    Operate,
-}
 
 /// Who asks. A handler that takes it as an argument runs for known visitors only.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +13,7 @@ pub struct Visitor {
     pub name: String,
     /// What they may do.
     pub role: Role,
-    /// Whether names, addresses, numbers and texts of persons are masked for them.
+    /// Whether names, addresses, numbers and texts of persons are masked for them, by [`super::Mask`].
     pub masked: bool,
 }
 

@@ -35,7 +35,7 @@
       if (isInUse(region)) continue;
       const restore = keepOpen(region);
       const select = "#" + CSS.escape(region.id);
-      await htmx.ajax("GET", location.pathname + location.search, { source: region, target: select, select, swap: "outerHTML" }).catch(() => {});
+      await htmx.ajax("GET", location.pathname + location.search, { source: region, target: select, select, swap: "outerHTML", headers: { "X-Refresh": "1" } }).catch(() => {});
       restore();
     }
     document.dispatchEvent(new CustomEvent("leadwire:fresh"));

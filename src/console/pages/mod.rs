@@ -10,4 +10,4 @@ pub use notice::Notice;
 pub use view::{Nav, View};
 
 pub(super) use now::now;
-pub(super) use view::refused;
+pub(super) use view::{redirect, refused};

@@ -5,7 +5,7 @@ use crate::console::access::{Visitor, form_token, is_https};
 use crate::console::{Refusal, assets};
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ContentType, HeaderValue, SET_COOKIE};
+use actix_web::http::header::{ContentType, HeaderValue, LOCATION, SET_COOKIE};
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse};
 use askama::Template;
 use std::convert::Infallible;
@@ -132,6 +132,16 @@ impl Base<'_> {
 #[template(path = "error.html")]
 struct ErrorPage {
     message: String,
+}
+
+/// On to another page of the console, with a notice to be shown there.
+pub(in crate::console) fn redirect(request: &HttpRequest, path: &str, notice: Option<&Notice>) -> HttpResponse {
+    let mut response = HttpResponse::SeeOther();
+    response.insert_header((LOCATION, path));
+    if let Some(notice) = notice {
+        response.append_header((SET_COOKIE, notice.cookie(is_https(request))));
+    }
+    response.finish()
 }
 
 /// The page that says why not.
