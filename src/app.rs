@@ -3,7 +3,8 @@
 use crate::bucket::Bucket;
 use crate::config::{self, Settings, StoreUrl};
 use crate::console::{self, Access, Console};
-use crate::deliver::{self, Backoff, Deliverer, LaneLimits, Policy, connect};
+use crate::deliver::{self, Backoff, Deliverer, LaneLimits, LateConnector, Policy, connect};
+use crate::inspect::SecretMask;
 use crate::normalize::{self, Profile};
 use crate::receive::{self, Budget, Intake, Receiver, SourceGate, reverify};
 use crate::route::Rules;
@@ -197,7 +198,9 @@ impl Bridge {
         let quarantine = QuarantineLimits { max_bytes: settings.store.quarantine_max_bytes };
         let keeper = Keeper::new(store.clone(), spool, quarantine, settings.destinations.keys());
         let background = Background::default();
-        let deliverer = Deliverer::start(&store, build_destinations(&mut settings, &store, &background)).await?;
+        let mask = SecretMask::of([&settings]);
+        let (destinations, connectors) = build_destinations(&mut settings, &store, &background);
+        let deliverer = Deliverer::start(&store, destinations).await?;
         let receiver = Receiver {
             intake: Arc::clone(&intake),
             keeper: keeper.clone(),
@@ -217,6 +220,14 @@ impl Bridge {
             lanes: deliverer.statuses(),
             access: Access::new(&settings.console, &settings.server.trusted_proxies),
             sources: settings.sources.iter().map(|(name, source)| (name.clone(), !source.signing_keys.is_empty())).collect(),
+            intake: Arc::clone(&intake),
+            connectors,
+            secrets: mask,
+            public_url: settings
+                .server
+                .public_url
+                .as_ref()
+                .map_or_else(|| format!("http://{address}"), |url| url.as_str().trim_end_matches('/').to_owned()),
         };
         let server = console::listen(console, console_listener)?;
         let showing = (server.handle(), tokio::spawn(server));
@@ -278,7 +289,12 @@ fn listen_limits(settings: &Settings) -> receive::Limits {
     }
 }
 
-fn build_destinations(settings: &mut Settings, store: &Store, background: &Background) -> Vec<deliver::Destination> {
+/// The destinations for their lanes, and what talks to them, by name, for the console.
+fn build_destinations(
+    settings: &mut Settings,
+    store: &Store,
+    background: &Background,
+) -> (Vec<deliver::Destination>, BTreeMap<String, LateConnector>) {
     let destinations: BTreeMap<String, config::Destination> = std::mem::take(&mut settings.destinations);
     let share = MEMORY_WINDOW.checked_div(destinations.len()).unwrap_or(MEMORY_WINDOW).clamp(32, 1_024);
     let window = u32::try_from(share).unwrap_or(32);
@@ -297,9 +313,10 @@ fn build_destinations(settings: &mut Settings, store: &Store, background: &Backg
             let policy = Policy { backoff, give_up_after: destination.give_up_after };
             let connector = connect(&name, destination, &settings.delivery, Some((store, id))).with_background(background.clone());
             connector.prepare();
-            Some(deliver::Destination { name, id, connector: Box::new(connector), limits, policy })
+            let built = (name.clone(), connector.clone());
+            Some((deliver::Destination { name, id, connector: Box::new(connector), limits, policy }, built))
         })
-        .collect()
+        .unzip()
 }
 
 /// At the start, bodies that a new key verifies are admitted; then, for ever, what is old enough is removed.

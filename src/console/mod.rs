@@ -14,7 +14,9 @@ mod status;
 pub use access::{Access, Mask, Role, Visitor};
 pub use refusal::{Kind, Refusal};
 
-use crate::deliver::Statuses;
+use crate::deliver::{LateConnector, Statuses};
+use crate::inspect::SecretMask;
+use crate::receive::Intake;
 use crate::store::{Keeper, Store};
 use crate::telemetry::{Health, Refusals};
 use actix_web::dev::Server;
@@ -50,6 +52,14 @@ pub struct Console {
     pub access: Access,
     /// By name: whether the source has a signing key.
     pub sources: BTreeMap<String, bool>,
+    /// Sources and routes, for what is verified again, routed now, or tried.
+    pub intake: Arc<Intake>,
+    /// By name: what talks to the destinations, the same as in their lanes.
+    pub connectors: BTreeMap<String, LateConnector>,
+    /// For what is shown of requests and answers.
+    pub secrets: SecretMask,
+    /// What senders reach the receiver by, from outside; or where it listens.
+    pub public_url: String,
 }
 
 /// Starts to listen. The returned server runs when it is awaited.
@@ -70,6 +80,7 @@ pub fn listen(console: Console, listener: TcpListener) -> std::io::Result<Server
             .service(web::resource("/login").route(web::get().to(access::login::show)).route(web::post().to(access::login::log_in)))
             .route("/logout", web::post().to(access::login::log_out))
             .route("/", web::get().to(pages::now))
+            .configure(pages::routes)
             .route("/api/v1/status", web::get().to(show_status))
             .route("/metrics", web::get().to(show_metrics))
             .route("/healthz", web::get().to(healthz))

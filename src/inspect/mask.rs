@@ -19,11 +19,11 @@ const SECRET_PARAMETERS: [&str; 8] = ["token", "access_token", "api_key", "apike
 
 /// Masks the secrets of configurations.
 #[derive(Debug, Clone)]
-pub struct Mask {
+pub struct SecretMask {
     redactors: Vec<Redactor>,
 }
 
-impl Mask {
+impl SecretMask {
     /// The secrets of all of these.
     #[must_use]
     pub fn of<'a>(settings: impl IntoIterator<Item = &'a Settings>) -> Self {
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_secret_of_the_configuration_is_found_wherever_it_stands() {
-        let mask = Mask { redactors: vec![Redactor::new(["first-secret"]), Redactor::new(["second-secret"])] };
+        let mask = SecretMask { redactors: vec![Redactor::new(["first-secret"]), Redactor::new(["second-secret"])] };
         let request = PreviewRequest {
             url: "https://example.com/hooks/first-secret".to_owned(),
             headers: vec![("X-Tag".to_owned(), "second-secret!".to_owned())],

@@ -7,6 +7,6 @@ mod preview;
 mod trial;
 
 pub use doctor::{examine, with_state};
-pub use mask::{Mask, is_masked};
+pub use mask::{SecretMask, is_masked};
 pub use preview::{Outcome, preview};
 pub use trial::{Signature, Trial, Tried, Workbench, vouch};

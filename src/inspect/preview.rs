@@ -1,6 +1,6 @@
 //! What a destination would do with an event, without secrets.
 
-use super::Mask;
+use super::SecretMask;
 use crate::deliver::LateConnector;
 use leadwire_connector::{DeliveryError, Event, PreviewRequest, Verdict};
 
@@ -45,7 +45,7 @@ impl Outcome {
 ///
 /// # Errors
 /// What keeps the destination from being set up.
-pub async fn preview(connector: &LateConnector, event: &Event, mask: &Mask) -> Result<Outcome, String> {
+pub async fn preview(connector: &LateConnector, event: &Event, mask: &SecretMask) -> Result<Outcome, String> {
     let connector = connector.get().await.map_err(|error| mask.text(&error.message))?;
     Ok(match connector.preview(event) {
         Ok(requests) => Outcome::Requests(requests.into_iter().map(|request| mask.request(request)).collect()),

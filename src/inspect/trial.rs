@@ -1,7 +1,7 @@
 //! A body on its way through verification, normalisation and routing to what each destination would be sent. Nothing is stored, and
 //! nothing is sent.
 
-use super::{Mask, Outcome, preview};
+use super::{Outcome, SecretMask, preview};
 use crate::deliver::LateConnector;
 use crate::normalize::normalize;
 use crate::receive::{Intake, SourceGate};
@@ -19,7 +19,7 @@ pub struct Workbench<'a> {
     /// By name.
     pub destinations: &'a BTreeMap<String, LateConnector>,
     /// For what is shown of requests.
-    pub mask: &'a Mask,
+    pub mask: &'a SecretMask,
 }
 
 /// What became of the signature.
@@ -141,7 +141,7 @@ mod tests {
 
     async fn tried(body: &str, header: Option<&str>) -> Trial {
         let mut settings = config::parse("test.toml".as_ref(), CONFIG, &builtin(), std::iter::empty()).unwrap();
-        let mask = Mask::of([&settings]);
+        let mask = SecretMask::of([&settings]);
         let gate = SourceGate {
             keys: vec![SigningKey::new("whk_trial")],
             tolerance: Tolerance::default(),

@@ -4,7 +4,7 @@ use super::Subject;
 use crate::cli::Failure;
 use crate::config::Settings;
 use crate::deliver::{LateConnector, connect};
-use crate::inspect::{Mask, Outcome, preview};
+use crate::inspect::{Outcome, SecretMask, preview};
 use leadwire_connector::Event;
 
 /// Asks one destination, again and again.
@@ -12,12 +12,12 @@ pub(super) struct Previewer {
     /// The type of the destination.
     pub(super) kind: String,
     connector: LateConnector,
-    mask: Mask,
+    mask: SecretMask,
 }
 
 impl Previewer {
     /// Takes the destination of this name, which must be there, out of the settings.
-    pub(super) fn new(name: &str, settings: &mut Settings, mask: Mask) -> Result<Self, Failure> {
+    pub(super) fn new(name: &str, settings: &mut Settings, mask: SecretMask) -> Result<Self, Failure> {
         let missing = || Failure::Usage(format!("there is no destination `{name}`"));
         let destination = settings.destinations.remove(name).ok_or_else(missing)?;
         let kind = destination.kind.clone();
