@@ -10,6 +10,7 @@ use crate::note::{self, MAX_NOTES, Notes};
 use crate::verdict::is_gone;
 use crate::write::{APPOINTMENT, Booking, PAST, TAGS, TASK};
 use async_trait::async_trait;
+use leadwire_connector::http;
 use leadwire_connector::session::Sessions;
 use leadwire_connector::{
     Connector, Delivery, DeliveryError, Erased, ErrorKind, Event, Kind, PreviewRequest, Receipt, Record, Report, Steps,
@@ -139,7 +140,7 @@ impl HighLevel {
 
     fn receipt(&self, id: String, contact: &Contact, booking: &Booking, cut: bool) -> Receipt {
         let config = &self.settings.config;
-        let url = crate::client::join(&config.app_url, &["v2", "location", &config.location_id, "contacts", "detail", &id]);
+        let url = http::join(&config.app_url, &["v2", "location", &config.location_id, "contacts", "detail", &id]);
         let mut remarks: Vec<String> = [
             (Why::Refused, "GoHighLevel did not accept these fields"),
             (Why::Dropped, "GoHighLevel accepted these fields and did not keep them"),
