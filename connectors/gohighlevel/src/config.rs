@@ -5,6 +5,7 @@ use crate::deliver::HighLevel;
 use crate::fields;
 use leadwire_connector::http;
 use leadwire_connector::mapping::{self, FieldMap};
+use leadwire_connector::note::Conversations;
 use leadwire_connector::session::Sessions;
 use leadwire_connector::settings::{self, Fault, Origin, Secret, valid};
 use leadwire_connector::token::{CredentialFaults, Credentials, OAuth, OAuthKeys};
@@ -143,17 +144,6 @@ pub enum Status {
     New,
     /// Confirmed.
     Confirmed,
-}
-
-/// What becomes of a conversation.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Conversations {
-    /// Nothing: it is skipped.
-    Skip,
-    /// A note on the contact, if GoHighLevel knows the person.
-    #[default]
-    Note,
 }
 
 /// How notes are written.

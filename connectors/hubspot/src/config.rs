@@ -8,6 +8,7 @@ use crate::time::Times;
 use jiff::fmt::temporal::DateTimeParser;
 use leadwire_connector::http;
 use leadwire_connector::mapping::{self, FieldMap};
+use leadwire_connector::note::Conversations;
 use leadwire_connector::session::Sessions;
 use leadwire_connector::settings::{self, Fault, Origin, Secret, valid};
 use leadwire_connector::token::{CredentialFaults, Credentials, GrantKind, OAuth, OAuthKeys};
@@ -108,17 +109,6 @@ pub enum Otherwise {
     #[default]
     Task,
     /// A note.
-    Note,
-}
-
-/// What becomes of a conversation.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Conversations {
-    /// Nothing: it is skipped.
-    Skip,
-    /// A note on the contact, if HubSpot knows the person.
-    #[default]
     Note,
 }
 
