@@ -299,20 +299,11 @@ pub(crate) mod tests {
     #![allow(clippy::unwrap_used, clippy::allow_attributes)]
     use super::*;
     use crate::config::tests::settings;
+    pub(crate) use leadwire_connector::testing::lead as event;
+    use leadwire_connector::testing::person;
     use proptest::prelude::*;
     use serde_json::json;
     use std::sync::LazyLock;
-
-    pub(crate) fn event(changes: &Value) -> Event {
-        let mut event = json!({
-            "id": "0199f3c2-0000-7000-8000-000000000001", "kind": "lead", "source": "acme", "chatbot_id": null,
-            "person": {"first_name": "David", "last_name": "Garcia", "email": "David@Acme.example", "phone": "+14155550100"},
-            "content": "I want a <b>quote</b>", "session_id": "31305", "page_url": "https://acme.example/",
-            "created_at": "2026-11-22T05:16:00Z", "received_at": "2026-11-22T05:17:00Z", "extra": {}, "raw": {},
-        });
-        event.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-        serde_json::from_value(event).unwrap()
-    }
 
     pub(crate) fn contact(changes: &Value, config: &Value) -> Contact {
         match Plan::of(&event(changes), &settings(config)).unwrap() {
@@ -337,17 +328,17 @@ pub(crate) mod tests {
 
     #[test]
     fn a_new_contact_gets_everything_and_a_known_one_keeps_its_email_and_source() {
-        let contact = contact(&json!({}), &json!({"fields": {"gender": "male", "city": "{{ extra.No }}"}}));
+        let person = person(Some("David"), Some("David@Acme.example"), Some("+14155550100"));
+        let contact = contact(&json!({"person": person}), &json!({"fields": {"gender": "male", "city": "{{ extra.No }}"}}));
         let create = [
             ("email", "david@acme.example"),
             ("firstName", "David"),
             ("gender", "male"),
-            ("lastName", "Garcia"),
             ("phone", "+14155550100"),
             ("source", "Website chat"),
         ];
         assert_eq!(contact.for_create(), create);
-        assert_eq!(contact.for_update(true), [("firstName", "David"), ("lastName", "Garcia"), ("phone", "+14155550100")]);
+        assert_eq!(contact.for_update(true), [("firstName", "David"), ("phone", "+14155550100")]);
         assert_eq!(contact.for_update(false)[0], ("email", "david@acme.example"));
     }
 

@@ -100,8 +100,9 @@ mod tests {
 
     #[test]
     fn what_was_left_out_and_what_had_no_place_is_in_the_note() {
-        let event =
-            event(&json!({"extra": {"Company": "Acme", "n": 2, "empty": "", "nested": {}, "list": ["a", "b"], "deep": {"x": [1]}}}));
+        let event = event(
+            &json!({"content": "I want a <b>quote</b>", "extra": {"Company": "Acme", "n": 2, "empty": "", "nested": {}, "list": ["a", "b"], "deep": {"x": [1]}}}),
+        );
         let left_out = [LeftOut { name: "contact.color".to_owned(), value: "blue".to_owned(), why: Why::Dropped }];
         assert_eq!(
             remark(&event, &left_out, Some("+49301"), None).unwrap(),

@@ -306,12 +306,6 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_missing_token_is_told_at_its_place() {
-        let faults = faults_of(&json!({}));
-        assert_eq!((faults.len(), faults[0].path.join("."), faults[0].message.as_str()), (1, "token".to_owned(), "`token` is missing"));
-    }
-
-    #[test]
     fn the_reference_names_every_key() {
         let keys = ["token", "oauth", "api_version", "base_url", "fields", "create_only", "notes", "conversations", "anonymous"];
         let more = ["person_key_property", "portal_id", "appointments", "time", "time_zone", "minutes", "otherwise", "owner_id"];
@@ -328,16 +322,9 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn debug_shows_no_token() {
-        assert!(!format!("{:?}", settings(&json!({}))).contains("0123456789"));
-    }
-
-    #[test]
-    fn an_app_is_as_good_as_a_service_key_and_both_are_too_much() {
+    fn an_app_is_as_good_as_a_service_key_if_it_has_a_users_grant() {
         let app = json!({"client_id": "c", "client_secret": "s", "refresh_token": "r"});
         assert!(settings(&json!({"oauth": app})).credentials.is_app());
-        assert_eq!(faults_of(&json!({"oauth": app, "token": "t"}))[0].path, ["oauth"]);
-        assert_eq!(faults_of(&json!({"oauth": {"client_id": "c"}}))[0].path, ["oauth", "refresh_token"]);
         let grant = json!({"client_id": "c", "client_secret": "s", "grant": "client_credentials"});
         assert_eq!(faults_of(&json!({"oauth": grant}))[0].path, ["oauth", "grant"]);
     }

@@ -107,8 +107,9 @@ mod tests {
 
     #[test]
     fn what_was_left_out_and_what_had_no_place_is_in_the_note() {
-        let event =
-            event(&json!({"extra": {"Company": "Acme", "n": 2, "empty": "", "none": {}, "Tags": ["a", "b"], "UTM": {"source": "ads"}}}));
+        let event = event(
+            &json!({"content": "I want a <b>quote</b>", "extra": {"Company": "Acme", "n": 2, "empty": "", "none": {}, "Tags": ["a", "b"], "UTM": {"source": "ads"}}}),
+        );
         let left_out = [LeftOut { name: "favcolor".to_owned(), value: "blue".to_owned(), why: Why::Refused }];
         assert_eq!(
             one_page(&remark(&event, &left_out).unwrap()),

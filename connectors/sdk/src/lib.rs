@@ -20,6 +20,8 @@ pub mod settings;
 #[cfg(feature = "simulator")]
 pub mod simulator;
 mod steps;
+#[cfg(feature = "conformance")]
+pub mod testing;
 pub mod text;
 pub mod token;
 mod values;

@@ -144,8 +144,9 @@ mod tests {
         let extra =
             json!({"Company": " Acme ", "n": 2, "empty": "", "none": {}, "gone": null, "Tags": ["a", 3, ""], "UTM": {"source": "ads"}});
         let event: Event = serde_json::from_value(json!({
-            "id": "0199f3c2-0000-7000-8000-000000000001", "kind": "lead", "source": "acme", "person": {}, "extra": extra,
-            "session_id": "31305", "page_url": "https://acme.example/", "received_at": "2026-11-22T05:17:00Z", "raw": {},
+            "id": "0199f3c2-0000-7000-8000-000000000001", "kind": "lead", "source": "acme", "chatbot_id": null, "content": null,
+            "person": {"first_name": null, "last_name": null, "email": null, "phone": null}, "extra": extra, "raw": {},
+            "session_id": "31305", "page_url": "https://acme.example/", "created_at": null, "received_at": "2026-11-22T05:17:00Z",
         }))
         .unwrap();
         let told: Vec<String> = super::extra(&event).chain(origin(&event)).collect();

@@ -166,6 +166,12 @@ pub struct MemorySteps {
 }
 
 impl MemorySteps {
+    /// With these steps done, as (name, remote id).
+    #[must_use]
+    pub fn of(done: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self { saved: Mutex::new(done.into_iter().collect()) }
+    }
+
     /// Everything saved so far, to start the next attempt with.
     #[must_use]
     pub fn saved(&self) -> HashMap<String, String> {
