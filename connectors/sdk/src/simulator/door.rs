@@ -41,37 +41,6 @@ impl Door {
     }
 }
 
-/// A search that is behind the writes by a number of requests, so that it is the same in every run.
-#[derive(Debug, Default)]
-pub struct SearchLag {
-    requests: u64,
-    lag: u64,
-}
-
-impl SearchLag {
-    /// Search finds a record only when so many requests came after the one that made it; 0 for at once.
-    pub fn set(&mut self, requests: u64) {
-        self.lag = requests;
-    }
-
-    /// Counts a request.
-    pub fn count(&mut self) {
-        self.requests += 1;
-    }
-
-    /// The number of this request, to keep with a record that it makes.
-    #[must_use]
-    pub fn now(&self) -> u64 {
-        self.requests
-    }
-
-    /// Whether search knows by now of what that request made.
-    #[must_use]
-    pub fn shows(&self, made_at: u64) -> bool {
-        self.lag == 0 || self.requests > made_at + self.lag
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::allow_attributes)]
@@ -93,18 +62,5 @@ mod tests {
         ask.body = "grant_type=client_credentials&client_id=client&client_secret=secret".into();
         let given: serde_json::Value = serde_json::from_slice(&app.token(&ask).unwrap().body).unwrap();
         assert!(app.admits(&with(given["access_token"].as_str().unwrap())) && !app.admits(&with("x")));
-    }
-
-    #[test]
-    fn a_search_that_lags_knows_a_record_later() {
-        let mut lag = SearchLag::default();
-        assert!(lag.shows(lag.now()));
-        lag.set(1);
-        let made_at = lag.now();
-        let known = [(); 3].map(|()| {
-            lag.count();
-            lag.shows(made_at)
-        });
-        assert_eq!(known, [false, true, true]);
     }
 }

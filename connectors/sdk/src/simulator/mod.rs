@@ -16,12 +16,14 @@ mod connection;
 mod control;
 mod door;
 mod faults;
+mod lag;
 mod server;
 mod tokens;
 mod wire;
 
-pub use door::{Door, SearchLag};
+pub use door::Door;
 pub use faults::{FaultKind, FaultRule, Faults};
+pub use lag::SearchLag;
 pub use server::{Logged, Server};
 pub use tokens::TokenEndpoint;
 
