@@ -73,7 +73,7 @@ impl StateArg {
 pub(super) async fn run(args: DeliveriesArgs, context: &Context) -> Result<(), Failure> {
     let DeliveriesCommand::List(args) = args.command;
     let states = args.state.map(StateArg::states).unwrap_or_default();
-    let filter = DeliveryFilter { states, destination: args.destination, since: args.since, limit: args.limit };
+    let filter = DeliveryFilter { states, destination: args.destination, since: args.since, before: None, limit: args.limit };
     let deliveries = context.store_to_read().await?.deliveries(filter).await?;
     if context.json {
         return context.print_json(&deliveries);

@@ -1,13 +1,9 @@
 //! Ids as people write them: whole, or only their beginning.
 
 use super::{Failure, time};
-use crate::store::{EventRow, Store};
+use crate::store::{EventRow, Store, ids_like};
 use uuid::Uuid;
 
-/// A shorter beginning says too little.
-const SHORTEST: usize = 8;
-/// Digits of a whole id.
-const WHOLE: usize = 32;
 /// So many events are listed when more than one begins like that.
 const LISTED: u32 = 20;
 
@@ -27,18 +23,10 @@ pub(super) fn parse(text: &str) -> Result<Id, String> {
         Some((event, destination)) => (event, Some(destination.to_owned())),
         None => (text, None),
     };
-    let digits: String = event.chars().filter(|c| *c != '-').collect();
-    let bound = |fill: &str| {
-        let all = format!("{digits}{}", fill.repeat(WHOLE.saturating_sub(digits.len())));
-        u128::from_str_radix(&all, 16).map(Uuid::from_u128)
-    };
-    let is_id = digits.chars().all(|c| c.is_ascii_hexdigit()) && (SHORTEST..=WHOLE).contains(&digits.len());
-    match (bound("0"), bound("f")) {
-        (Ok(first), Ok(last)) if is_id => Ok(Id { written: text.to_owned(), first, last, destination }),
-        _ => Err(format!(
-            "this is no id of an event or delivery, nor the first {SHORTEST} digits of one or more; `leadwire events list` finds them"
-        )),
-    }
+    let (first, last) = ids_like(event).ok_or_else(|| {
+        "this is no id of an event or delivery, nor the first 8 digits of one or more; `leadwire events list` finds them".to_owned()
+    })?;
+    Ok(Id { written: text.to_owned(), first, last, destination })
 }
 
 impl Id {

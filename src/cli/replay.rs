@@ -79,7 +79,7 @@ async fn find(store: &Store, args: &ReplayArgs) -> Result<Vec<DeliveryKey>, Fail
     if let Some(name) = &args.destination {
         store.find_destination(name).await.map_err(|error| Failure::Usage(error.to_string()))?;
     }
-    let filter = DeliveryFilter { states: vec![args.state.state()], destination: args.destination.clone(), since: args.since, limit: 0 };
+    let filter = DeliveryFilter { states: vec![args.state.state()], destination: args.destination.clone(), since: args.since, limit: 0, ..DeliveryFilter::default() };
     if !args.ids.is_empty() {
         return find_of(store, &args.ids, &filter).await;
     }

@@ -214,7 +214,7 @@ pub struct Settlement {
 }
 
 /// One attempt, as kept for people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptRow {
     /// When it began.
     #[serde(with = "leadwire_connector::timestamp")]
@@ -336,7 +336,7 @@ pub struct QuarantineLimits {
 }
 
 /// A row of the quarantine.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct QuarantineRow {
     /// Its number.
     pub id: i64,
@@ -411,7 +411,7 @@ pub(super) fn digits(phone: &str) -> String {
 }
 
 /// An event in a list.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct EventRow {
     /// The event.
     #[serde(flatten)]
@@ -419,14 +419,14 @@ pub struct EventRow {
     /// How often the same body came again.
     pub duplicates: i64,
     /// When its person was erased; nothing is left of it then but its place in the ledger.
-    #[serde(with = "leadwire_connector::timestamp::option", skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "leadwire_connector::timestamp::option", skip_serializing_if = "Option::is_none")]
     pub erased_at: Option<Timestamp>,
     /// Its deliveries.
     pub deliveries: Vec<DeliveryRow>,
 }
 
 /// Everything about one event.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct EventDetail {
     /// The event and its deliveries.
     #[serde(flatten)]
@@ -446,12 +446,14 @@ pub struct DeliveryFilter {
     pub destination: Option<String>,
     /// Event received at or after.
     pub since: Option<Timestamp>,
+    /// Only deliveries after this one in the list: its event and its destination. The last one of the page before.
+    pub before: Option<(Uuid, String)>,
     /// At most so many, newest first.
     pub limit: u32,
 }
 
 /// A delivery in a list.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DeliveryRow {
     /// The delivery's id, which destinations see as idempotency key.
     pub id: String,
