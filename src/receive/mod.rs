@@ -8,10 +8,12 @@ mod budget;
 mod client;
 mod hook;
 mod intake;
+mod reroute;
 mod reverify;
 
 pub use budget::Budget;
 pub use intake::{Intake, SourceGate};
+pub use reroute::{Rerouted, route_unrouted, routing};
 pub use reverify::{Reverified, reverify};
 
 use crate::store::Keeper;

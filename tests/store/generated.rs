@@ -199,7 +199,7 @@ fn looks() -> impl Strategy<Value = Op> {
         let session = session.map(|n| n.to_string());
         let (since, until) = if ago % 2 == 0 { (time, None) } else { (None, time) };
         let events = EventFilter { email, phone, session, source, kind, since, until, unrouted: unrouted && ago % 4 == 0, limit };
-        let deliveries = DeliveryFilter { states, destination: destination.map(|n| DESTINATIONS[n].to_owned()), since, limit };
+        let deliveries = DeliveryFilter { states, destination: destination.map(|n| DESTINATIONS[n].to_owned()), cause: None, since, limit };
         Op::Look(Box::new((events, deliveries)))
     })
 }
