@@ -2,7 +2,7 @@
 
 use crate::bucket::Bucket;
 use crate::config::{self, Settings, StoreUrl};
-use crate::console::{self, Console};
+use crate::console::{self, Console, Jobs};
 use crate::deliver::{self, Backoff, Deliverer, LaneLimits, Policy, StoredValues};
 use crate::normalize::{self, Profile};
 use crate::receive::{self, Budget, Intake, Receiver, SourceGate, reverify};
@@ -227,6 +227,8 @@ impl Bridge {
             lanes: deliverer.statuses(),
             token: settings.console.token.as_ref().map(|token| token.expose().to_owned()),
             sources: settings.sources.iter().map(|(name, source)| (name.clone(), !source.signing_keys.is_empty())).collect(),
+            intake: Arc::clone(&intake),
+            jobs: Jobs::new(),
         };
         let server = console::listen(console, console_listener)?;
         let showing = (server.handle(), tokio::spawn(server));

@@ -2,7 +2,7 @@
 
 use super::show::line;
 use super::{Context, Failure, who};
-use crate::store::{Act, Entry};
+use crate::store::{Act, Entry, NewAction};
 use jiff::{SignedDuration, Timestamp};
 use leadwire_connector::settings::duration;
 use serde_json::json;
@@ -36,8 +36,8 @@ pub(super) async fn hold(args: HoldArgs, context: &Context) -> Result<(), Failur
     let id = store.find_destination(&args.destination).await.map_err(|error| Failure::Usage(error.to_string()))?;
     let now = Timestamp::now();
     let until = args.r#for.and_then(|span| now.checked_add(SignedDuration::try_from(span).ok()?).ok());
-    let end = until.map(|until| format!(", until {until}")).unwrap_or_default();
-    let new = who::acts("hold", &args.destination, 1, format!("{}{end}", args.reason));
+    let end = until.map(|until| format!("until {until}")).unwrap_or_default();
+    let new = NewAction { reason: args.reason.clone(), ..who::acts("hold", &args.destination, 1, end) };
     store.perform(Entry::New(new), Act::Hold { destination: id, reason: args.reason.clone(), until }, now).await?;
     if context.json {
         return context.print_json(&json!({"destination": args.destination, "held": true, "until": until}));

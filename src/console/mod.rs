@@ -1,8 +1,14 @@
 //! The operator's listener: how things stand, as a page and as JSON. On loopback unless there is a token.
 
+pub mod actions;
 mod metrics;
+mod stand_in;
+
+pub use actions::Jobs;
+pub use stand_in::{Kind, Refusal, Role, Visitor};
 
 use crate::deliver::{LaneStatus, Statuses};
+use crate::receive::Intake;
 use crate::store::{Condition, DestinationRow, Hold, Keeper, SpoolStatus, Store};
 use crate::telemetry::{Health, Refusals};
 use actix_web::dev::Server;
@@ -38,6 +44,10 @@ pub struct Console {
     pub token: Option<String>,
     /// By name: whether the source has a signing key.
     pub sources: BTreeMap<String, bool>,
+    /// Sources and routes, for what is verified again or routed now.
+    pub intake: Arc<Intake>,
+    /// What goes on when a page is left.
+    pub jobs: Jobs,
 }
 
 /// How things stand.

@@ -94,8 +94,10 @@ pub struct NewAction {
     pub target: String,
     /// How many it is to be.
     pub planned: usize,
-    /// What else there is to know. What looks like an e-mail address or a telephone number is left out of it: the trail names nobody.
+    /// What else there is to know.
     pub detail: String,
+    /// Why, in words of theirs. What looks like an e-mail address or a telephone number is left out of it: the trail names nobody.
+    pub reason: String,
 }
 
 /// Where an act is noted.
@@ -272,7 +274,7 @@ impl Store {
     /// # Errors
     /// `Unavailable` when nothing was committed.
     pub async fn end_action(&self, id: i64, more: usize, failure: Option<String>, now: Timestamp) -> Result<()> {
-        let failure = failure.map(|why| short(&without_persons(&why)));
+        let failure = failure.map(|why| short(&why));
         each!(&self.engine, engine => engine.end_action(id, more, failure, now).await)
     }
 
@@ -350,9 +352,11 @@ impl Entry {
 
 impl NewAction {
     fn clean(self) -> Self {
-        let Self { who, client, action, target, planned, detail } = self;
+        let Self { who, client, action, target, planned, detail, reason } = self;
+        let told = [detail, without_persons(reason.trim())].into_iter().filter(|told| !told.is_empty());
+        let detail = short(&told.collect::<Vec<_>>().join("; "));
         let client = client.map(|client| short(&client));
-        Self { who: short(&who), client, action, target: short(&target), planned, detail: short(&without_persons(&detail)) }
+        Self { who: short(&who), client, action, target: short(&target), planned, detail, reason: String::new() }
     }
 }
 
@@ -362,20 +366,26 @@ fn short(text: &str) -> String {
 
 /// The text without what looks like an e-mail address or a telephone number.
 fn without_persons(text: &str) -> String {
-    let words = text.split(' ').map(|word| if word.contains('@') { "(e-mail)" } else { word });
+    let words = text.split(char::is_whitespace).map(|word| if word.contains('@') { "(e-mail)" } else { word });
     let text = words.collect::<Vec<_>>().join(" ");
-    let is_of_number = |c: char| c.is_numeric() || "+-(). /".contains(c);
     let (mut told, mut rest) = (String::new(), text.as_str());
-    while let Some(start) = rest.find(is_of_number) {
+    while let Some(start) = rest.find(char::is_numeric) {
         let (before, found) = rest.split_at(start);
-        let (number, after) = found.split_at(found.find(|c| !is_of_number(c)).unwrap_or(found.len()));
+        let (number, after) = found.split_at(number_length(found));
         let is_phone = number.chars().filter(|c| c.is_numeric()).count() >= PHONE_DIGITS;
         told.push_str(before);
-        told.push_str(if is_phone { " (number) " } else { number });
+        told.push_str(if is_phone { "(number)" } else { number });
         rest = after;
     }
     told.push_str(rest);
     told
+}
+
+/// From the first digit to the last one that is apart from it by nothing but what people write between digits.
+fn number_length(text: &str) -> usize {
+    let end = text.find(|c: char| !c.is_numeric() && !"+-(). /".contains(c)).unwrap_or(text.len());
+    let (number, _) = text.split_at(end);
+    number.trim_end_matches(|c: char| !c.is_numeric()).len()
 }
 
 #[cfg(test)]
@@ -387,7 +397,7 @@ mod tests {
     #[test]
     fn the_trail_names_nobody() {
         assert_eq!(without_persons("asked by <jane@example.com> today"), "asked by (e-mail) today");
-        assert_eq!(without_persons("call +1 (555) 010-0199 first"), "call (number) first");
+        assert_eq!(without_persons("call +1 (555) 010-0199 first"), "call +(number) first");
         assert_eq!(without_persons("route 12 of 300 failed, see 7.1"), "route 12 of 300 failed, see 7.1");
         assert_eq!(short(&"é".repeat(2 * LONGEST)).chars().count(), LONGEST);
     }

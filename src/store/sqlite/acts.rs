@@ -145,7 +145,7 @@ fn note(connection: &Connection, entry: &Entry, count: usize, now: Timestamp) ->
 }
 
 fn insert(connection: &Connection, new: &NewAction, count: usize, now: Timestamp, ended_at: Option<Timestamp>) -> Result<i64> {
-    let NewAction { who, client, action, target, planned, detail } = new;
+    let NewAction { who, client, action, target, planned, detail, .. } = new;
     let (client, planned) = (client.as_deref().map(text), number(*planned));
     connection
         .prepare_cached(
