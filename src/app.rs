@@ -2,7 +2,7 @@
 
 use crate::bucket::Bucket;
 use crate::config::{self, Settings, StoreUrl};
-use crate::console::{self, Access, Console};
+use crate::console::{self, Access, Console, Jobs};
 use crate::deliver::{self, Backoff, Deliverer, LaneLimits, LateConnector, Policy, connect};
 use crate::inspect::SecretMask;
 use crate::normalize::{self, Profile};
@@ -36,6 +36,8 @@ const SIGN_OFF: Duration = Duration::from_secs(5);
 /// How long a stop waits beyond its time for tokens that are being renewed: a refresh token that was rotated and is not kept is lost.
 /// It is what a token endpoint may take, and a little for the store.
 const LAST_RENEWALS: Duration = Duration::from_secs(12);
+/// How long the trail of what people did is kept.
+const ACTIONS_FOR: SignedDuration = SignedDuration::from_hours(400 * 24);
 /// How long verifying the quarantine again waits after the store failed.
 const REVERIFY_AGAIN: Duration = Duration::from_secs(5);
 
@@ -228,6 +230,7 @@ impl Bridge {
                 .public_url
                 .as_ref()
                 .map_or_else(|| format!("http://{address}"), |url| url.as_str().trim_end_matches('/').to_owned()),
+            jobs: Jobs::new(),
         };
         let server = console::listen(console, console_listener)?;
         let showing = (server.handle(), tokio::spawn(server));
@@ -319,12 +322,15 @@ fn build_destinations(
         .unzip()
 }
 
-/// At the start, bodies that a new key verifies are admitted; then, for ever, what is old enough is removed.
+/// At the start, bodies that a new key verifies are admitted, and dead letters from before causes were kept get theirs; then, for ever, what is old enough is removed.
 async fn tidy(store: Store, intake: Arc<Intake>, retention: Retention, quarantine_max_age: Duration) {
     for name in intake.sources.keys() {
         reverify_patiently(&store, &intake, name).await;
     }
     loop {
+        if let Err(error) = sort_dead(&store).await {
+            tracing::error!("dead letters were not sorted by their causes: {error}");
+        }
         if let Err(error) = remove_old(&store, retention, quarantine_max_age).await {
             tracing::error!("what is old was not removed: {error}");
         }
@@ -357,10 +363,16 @@ async fn reverify_patiently(store: &Store, intake: &Intake, name: &str) {
     }
 }
 
+async fn sort_dead(store: &Store) -> store::Result<()> {
+    while store.sort_dead().await? > 0 {}
+    Ok(())
+}
+
 async fn remove_old(store: &Store, retention: Retention, quarantine_max_age: Duration) -> store::Result<()> {
     let now = Timestamp::now();
     let before = SignedDuration::try_from(quarantine_max_age).ok().and_then(|age| now.checked_sub(age).ok());
     store.purge_quarantine(None, before.or(Some(Timestamp::MIN)), false).await?;
+    store.forget_actions(now.checked_sub(ACTIONS_FOR).unwrap_or(Timestamp::MIN)).await?;
     let removed = store.tidy(retention, now).await?;
     if removed > 0 {
         tracing::info!(removed, "old events were removed");

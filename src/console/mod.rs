@@ -4,6 +4,7 @@
 //! before any handler runs, in `access`, so that a new page cannot forget to ask.
 
 pub mod access;
+pub mod actions;
 mod assets;
 mod headers;
 mod metrics;
@@ -12,6 +13,7 @@ mod refusal;
 mod status;
 
 pub use access::{Access, Mask, Role, Visitor};
+pub use actions::Jobs;
 pub use refusal::{Kind, Refusal};
 
 use crate::deliver::{LateConnector, Statuses};
@@ -60,6 +62,8 @@ pub struct Console {
     pub secrets: SecretMask,
     /// What senders reach the receiver by, from outside; or where it listens.
     pub public_url: String,
+    /// What goes on when a page is left.
+    pub jobs: Jobs,
 }
 
 /// Starts to listen. The returned server runs when it is awaited.

@@ -444,6 +444,8 @@ pub struct DeliveryFilter {
     pub states: Vec<State>,
     /// Destination name.
     pub destination: Option<String>,
+    /// Of dead letters: what they died of.
+    pub cause: Option<String>,
     /// Event received at or after.
     pub since: Option<Timestamp>,
     /// Only deliveries after this one in the list: its event and its destination. The last one of the page before.
@@ -478,6 +480,23 @@ pub struct DeliveryRow {
     pub record: Option<Record>,
     /// Reason or last error.
     pub remark: Option<String>,
+}
+
+impl DeliveryRow {
+    /// Says of one that is pending what it waits for, beside what its last attempt said: the end of its destination's `hold`, or of an
+    /// earlier delivery of the same person.
+    pub fn tell_wait(&mut self, hold: Option<&Hold>) {
+        let why = match (self.state, hold) {
+            (State::Waiting, Some(hold)) => format!("{} is on hold: {}", self.destination, hold.reason),
+            (State::Blocked, Some(hold)) => {
+                format!("waits behind an earlier delivery of the same person; {} is on hold: {}", self.destination, hold.reason)
+            }
+            (State::Blocked, None) => "waits behind an earlier delivery of the same person".to_owned(),
+            _ => return,
+        };
+        let last = self.remark.take().map(|last| format!("; the last attempt said: {last}")).unwrap_or_default();
+        self.remark = Some(why + &last);
+    }
 }
 
 /// One line of the audit.

@@ -8,6 +8,7 @@ mod oracle;
 #[path = "../support/postgres.rs"]
 mod postgres;
 
+mod acts;
 mod advice;
 mod bad_input;
 mod cli;

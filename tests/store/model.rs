@@ -215,6 +215,50 @@ impl Model {
         };
     }
 
+    /// A dead letter that need not be delivered. Whether it was one.
+    pub(crate) fn discard(&mut self, event: Uuid, id: DestinationId, remark: &str, now: Timestamp) -> bool {
+        let delivery = self.delivery(event, id);
+        let is_dead = delivery.state == State::Dead;
+        if is_dead {
+            (delivery.state, delivery.ended_at, delivery.remark) = (State::Skipped, Some(now), Some(remark.to_owned()));
+        }
+        is_dead
+    }
+
+    /// Events are given the deliveries that they do not have, in the order of receipt. How many.
+    pub(crate) fn route(&mut self, events: &[Uuid], destinations: &[DestinationId], now: Timestamp) -> usize {
+        let mut made = 0;
+        for place in 0..self.events.len() {
+            let kept = &self.events[place];
+            if kept.erased_at.is_some() || !events.contains(&kept.new.event.id) {
+                continue;
+            }
+            for id in destinations {
+                if self.events[place].deliveries.contains_key(id) {
+                    continue;
+                }
+                let is_blocked = self.is_pending(*id, self.events[place].new.person_key);
+                let destination = self.destinations.get_mut(id).unwrap();
+                destination.made += 1;
+                made += 1;
+                let delivery = Delivery {
+                    state: if is_blocked { State::Blocked } else { State::Waiting },
+                    attempts: 0,
+                    not_before: now,
+                    clock_start: now,
+                    parked_base_us: destination.parked_at(now),
+                    ended_at: None,
+                    record: None,
+                    remark: None,
+                    tries: BTreeMap::new(),
+                    steps: BTreeMap::new(),
+                };
+                self.events[place].deliveries.insert(*id, delivery);
+            }
+        }
+        made
+    }
+
     pub(crate) fn remove_ended(&mut self, cutoff: Timestamp) -> usize {
         let before = self.events.len();
         let is_over = |delivery: &Delivery| matches!(delivery.state, State::Delivered | State::Skipped);

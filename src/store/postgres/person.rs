@@ -97,7 +97,8 @@ impl Postgres {
             // The settings of this connection are changed, so it does not go back to the others.
             let client = Object::take(client);
             client.batch_execute("SET statement_timeout = '1h'").await?;
-            for table in ["event", "delivery", "attempt", "step", "quarantine", "erasure", "certificate", "token", "search_page"] {
+            for table in ["event", "delivery", "attempt", "step", "quarantine", "erasure", "certificate", "token", "search_page", "action"]
+            {
                 // Samples of the values are kept for planning; they are drawn anew.
                 client.batch_execute(&format!("VACUUM (ANALYZE) {table}")).await?;
             }
@@ -250,7 +251,7 @@ async fn erase_delivery(
     let steps = query(transaction, sql, &[&seq, &destination]).await?;
     let steps = steps.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?))).collect::<Result<_>>()?;
     let sql =
-        "UPDATE delivery SET state = 6, ended_at = $3, person = NULL, record_id = NULL, record_url = NULL, remark = NULL, leased_by = NULL
+        "UPDATE delivery SET state = 6, ended_at = $3, person = NULL, record_id = NULL, record_url = NULL, remark = NULL, cause = '', leased_by = NULL
          WHERE event = $1 AND destination = $2";
     execute(transaction, sql, &[&seq, &destination, &micros(at)]).await?;
     Ok(RemovedDelivery { delivery, destination: name, was, record: record.map(|id| Record { id, url }), steps })

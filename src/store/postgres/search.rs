@@ -2,6 +2,7 @@
 
 use super::row::{DELIVERY_COLUMNS, DELIVERY_TABLES, read_delivery};
 use super::{Postgres, column, index, micros, moment, query, query_opt, text};
+use crate::store::cause::to_kept;
 use crate::store::search::{Bounds, Found, MAX_AMONG, Places, Query, Shelf, Stretch, find};
 use crate::store::{AttemptRow, DeliveryFilter, DeliveryRow, Error, EventDetail, EventFilter, EventRow, Result, State};
 use deadpool_postgres::{GenericClient, Object, Transaction};
@@ -298,6 +299,7 @@ pub(super) fn delivery_conditions(filter: &DeliveryFilter) -> Conditions {
     let mut conditions = Conditions::default();
     conditions.add_states(&filter.states);
     conditions.add("n.name = ?", filter.destination.as_deref().map(text));
+    conditions.add("d.state = 5 AND d.cause = ?", filter.cause.as_deref().map(|cause| text(to_kept(cause))));
     conditions.add("e.received_at >= ?", filter.since.map(micros));
     conditions
 }

@@ -1,7 +1,9 @@
 //! The embedded store: one SQLite file, one writer thread with group commit, separate connections for reading.
 
+mod acts;
 mod audit;
 mod backup;
+mod causes;
 mod checkup;
 mod dump;
 mod hold;

@@ -239,7 +239,7 @@ fn erase_delivery(
     let steps = read_steps(connection, seq, row.destination)?;
     connection
         .prepare_cached(
-            "UPDATE delivery SET state = 6, ended_at = ?3, person = NULL, record_id = NULL, record_url = NULL, remark = NULL
+            "UPDATE delivery SET state = 6, ended_at = ?3, person = NULL, record_id = NULL, record_url = NULL, remark = NULL, cause = ''
              WHERE event = ?1 AND destination = ?2",
         )?
         .execute(params![seq, row.destination, micros(at)])?;

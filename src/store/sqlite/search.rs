@@ -2,6 +2,7 @@
 
 use super::row::{DELIVERY_COLUMNS, DELIVERY_TABLES, read_delivery};
 use super::{Sqlite, index, micros, moment};
+use crate::store::cause::to_kept;
 use crate::store::model::digits;
 use crate::store::search::{Bounds, Found, MAX_AMONG, Places, Query, Shelf, Stretch, find};
 use crate::store::{AttemptRow, DeliveryFilter, DeliveryRow, Error, EventDetail, EventFilter, EventRow, Result, State};
@@ -29,7 +30,10 @@ impl Conditions {
     }
 
     pub(super) fn add_states(&mut self, states: &[State]) {
-        if !states.is_empty() {
+        if let [state] = states {
+            // Written so, the index of just this state is used.
+            self.texts.push(format!("d.state = {}", state.number()));
+        } else if !states.is_empty() {
             let numbers: Vec<String> = states.iter().map(|state| state.number().to_string()).collect();
             self.texts.push(format!("d.state IN ({})", numbers.join(", ")));
         }
@@ -302,6 +306,7 @@ pub(super) fn delivery_conditions(filter: &DeliveryFilter) -> Conditions {
     let mut conditions = Conditions::default();
     conditions.add_states(&filter.states);
     conditions.add("n.name = ?", filter.destination.clone());
+    conditions.add("d.state = 5 AND d.cause = ?", filter.cause.as_deref().map(|cause| to_kept(cause).to_owned()));
     conditions.add("e.received_at >= ?", filter.since.map(micros));
     conditions
 }
