@@ -2,7 +2,7 @@
 
 use crate::bucket::Bucket;
 use crate::config::{self, Settings, StoreUrl};
-use crate::console::{self, Access, Console, Jobs};
+use crate::console::{self, Access, Console, Jobs, Live};
 use crate::deliver::{self, Backoff, Deliverer, LaneLimits, LateConnector, Policy, connect};
 use crate::inspect::SecretMask;
 use crate::normalize::{self, Profile};
@@ -68,6 +68,7 @@ pub struct Bridge {
     background: Background,
     tidy: JoinHandle<()>,
     indexing: JoinHandle<()>,
+    watching: JoinHandle<()>,
     keeping: JoinHandle<()>,
     shutdown_timeout: Duration,
     _ownership: Ownership,
@@ -214,7 +215,9 @@ impl Bridge {
         };
         let server = receive::listen(receiver, listener, &listen_limits(&settings))?;
         let receiving = (server.handle(), tokio::spawn(server));
+        let (live, watching) = Live::start(&store, deliverer.statuses());
         let console = Console {
+            live,
             store: store.clone(),
             keeper: keeper.clone(),
             health: Arc::clone(&health),
@@ -249,6 +252,7 @@ impl Bridge {
             background,
             tidy,
             indexing,
+            watching,
             keeping: keeper.start(),
             shutdown_timeout,
             _ownership: ownership,
@@ -261,6 +265,8 @@ impl Bridge {
         self.health.stop();
         self.tidy.abort();
         self.indexing.abort();
+        // Whoever is being told of changes is let go, so that nothing waits for them.
+        self.watching.abort();
         // Lanes first: what is still being received then waits in the store, instead of being started and cut short.
         self.deliverer.begin_stop();
         let (handle, task) = self.receiving;

@@ -54,7 +54,7 @@ async fn find(store: &Store, args: &DiscardArgs) -> Result<Vec<DeliveryKey>, Fai
         store.find_destination(name).await.map_err(|error| Failure::Usage(error.to_string()))?;
     }
     let (destination, cause) = (args.destination.clone(), args.cause.clone());
-    let filter = DeliveryFilter { states: vec![State::Dead], destination, cause, since: args.since, limit: 0 };
+    let filter = DeliveryFilter { states: vec![State::Dead], destination, cause, since: args.since, ..DeliveryFilter::default() };
     if !args.ids.is_empty() {
         args.ids.iter().try_for_each(|id| narrowed(&filter, id).map(drop))?;
         return find_of(store, &args.ids, &filter).await;

@@ -5,8 +5,10 @@
 
 pub mod access;
 pub mod actions;
+mod api;
 mod assets;
 mod headers;
+mod live;
 mod metrics;
 pub mod pages;
 mod refusal;
@@ -14,6 +16,7 @@ mod status;
 
 pub use access::{Access, Mask, Role, Visitor};
 pub use actions::Jobs;
+pub use live::Live;
 pub use refusal::{Kind, Refusal};
 
 use crate::deliver::{LateConnector, Statuses};
@@ -64,6 +67,8 @@ pub struct Console {
     pub public_url: String,
     /// What goes on when a page is left.
     pub jobs: Jobs,
+    /// Who is told of changes as they happen.
+    pub live: Live,
 }
 
 /// Starts to listen. The returned server runs when it is awaited.
@@ -85,7 +90,8 @@ pub fn listen(console: Console, listener: TcpListener) -> std::io::Result<Server
             .route("/logout", web::post().to(access::login::log_out))
             .route("/", web::get().to(pages::now))
             .configure(pages::routes)
-            .route("/api/v1/status", web::get().to(show_status))
+            .configure(api::routes)
+            .route("/live", web::get().to(live::watch))
             .route("/metrics", web::get().to(show_metrics))
             .route("/healthz", web::get().to(healthz))
             .route("/assets/{name}", web::get().to(assets::serve))
@@ -97,10 +103,6 @@ pub fn listen(console: Console, listener: TcpListener) -> std::io::Result<Server
 
 async fn healthz() -> HttpResponse {
     HttpResponse::Ok().content_type(ContentType::json()).body(r#"{"status":"alive"}"#)
-}
-
-async fn show_status(console: web::Data<Console>) -> HttpResponse {
-    HttpResponse::Ok().json(status::collect(&console).await)
 }
 
 /// Told also while the store cannot be read, without what only the store knows.

@@ -53,6 +53,11 @@ impl Asked {
         self.0.get(name).is_some_and(|value| value == "true")
     }
 
+    /// Whether anything is given besides these.
+    pub(super) fn has_more_than(&self, names: &[&str]) -> bool {
+        self.0.keys().any(|name| !names.contains(name))
+    }
+
     pub(super) fn moment(&self, name: &str) -> Result<Option<Timestamp>, Refusal> {
         self.0.get(name).map_or(Ok(None), |text| moment(text))
     }

@@ -72,7 +72,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         for operation in &operations {
             resource = resource.route((operation.route)());
         }
-        let allowed: Vec<&str> = operations.iter().map(|operation| operation.method.as_str()).collect();
+        let allowed: Vec<&str> = operations.iter().map(|operation| operation.verb.as_str()).collect();
         let allowed = allowed.join(", ");
         let others = move || {
             let allowed = allowed.clone();
@@ -84,7 +84,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
 }
 
 fn find(operations: &[&'static Operation], request: &ServiceRequest) -> Option<&'static Operation> {
-    operations.iter().find(|operation| operation.method == *request.method()).copied()
+    operations.iter().find(|operation| request.method() == operation.verb.as_str()).copied()
 }
 
 /// Lets a handler see only what its operation takes, from whom it takes it.
@@ -112,20 +112,21 @@ fn ok(value: &impl serde::Serialize) -> HttpResponse {
 
 #[cfg(test)]
 mod tests {
+    use super::operation::Verb;
     use super::*;
     use std::collections::BTreeSet;
 
     #[test]
     fn every_operation_has_a_name_of_its_own_and_a_place_of_its_own() {
         let names: BTreeSet<&str> = operations().map(|operation| operation.id).collect();
-        let places: BTreeSet<(&str, &str)> = operations().map(|operation| (operation.path, operation.method.as_str())).collect();
+        let places: BTreeSet<(&str, &str)> = operations().map(|operation| (operation.path, operation.verb.as_str())).collect();
         assert_eq!((names.len(), places.len()), (operations().count(), operations().count()));
     }
 
     #[test]
     fn what_takes_a_body_takes_a_post() {
         for operation in operations() {
-            assert_eq!(operation.body.is_some(), operation.method != "GET", "{}", operation.id);
+            assert!(operation.body.is_none() || operation.verb == Verb::Post, "{}", operation.id);
         }
     }
 }

@@ -3,13 +3,12 @@
 
 use crate::console::{Kind, Role};
 use actix_web::Route;
-use actix_web::http::Method;
 
 /// Something that can be asked for.
 pub(super) struct Operation {
-    /// Its name in the document; `GET` for what only reads.
+    /// Its name in the document.
     pub(super) id: &'static str,
-    pub(super) method: Method,
+    pub(super) verb: Verb,
     /// Behind `/api/v1`, with `{name}` for what varies.
     pub(super) path: &'static str,
     /// In a few words.
@@ -30,13 +29,29 @@ pub(super) struct Operation {
 impl Operation {
     /// One that only reads; the rest is filled in with `..`.
     pub(super) const fn get(id: &'static str, path: &'static str, about: &'static str, answer: Answer, route: fn() -> Route) -> Self {
-        let (method, role) = (Method::GET, Role::Read);
-        Self { id, method, path, about, more: "", role, parameters: &[], body: None, answer, refusals: &[], route }
+        let (verb, role) = (Verb::Get, Role::Read);
+        Self { id, verb, path, about, more: "", role, parameters: &[], body: None, answer, refusals: &[], route }
     }
 
     /// One that takes a body.
     pub(super) const fn post(id: &'static str, path: &'static str, about: &'static str, answer: Answer, route: fn() -> Route) -> Self {
-        Self { method: Method::POST, role: Role::Operate, ..Self::get(id, path, about, answer, route) }
+        Self { verb: Verb::Post, role: Role::Operate, ..Self::get(id, path, about, answer, route) }
+    }
+}
+
+/// The method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verb {
+    Get,
+    Post,
+}
+
+impl Verb {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+        }
     }
 }
 
