@@ -1,5 +1,6 @@
 //! Ids as people write them: whole, or only their beginning.
 
+use super::desk::Desk;
 use super::{Failure, time};
 use crate::store::{EventRow, Store, ids_like};
 use uuid::Uuid;
@@ -40,8 +41,9 @@ pub(super) fn target(ids: &[Id]) -> Option<String> {
 
 impl Id {
     /// The one event that is meant.
-    pub(super) async fn find(&self, store: &Store) -> Result<EventRow, Failure> {
-        let mut found = store.events_between(self.first, self.last, LISTED + 1).await?;
+    pub(super) async fn find(&self, desk: &Desk) -> Result<EventRow, Failure> {
+        let digits = self.written.split('_').next().unwrap_or_default();
+        let mut found = desk.events_like(digits, (self.first, self.last), LISTED + 1).await?;
         match (found.pop(), found.is_empty()) {
             (Some(only), true) => Ok(only),
             (Some(last), false) => {
@@ -50,6 +52,11 @@ impl Id {
             }
             (None, _) => Err(Failure::Failed(format!("there is no event {}; `leadwire events list` finds ids", self.written))),
         }
+    }
+
+    /// The same in a store.
+    pub(super) async fn find_in(&self, store: &Store) -> Result<EventRow, Failure> {
+        self.find(&Desk::Store(store.clone())).await
     }
 
     fn ambiguous(&self, found: &[EventRow]) -> String {

@@ -10,6 +10,7 @@ mod postgres;
 
 mod acts;
 mod advice;
+mod api;
 mod bad_input;
 mod cli;
 mod clock;
@@ -24,6 +25,7 @@ mod load;
 mod outage;
 mod person;
 mod promises;
+mod schema;
 mod senders;
 mod sick;
 mod trace;

@@ -31,7 +31,7 @@ pub struct Finding {
     /// What was found, in a sentence without secrets and personal data.
     pub message: String,
     /// What to do about it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
 

@@ -123,7 +123,8 @@ fn read_body<T: DeserializeOwned>(name: &str, body: &[u8]) -> Result<T, Refusal>
     let body = if body.iter().all(u8::is_ascii_whitespace) { b"{}".as_slice() } else { body };
     let value: Value = serde_json::from_slice(body).map_err(|error| invalid(format!("the body is no JSON: {error}")))?;
     let Value::Object(mut fields) = value else { return Err(invalid("the body is a JSON object, such as {\"destination\": \"crm\"}")) };
-    let known: Vec<&str> = schema(name)["properties"].as_object().map(|known| known.keys().map(String::as_str).collect()).unwrap_or_default();
+    let known: Vec<&str> =
+        schema(name)["properties"].as_object().map(|known| known.keys().map(String::as_str).collect()).unwrap_or_default();
     if let Some(name) = fields.keys().find(|name| !known.contains(&name.as_str())) {
         return Err(invalid(format!("there is no field `{}` here; {}", shortened(name), did_you_mean(name, &known))));
     }
@@ -158,7 +159,10 @@ mod tests {
     #[test]
     fn what_is_known_is_read_and_what_is_empty_is_not_given() {
         let asked = events("q=jane%20doe&source=&unrouted=true&limit=7&since=2026-11-22").unwrap();
-        assert_eq!((asked.text("q").as_deref(), asked.text("source"), asked.flag("unrouted"), asked.limit()), (Some("jane doe"), None, true, 7));
+        assert_eq!(
+            (asked.text("q").as_deref(), asked.text("source"), asked.flag("unrouted"), asked.limit()),
+            (Some("jane doe"), None, true, 7)
+        );
         assert_eq!(asked.moment("since").unwrap(), Some("2026-11-22T00:00:00Z".parse().unwrap()));
         assert_eq!(events("").unwrap().limit(), PAGE);
     }

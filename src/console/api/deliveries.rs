@@ -52,7 +52,10 @@ async fn list(visitor: Visitor, console: web::Data<Console>, asked: Asked) -> Re
 }
 
 fn states(word: Option<&str>) -> Vec<State> {
-    State::ALL.into_iter().filter(|state| word.is_some_and(|word| state.as_str() == word || (word == "pending" && state.is_pending()))).collect()
+    State::ALL
+        .into_iter()
+        .filter(|state| word.is_some_and(|word| state.as_str() == word || (word == "pending" && state.is_pending())))
+        .collect()
 }
 
 /// A delivery's id: the event's and the destination's name.

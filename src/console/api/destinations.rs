@@ -19,7 +19,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation::get("listDestinations", "/destinations", "How each destination is", Answer::List("Destination"), || web::get().to(list)),
     Operation {
         refusals: &[Kind::NotFound],
-        ..Operation::get("getDestination", "/destinations/{name}", "How one destination is", Answer::One("Destination"), || web::get().to(one))
+        ..Operation::get("getDestination", "/destinations/{name}", "How one destination is", Answer::One("Destination"), || {
+            web::get().to(one)
+        })
     },
     Operation {
         parameters: &[text("event", "The id of the event. Must be given.")],
@@ -56,7 +58,12 @@ async fn one(console: web::Data<Console>, name: web::Path<String>) -> Result<Htt
     found.map(|row| ok(&row)).ok_or_else(|| unknown_destination(&console, &name))
 }
 
-async fn preview_event(visitor: Visitor, console: web::Data<Console>, name: web::Path<String>, asked: Asked) -> Result<HttpResponse, Refusal> {
+async fn preview_event(
+    visitor: Visitor,
+    console: web::Data<Console>,
+    name: web::Path<String>,
+    asked: Asked,
+) -> Result<HttpResponse, Refusal> {
     let connector = console.connectors.get(name.as_str()).ok_or_else(|| unknown_destination(&console, &name))?;
     let id = asked.text("event").ok_or_else(|| invalid("say which event: `event` is its id"))?;
     let detail = console.store.event(read_id(&id)?).await?.ok_or_else(unknown)?;

@@ -57,11 +57,14 @@ fn make() -> Value {
 fn describe(operation: &Operation) -> Value {
     let who = if operation.role == Role::Operate { "For the role `operate`." } else { "" };
     let more = [operation.more, who].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ");
-    let in_path = operation.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).map(|name| {
-        json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}})
-    });
+    let in_path = operation
+        .path
+        .split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+        .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}));
     let parameters: Vec<Value> = in_path.chain(operation.parameters.iter().map(parameter)).collect();
-    let mut described = json!({"operationId": operation.id, "summary": operation.about, "parameters": parameters, "responses": responses(operation)});
+    let mut described =
+        json!({"operationId": operation.id, "summary": operation.about, "parameters": parameters, "responses": responses(operation)});
     if !more.is_empty() {
         described["description"] = json!(more);
     }
@@ -126,7 +129,10 @@ mod tests {
             std::fs::write(KEPT, &made).unwrap();
         }
         let kept = std::fs::read_to_string(KEPT).unwrap_or_default();
-        assert!(made == kept, "docs/openapi.json is not what the table says; run this test with LEADWIRE_WRITE=1, and look at what changed");
+        assert!(
+            made == kept,
+            "docs/openapi.json is not what the table says; run this test with LEADWIRE_WRITE=1, and look at what changed"
+        );
     }
 
     #[test]

@@ -51,9 +51,13 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation {
         more: "By e-mail, phone and session, newest first; 100 at most.",
         refusals: &[Kind::NotFound],
-        ..Operation::get("listRelatedEvents", "/events/{id}/related", "Other events of the same person and session", Answer::List("Event"), || {
-            web::get().to(related)
-        })
+        ..Operation::get(
+            "listRelatedEvents",
+            "/events/{id}/related",
+            "Other events of the same person and session",
+            Answer::List("Event"),
+            || web::get().to(related),
+        )
     },
 ];
 

@@ -20,9 +20,13 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation {
         more: "Its first 16 KiB. Not for those who see persons masked: nobody knows what is in it.",
         refusals: &[Kind::NotFound, Kind::Forbidden],
-        ..Operation::get("getQuarantinedBody", "/quarantine/{id}", "One of them, with its beginning", Answer::One("QuarantinedExcerpt"), || {
-            web::get().to(one)
-        })
+        ..Operation::get(
+            "getQuarantinedBody",
+            "/quarantine/{id}",
+            "One of them, with its beginning",
+            Answer::One("QuarantinedExcerpt"),
+            || web::get().to(one),
+        )
     },
 ];
 
