@@ -1,5 +1,6 @@
 //! The bridge, put together from its settings.
 
+use crate::alerts::{self, Watching};
 use crate::bucket::Bucket;
 use crate::config::{self, Settings, StoreUrl};
 use crate::console::{self, Console};
@@ -72,6 +73,7 @@ pub struct Bridge {
     showing: (ServerHandle, JoinHandle<std::io::Result<()>>),
     deliverer: Deliverer,
     background: Background,
+    alerts: Option<Watching>,
     tidy: JoinHandle<()>,
     keeping: JoinHandle<()>,
     shutdown_timeout: Duration,
@@ -217,7 +219,9 @@ impl Bridge {
         };
         let server = receive::listen(receiver, listener, &listen_limits(&settings))?;
         let receiving = (server.handle(), tokio::spawn(server));
+        let alerts = alerts::start(&settings, &store, &keeper, deliverer.statuses());
         let console = Console {
+            alerts: alerts.as_ref().map(|watching| Arc::clone(&watching.overview)),
             store: store.clone(),
             keeper: keeper.clone(),
             health: Arc::clone(&health),
@@ -240,6 +244,7 @@ impl Bridge {
             showing,
             deliverer,
             background,
+            alerts,
             tidy,
             keeping: keeper.start(),
             shutdown_timeout,
@@ -252,6 +257,10 @@ impl Bridge {
     pub async fn stop(self) -> bool {
         self.health.stop();
         self.tidy.abort();
+        // What is not told yet is remembered, and told after the next start.
+        if let Some(alerts) = &self.alerts {
+            alerts.task.abort();
+        }
         // Lanes first: what is still being received then waits in the store, instead of being started and cut short.
         self.deliverer.begin_stop();
         let (handle, task) = self.receiving;

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 fine, 1 failed, 64 wrong usage or configuration (`EX_USAGE` of sysexits.h).
 
+mod alerts;
 mod audit;
 mod check;
 mod connectors;
@@ -75,6 +76,8 @@ enum Command {
     Person(person::PersonArgs),
     /// Show the exact requests a destination would be sent, or which of them another configuration would change. Sends nothing.
     Preview(preview::PreviewArgs),
+    /// Test the channels of alerts, and list open trouble.
+    Alerts(alerts::AlertsArgs),
     /// Prove that every event and delivery is accounted for.
     Audit,
     /// Sizes, backups, restore drills, and moving everything to another store.
@@ -225,6 +228,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Quarantine(args) => quarantine::run(args, context).await,
         Command::Person(args) => Box::pin(person::run(args, context)).await,
         Command::Preview(args) => Box::pin(preview::run(args, context)).await,
+        Command::Alerts(args) => Box::pin(alerts::run(args, context)).await,
         Command::Audit => audit::run(context).await,
         Command::Store(args) => Box::pin(store::run(args, context)).await,
         Command::Connectors(args) => connectors::run(&args, context),

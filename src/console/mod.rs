@@ -2,6 +2,7 @@
 
 mod metrics;
 
+use crate::alerts::Overview;
 use crate::deliver::{LaneStatus, Statuses};
 use crate::store::{Condition, DestinationRow, Hold, Keeper, SpoolStatus, Store};
 use crate::telemetry::{Health, Refusals};
@@ -14,7 +15,7 @@ use minijinja::{Environment, context};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use subtle::ConstantTimeEq as _;
 
@@ -34,6 +35,8 @@ pub struct Console {
     pub refusals: Arc<Refusals>,
     /// How the destinations are.
     pub lanes: Statuses,
+    /// How alerts are; `None` when nobody is told.
+    pub alerts: Option<Arc<Mutex<Overview>>>,
     /// What a caller must show; `None` on loopback.
     pub token: Option<String>,
     /// By name: whether the source has a signing key.
@@ -55,6 +58,8 @@ struct Status {
     /// This and what follows is unknown while the store cannot be read, as are the counts of sources and destinations.
     quarantined: Option<i64>,
     unrouted: Option<i64>,
+    /// Who is told of trouble; `None` when nobody is.
+    alerts: Option<Overview>,
 }
 
 #[derive(Debug, Serialize)]
@@ -211,6 +216,7 @@ async fn collect(console: &Console) -> Status {
         destinations: know(rows, &lanes).into_iter().map(|known| destination_status(known, &lanes)).collect(),
         quarantined,
         unrouted,
+        alerts: console.alerts.as_ref().map(|overview| overview.lock().unwrap_or_else(PoisonError::into_inner).clone()),
     }
 }
 

@@ -5,6 +5,7 @@
 //! - at one destination, at most one delivery of a person is leased or waiting: later ones are *blocked* until it ends;
 //! - counts that are kept beside the rows in the same transaction always agree with the rows (`leadwire audit`).
 
+mod alert;
 mod checkup;
 mod drain;
 mod dump;
@@ -23,7 +24,8 @@ mod spool;
 mod sqlite;
 mod telling;
 
-pub use checkup::{Checkup, DiskCheck, check_disk, check_postgres, check_sqlite};
+pub use alert::{AlertPage, DeadCause};
+pub use checkup::{Checkup, DiskCheck, check_disk, check_postgres, check_sqlite, free_bytes};
 pub use keeper::{Condition, Keeper, Kept};
 pub use keeping::{DestinationStatus, OldestPending, Pending, Retention, Status, Verification};
 pub use model::{

@@ -4,6 +4,7 @@
 //! unique index `delivery_active`, leases by `FOR UPDATE SKIP LOCKED` and the number of the lease. Isolation is READ COMMITTED.
 
 mod address;
+mod alert;
 mod audit;
 mod batch;
 mod checkup;

@@ -1,5 +1,6 @@
 //! The embedded store: one SQLite file, one writer thread with group commit, separate connections for reading.
 
+mod alert;
 mod audit;
 mod backup;
 mod checkup;
