@@ -191,7 +191,7 @@ mod tests {
         Page { letters: vec![letter], ..Page::default() }
     }
 
-    async fn store() -> (tempfile::TempDir, Store) {
+    fn store() -> (tempfile::TempDir, Store) {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::sqlite(&folder.path().join("s.db"), [], []).unwrap();
         (folder, store)
@@ -205,7 +205,7 @@ mod tests {
 
     #[tokio::test]
     async fn of_two_bridges_one_may_send_and_the_other_takes_over_when_it_is_gone() {
-        let (_folder, store) = store().await;
+        let (_folder, store) = store();
         let mut first = book(&store).await;
         first.put("hold:crm", page(&["mail"]));
         first.save(Some(&store)).await;
@@ -226,7 +226,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_channel_took_is_not_sent_again_though_the_row_was_written_by_another() {
-        let (_folder, store) = store().await;
+        let (_folder, store) = store();
         let mut first = book(&store).await;
         first.put("hold:crm", page(&["mail", "chat"]));
         first.save(Some(&store)).await;
@@ -242,7 +242,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_a_store_memory_stands_and_is_written_when_it_is_back() {
-        let (_folder, store) = store().await;
+        let (_folder, store) = store();
         let mut alone = Book::new(true);
         alone.read(None).await;
         alone.put("store:host", page(&["mail"]));

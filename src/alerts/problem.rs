@@ -305,3 +305,120 @@ fn silence(view: &View, limits: &Limits, stored: &Stored, source: &str, after: S
         ..problem(AlertKind::Silence, source, AlertSeverity::Warning, since)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::allow_attributes)]
+    use super::super::note::tests::now;
+    use super::super::silence::Heard;
+    use super::*;
+
+    const HOUR: SignedDuration = SignedDuration::from_hours(1);
+
+    fn limits() -> Limits {
+        Limits {
+            breaker_open_for: HOUR / 4,
+            lead_older_than: HOUR,
+            quarantine_per_hour: 10,
+            disk_free: 1 << 30,
+            store_sick_for: HOUR / 60,
+            silence_after: BTreeMap::from([("acme".to_owned(), HOUR * 24)]),
+            off: Vec::new(),
+            zone: TimeZone::UTC,
+        }
+    }
+
+    fn destination() -> Destination {
+        Destination { name: "crm".into(), hold: None, pending: 0, dead: 0, causes: Vec::new(), oldest: None }
+    }
+
+    fn view(stored: Stored) -> View {
+        let lane = Lane { name: "crm".into(), hold: None, down_since: None };
+        View {
+            now: now(),
+            host: "box".into(),
+            store_sick_since: None,
+            spool: None,
+            disks: vec![("data".into(), 2 << 30)],
+            lanes: vec![lane],
+            stored: Some(stored),
+        }
+    }
+
+    fn hold(until: Option<SignedDuration>) -> Hold {
+        Hold { reason: "refused jane@example.com.".into(), since: now(), until: until.map(|span| now() + span) }
+    }
+
+    /// Each as its kind, and whether it is told.
+    fn found(view: &View) -> Vec<(AlertKind, bool)> {
+        judge(view, &limits()).iter().map(|problem| (problem.kind, problem.is_ripe)).collect()
+    }
+
+    #[test]
+    fn nothing_is_wrong_with_a_bridge_that_works() {
+        let heard = AllHeard::from([("acme".to_owned(), Heard { received: 1, at: now() })]);
+        assert_eq!(found(&view(Stored { destinations: vec![destination()], heard, ..Stored::default() })), []);
+    }
+
+    #[test]
+    fn a_lead_that_waits_for_a_hold_or_an_outage_is_told_by_that() {
+        let late = Destination { oldest: Some(now() - HOUR), pending: 2, ..destination() };
+        let stored = |destination| Stored { destinations: vec![destination], ..Stored::default() };
+        assert_eq!(found(&view(stored(late.clone()))), [(AlertKind::Waiting, true)]);
+        let held = Destination { hold: Some(hold(None)), ..late.clone() };
+        assert_eq!(found(&view(stored(held))), [(AlertKind::Hold, true), (AlertKind::Waiting, false)]);
+        let mut down = view(stored(late.clone()));
+        down.lanes[0].down_since = Some(now() - HOUR / 2);
+        assert_eq!(found(&down), [(AlertKind::Breaker, true), (AlertKind::Waiting, false)]);
+        let mut nobody = view(stored(late));
+        nobody.lanes.clear();
+        assert!(judge(&nobody, &limits())[0].detail.contains("nobody delivers them"));
+    }
+
+    #[test]
+    fn a_short_hold_is_not_told_and_none_names_a_person() {
+        let held = |until| view(Stored { destinations: vec![Destination { hold: Some(hold(until)), ..destination() }], ..Stored::default() });
+        assert_eq!(found(&held(Some(SHORT_HOLD / 2))), [(AlertKind::Hold, false)]);
+        assert_eq!(found(&held(Some(HOUR))), [(AlertKind::Hold, true)]);
+        let problem = judge(&held(None), &limits()).remove(0);
+        assert_eq!((problem.severity, problem.detail.as_str()), (AlertSeverity::Critical, "refused …. 0 deliveries wait for it."));
+    }
+
+    #[test]
+    fn without_the_store_the_lanes_and_the_disks_are_still_seen() {
+        let mut blind = view(Stored::default());
+        (blind.stored, blind.store_sick_since, blind.disks[0].1) = (None, Some(now() - HOUR), 5 << 20);
+        blind.lanes[0].hold = Some(hold(None));
+        blind.spool = Some(SpoolStatus { records: 3, bytes: 9, oldest: None, takes_more: false, set_aside: 1 });
+        let kinds: Vec<AlertKind> = judge(&blind, &limits()).iter().map(|problem| problem.kind).collect();
+        assert_eq!(kinds, [AlertKind::Store, AlertKind::Spool, AlertKind::SetAside, AlertKind::Disk, AlertKind::Hold]);
+        assert!(kinds.into_iter().all(is_seen_without_store));
+        let silent = Limits { off: AlertKind::ALL.to_vec(), ..limits() };
+        assert_eq!(judge(&blind, &silent), []);
+    }
+
+    #[test]
+    fn a_limit_is_left_behind_by_more_than_a_little() {
+        let mut full = view(Stored::default());
+        let told = [1 << 29, (1 << 30) + 1, (1 << 30) * 12 / 10].map(|free| {
+            full.disks[0].1 = free;
+            found(&full)
+        });
+        assert_eq!(told, [vec![(AlertKind::Disk, true)], vec![(AlertKind::Disk, false)], vec![]]);
+        let quarantined = |bodies| BTreeMap::from([("acme".to_owned(), BTreeMap::from([("no_key_matched".to_owned(), bodies)]))]);
+        let told = [10, 5, 4].map(|bodies| found(&view(Stored { quarantined: quarantined(bodies), ..Stored::default() })));
+        assert_eq!(told, [vec![(AlertKind::Quarantine, true)], vec![(AlertKind::Quarantine, false)], vec![]]);
+    }
+
+    #[test]
+    fn dead_letters_say_why_they_died() {
+        let causes = vec![
+            DeadCause { kind: Some("data".into()), status: Some(422), code: Some("INVALID".into()), count: 3 },
+            DeadCause { kind: None, status: None, code: None, count: 1 },
+        ];
+        let dead = Destination { dead: 4, causes, ..destination() };
+        let problem = judge(&view(Stored { destinations: vec![dead], ..Stored::default() }), &limits()).remove(0);
+        assert_eq!((problem.title.as_str(), problem.level), ("4 dead letters for crm", 4));
+        assert_eq!(problem.detail, "3: data 422 INVALID, 1: no attempt.");
+    }
+}

@@ -132,7 +132,7 @@ impl Watch {
         loop {
             tokio::select! {
                 _ = looks.tick() => self.look().await,
-                Some(Ok(sent)) = self.sending.join_next(), if !self.sending.is_empty() => self.note_sent(sent),
+                Some(Ok(sent)) = self.sending.join_next(), if !self.sending.is_empty() => self.note_sent(&sent),
             }
             let now = Timestamp::now();
             let ready: Vec<String> = self.lines.iter().filter(|line| line.is_ready()).map(|line| line.config.name.clone()).collect();
@@ -214,7 +214,7 @@ impl Watch {
         }
     }
 
-    fn note_sent(&mut self, sent: Sent) {
+    fn note_sent(&mut self, sent: &Sent) {
         let Some(line) = self.lines.get_mut(sent.line) else { return };
         line.note(&sent.result);
         if sent.result.is_ok() {

@@ -83,7 +83,7 @@ pub fn check_disk(folder: &Path) -> DiskCheck {
 /// What is free, for whoever is not root, on the disk of a folder, or of the nearest one above it. Writes nothing; may hang with the disk.
 #[must_use]
 pub fn free_bytes(folder: &Path) -> Option<u64> {
-    rustix::fs::statvfs(&nearest(folder)).ok().map(|found| found.f_bavail.saturating_mul(found.f_frsize))
+    rustix::fs::statvfs(nearest(folder)).ok().map(|found| found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 /// The folder, or the one it would be made in.

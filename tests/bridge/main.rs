@@ -9,6 +9,7 @@ mod oracle;
 mod postgres;
 
 mod advice;
+mod alerts;
 mod bad_input;
 mod cli;
 mod clock;
@@ -20,6 +21,7 @@ mod disk;
 mod failpoints;
 mod keeping;
 mod load;
+mod mail;
 mod outage;
 mod person;
 mod promises;

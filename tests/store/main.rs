@@ -24,6 +24,7 @@ macro_rules! on_every_engine {
     };
 }
 
+mod alerts;
 mod clock;
 mod contention;
 mod generated;
