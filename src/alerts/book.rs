@@ -16,6 +16,9 @@ const CLAIM: SignedDuration = SignedDuration::from_secs(45);
 /// Trouble that has been over for so long is forgotten.
 const FORGET_AFTER: SignedDuration = SignedDuration::from_hours(30 * 24);
 
+/// The version of a page that another bridge wrote since it was read. No row has it.
+const OVERTAKEN: i64 = -1;
+
 #[derive(Debug, Clone, Default)]
 struct Entry {
     page: Page,
@@ -106,7 +109,8 @@ impl Book {
         let (me, is_shared) = (self.me, self.is_shared);
         let is_wanted = |page: &Page| page.letters.iter().flat_map(|letter| &letter.to).any(|channel| wanted(channel));
         for entry in self.entries.values_mut().filter(|entry| is_wanted(&entry.page)) {
-            let is_free = entry.page.claim.is_none_or(|claim| claim.by == me || !is_shared || claim.until <= now || claim.until > now + CLAIM * 2);
+            let is_free =
+                entry.page.claim.is_none_or(|claim| claim.by == me || !is_shared || claim.until <= now || claim.until > now + CLAIM * 2);
             let is_good = entry.page.claim.is_some_and(|claim| claim.by == me && claim.until >= now + CLAIM / 2);
             if is_free && !is_good {
                 entry.page.claim = Some(Claim { by: me, until: now + CLAIM });
@@ -127,7 +131,7 @@ impl Book {
             let row = AlertPage { name: name.clone(), page, version: entry.version };
             match timeout(STORE_WITHIN, store.save_alert_page(row)).await {
                 Ok(Ok(true)) => (entry.version, entry.is_unsaved) = (entry.version + 1, false),
-                Ok(Ok(false)) => *entry = Entry { page: Page::default(), version: entry.version, is_unsaved: false },
+                Ok(Ok(false)) => *entry = Entry { page: Page::default(), version: OVERTAKEN, is_unsaved: false },
                 Ok(Err(_)) | Err(_) => {
                     self.has_store = false;
                     return;

@@ -147,7 +147,9 @@ fn host() -> String {
 /// Of a store that is a server's, the disk is the server's.
 fn folders(settings: &Settings) -> Vec<PathBuf> {
     let store = match &settings.store.url {
-        StoreUrl::Sqlite(path) => path.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder }.to_owned()),
+        StoreUrl::Sqlite(path) => {
+            path.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder }.to_owned())
+        }
         StoreUrl::Postgres(_) => None,
     };
     store.into_iter().chain(settings.store.spool.clone()).collect()

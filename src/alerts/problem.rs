@@ -377,7 +377,8 @@ mod tests {
 
     #[test]
     fn a_short_hold_is_not_told_and_none_names_a_person() {
-        let held = |until| view(Stored { destinations: vec![Destination { hold: Some(hold(until)), ..destination() }], ..Stored::default() });
+        let held =
+            |until| view(Stored { destinations: vec![Destination { hold: Some(hold(until)), ..destination() }], ..Stored::default() });
         assert_eq!(found(&held(Some(SHORT_HOLD / 2))), [(AlertKind::Hold, false)]);
         assert_eq!(found(&held(Some(HOUR))), [(AlertKind::Hold, true)]);
         let problem = judge(&held(None), &limits()).remove(0);

@@ -171,8 +171,7 @@ impl Watch {
     }
 
     fn decide(&mut self, view: &View, now: Timestamp) {
-        let problems: BTreeMap<String, Problem> =
-            judge(view, &self.limits).into_iter().map(|problem| (problem.name(), problem)).collect();
+        let problems: BTreeMap<String, Problem> = judge(view, &self.limits).into_iter().map(|problem| (problem.name(), problem)).collect();
         let names: BTreeSet<String> = self.book.names().into_iter().chain(problems.keys().cloned()).collect();
         for name in names {
             let page = self.book.page(&name);
@@ -224,7 +223,8 @@ impl Watch {
     }
 
     fn show(&self) {
-        let waiting = |name: &String| self.book.pages().flat_map(|(_, page)| &page.letters).filter(|letter| letter.to.contains(name)).count();
+        let waiting =
+            |name: &String| self.book.pages().flat_map(|(_, page)| &page.letters).filter(|letter| letter.to.contains(name)).count();
         let open = self.book.pages().filter(|(_, page)| page.incident.as_ref().is_some_and(super::Incident::is_open)).count();
         let channels = self.lines.iter().map(|line| ChannelStatus {
             name: line.config.name.clone(),
@@ -237,9 +237,12 @@ impl Watch {
     }
 }
 
+/// A panic in it must not leave the channel busy for ever.
 async fn send_one(line: usize, channel: Channel, letter: Letter) -> Sent {
-    let result = channel.send(&letter).await;
-    Sent { line, id: letter.id, result }
+    let id = letter.id.clone();
+    let sending = tokio::spawn(async move { channel.send(&letter).await });
+    let result = sending.await.unwrap_or_else(|_| Err("sending it panicked; this is a bug".to_owned()));
+    Sent { line, id, result }
 }
 
 impl Line {

@@ -1,6 +1,7 @@
 //! `[alerts]`: which trouble is told, and to whom.
 
 use super::reader::Reader;
+use super::sections::LITERAL;
 use super::settings::Source;
 use super::values;
 use jiff::civil::Time;
@@ -362,6 +363,7 @@ fn below<'a>(path: &[&'a str; 3], key: &'a str) -> [&'a str; 4] {
 
 fn read_webhook(reader: &mut Reader<'_>, path: &[&str; 3], table: Map<String, Value>) -> Option<Medium> {
     let read: Webhook = reader.read(path, table);
+    warn_of_literal(reader, path, "secret", read.secret.as_ref());
     let key = read.secret.and_then(|secret| match Key::parse(secret.expose()) {
         Ok(key) => Some(key),
         Err((message, help)) => {
@@ -374,6 +376,7 @@ fn read_webhook(reader: &mut Reader<'_>, path: &[&str; 3], table: Map<String, Va
 
 fn read_slack(reader: &mut Reader<'_>, path: &[&str; 3], table: Map<String, Value>) -> Option<Medium> {
     let read: Slack = reader.read(path, table);
+    warn_of_literal(reader, path, "url", read.url.as_ref());
     Some(Medium::Slack { url: check_url(reader, path, read.url)? })
 }
 
@@ -399,12 +402,20 @@ fn check_url(reader: &mut Reader<'_>, path: &[&str; 3], url: Option<Secret>) -> 
 
 fn read_smtp(reader: &mut Reader<'_>, path: &[&str; 3], table: Map<String, Value>) -> Option<Medium> {
     let smtp: Smtp = reader.read(path, table);
+    warn_of_literal(reader, path, "password", smtp.password.as_ref());
     let faults = check_smtp(&smtp);
     // What could not be read is missing now; that is no news.
     let news = faults.into_iter().filter(|fault| !reader.is_faulty(&below(path, fault.path.first().map_or("", String::as_str))));
     let news: Vec<Fault> = news.map(|fault| fault.under(*path)).collect();
     reader.faults.extend(news);
     Some(Medium::Smtp(smtp))
+}
+
+fn warn_of_literal(reader: &mut Reader<'_>, path: &[&str; 3], key: &str, secret: Option<&Secret>) {
+    let place = below(path, key);
+    if secret.is_some_and(Secret::is_literal) && reader.layers.is_from_file(&place) {
+        reader.warn(&place, "this secret stands in the file itself", LITERAL);
+    }
 }
 
 fn check_smtp(smtp: &Smtp) -> Vec<Fault> {

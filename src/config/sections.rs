@@ -8,7 +8,7 @@ use leadwire_connector::settings::Secret;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-const LITERAL: &str = "write { env = \"NAME\" } or { file = \"/run/secrets/name\" } and give the secret there";
+pub(super) const LITERAL: &str = "write { env = \"NAME\" } or { file = \"/run/secrets/name\" } and give the secret there";
 
 /// Shorter ones can be guessed over the network.
 const SHORTEST_TOKEN: usize = 16;

@@ -71,7 +71,11 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor, heard: Arc<Mutex<Heard>
 }
 
 /// Whether the client wants to go on encrypted.
-async fn talk(stream: &mut BufReader<impl AsyncRead + AsyncWrite + Unpin>, heard: &Mutex<Heard>, is_encrypted: bool) -> std::io::Result<bool> {
+async fn talk(
+    stream: &mut BufReader<impl AsyncRead + AsyncWrite + Unpin>,
+    heard: &Mutex<Heard>,
+    is_encrypted: bool,
+) -> std::io::Result<bool> {
     loop {
         let mut line = String::new();
         if stream.read_line(&mut line).await? == 0 {

@@ -3,8 +3,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-pub(crate) use leadwire_connector::signature::Key;
 use leadwire_connector::settings::{Fault, Secret};
+pub(crate) use leadwire_connector::signature::Key;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};

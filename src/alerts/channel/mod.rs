@@ -88,6 +88,7 @@ impl Channel {
 /// # Errors
 /// When the system's certificates cannot be read.
 pub(super) fn client(block_private_addresses: bool, connect_timeout: Duration) -> Result<Client, String> {
-    let settings = HttpSettings { timeout: SEND_WITHIN, max_answer_bytes: 4_096, block_private_addresses, connect_timeout, ..HttpSettings::default() };
+    let settings =
+        HttpSettings { timeout: SEND_WITHIN, max_answer_bytes: 4_096, block_private_addresses, connect_timeout, ..HttpSettings::default() };
     Client::new(&settings)
 }

@@ -52,8 +52,7 @@ impl Sqlite {
                        WHERE d.state = 5 AND d.destination = (SELECT id FROM destination WHERE name = ?1)
                        GROUP BY a.kind, a.status, a.code ORDER BY count(*) DESC, a.kind, a.status, a.code LIMIT ?2";
             let mut query = connection.prepare_cached(sql)?;
-            let read =
-                |row: &Row<'_>| Ok(DeadCause { kind: row.get(0)?, status: row.get(1)?, code: row.get(2)?, count: row.get(3)? });
+            let read = |row: &Row<'_>| Ok(DeadCause { kind: row.get(0)?, status: row.get(1)?, code: row.get(2)?, count: row.get(3)? });
             let causes = query.query_map(params![destination, limit], read)?;
             Ok(causes.collect::<rusqlite::Result<_>>()?)
         })
