@@ -4,6 +4,7 @@
 //! writes a file.
 
 mod alerts;
+mod channels;
 mod destinations;
 mod diagnostics;
 mod document;
@@ -17,7 +18,8 @@ mod shown;
 mod spool;
 mod values;
 
-pub use alerts::{AlertChannel, AlertKind, AlertSeverity, Alerts, Digest, MailTls, Medium, Smtp};
+pub use alerts::{AlertKind, Alerts, Digest};
+pub use channels::{AlertChannel, AlertSeverity, MailTls, Medium, Smtp};
 pub use diagnostics::{Diagnostic, Diagnostics, Excerpt, Place};
 pub use settings::{Console, Delivery, Destination, Log, LogFormat, Server, Settings, Source, Store, StoreUrl};
 
