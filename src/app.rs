@@ -1,5 +1,6 @@
 //! The bridge, put together from its settings.
 
+use crate::alerts::{self, Watching};
 use crate::bucket::Bucket;
 use crate::config::{self, Settings, StoreUrl};
 use crate::console::{self, Access, Console, Jobs};
@@ -66,6 +67,7 @@ pub struct Bridge {
     showing: (ServerHandle, JoinHandle<std::io::Result<()>>),
     deliverer: Deliverer,
     background: Background,
+    alerts: Option<Watching>,
     tidy: JoinHandle<()>,
     indexing: JoinHandle<()>,
     keeping: JoinHandle<()>,
@@ -214,7 +216,9 @@ impl Bridge {
         };
         let server = receive::listen(receiver, listener, &listen_limits(&settings))?;
         let receiving = (server.handle(), tokio::spawn(server));
+        let alerts = alerts::start(&settings, &store, &keeper, deliverer.statuses());
         let console = Console {
+            alerts: alerts.as_ref().map(|watching| Arc::clone(&watching.overview)),
             store: store.clone(),
             keeper: keeper.clone(),
             health: Arc::clone(&health),
@@ -247,6 +251,7 @@ impl Bridge {
             showing,
             deliverer,
             background,
+            alerts,
             tidy,
             indexing,
             keeping: keeper.start(),
@@ -261,6 +266,10 @@ impl Bridge {
         self.health.stop();
         self.tidy.abort();
         self.indexing.abort();
+        // What is not told yet is remembered, and told after the next start.
+        if let Some(alerts) = &self.alerts {
+            alerts.task.abort();
+        }
         // Lanes first: what is still being received then waits in the store, instead of being started and cut short.
         self.deliverer.begin_stop();
         let (handle, task) = self.receiving;

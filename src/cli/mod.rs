@@ -3,6 +3,7 @@
 //! Exit codes: 0 fine, 1 failed, 64 wrong usage or configuration (`EX_USAGE` of sysexits.h).
 
 mod actions;
+mod alerts;
 mod audit;
 mod check;
 mod connectors;
@@ -84,6 +85,8 @@ enum Command {
     Preview(preview::PreviewArgs),
     /// List what people did: who, when, what, and to how many.
     Actions(actions::ActionsArgs),
+    /// Test the channels of alerts, and list open trouble.
+    Alerts(alerts::AlertsArgs),
     /// Prove that every event and delivery is accounted for.
     Audit,
     /// Sizes, backups, restore drills, and moving everything to another store.
@@ -237,6 +240,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Person(args) => Box::pin(person::run(args, context)).await,
         Command::Preview(args) => Box::pin(preview::run(args, context)).await,
         Command::Actions(args) => actions::run(args, context).await,
+        Command::Alerts(args) => Box::pin(alerts::run(args, context)).await,
         Command::Audit => audit::run(context).await,
         Command::Store(args) => Box::pin(store::run(args, context)).await,
         Command::Connectors(args) => connectors::run(&args, context),

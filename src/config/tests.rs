@@ -630,3 +630,70 @@ fn a_spool_is_somewhere_else_than_the_store() {
         assert!(told.contains("the spool is a folder, and") && told.contains("/file is a file"), "{told}");
     }
 }
+
+/// A good configuration with this section of alerts.
+fn alerting(section: &str) -> String {
+    format!("{GOOD}{section}")
+}
+
+#[test]
+fn alerts_go_to_channels_of_three_types() {
+    let text = alerting(
+        "[alerts]\ndigest_at = \"7:30\"\ntime_zone = \"Europe/Berlin\"\noff = [\"silence\"]\n\
+         [[alerts.channels]]\ntype = \"webhook\"\nurl = { env = \"HOME\" }\n\
+         [[alerts.channels]]\ntype = \"slack\"\nurl = \"https://hooks.example.com/T0/B0\"\nseverity = \"critical\"\ndigest = false\n\
+         [[alerts.channels]]\nname = \"ops\"\ntype = \"smtp\"\nhost = \"127.0.0.1\"\ntls = \"none\"\nfrom = \"a@example.com\"\nto = [\"b@example.com\"]\n",
+    );
+    // A path is no web address.
+    assert!(short(&text)[0].contains("this is no web address"), "{:?}", short(&text));
+    let text = text.replace("{ env = \"HOME\" }", "\"https://example.com/in\"");
+    let alerts = parse_with(&text, &[]).unwrap().alerts;
+    let names: Vec<(&str, &str, bool)> =
+        alerts.channels.iter().map(|channel| (channel.name.as_str(), channel.medium.kind(), channel.digest)).collect();
+    assert_eq!(names, [("webhook", "webhook", true), ("slack-2", "slack", false), ("ops", "smtp", true)]);
+    assert_eq!(alerts.channels[1].severity, AlertSeverity::Critical);
+    assert_eq!(alerts.digest().unwrap().at.to_string(), "07:30:00");
+    assert_eq!(alerts.off, [AlertKind::Silence]);
+}
+
+#[test]
+fn what_is_wrong_with_alerts_is_told_with_its_place_and_without_secrets() {
+    let text = alerting(
+        "[alerts]\nremind_every = \"soon\"\noff = [\"silnce\"]\ndigest_at = \"25:00\"\ntime_zone = \"Mars\"\nsettle = \"1s\"\n\
+         [[alerts.channels]]\ntype = \"webhok\"\n\
+         [[alerts.channels]]\ntype = \"webhook\"\nurl = \"hunter2\"\nsecret = \"hunter2\"\nhost = \"x\"\n\
+         [[alerts.channels]]\ntype = \"smtp\"\nhost = \"mail.example.com\"\ntls = \"none\"\nuser = \"ann\"\nfrom = \"nobody\"\nto = []\n",
+    );
+    let told = told(&text, &[]);
+    for message in [
+        "leadwire.toml:10:7: unknown condition `silnce`",
+        "did you mean `silence`?",
+        "`25:00` is no time of the day",
+        "unknown time zone `Mars`",
+        "unknown type `webhok`",
+        "unknown key `host`",
+        "this is no web address",
+        "a signing key starts with `whsec_`",
+        "without TLS mail goes to this machine only",
+        "`user` without `password`",
+        "`from` is missing, or no mail address",
+        "`to` is missing",
+        "out of range: at least twice `look_every`",
+    ] {
+        assert!(told.contains(message), "{message} is not in {told}");
+    }
+    assert!(!told.contains("hunter2"), "{told}");
+}
+
+#[test]
+fn alerts_without_a_channel_are_warned_of() {
+    let told = warnings(&alerting("[alerts]\nsettle = \"10m\"\n"));
+    assert!(told.contains(&"leadwire.toml:8:1: nobody is told: there is no channel".to_owned()), "{told:?}");
+    let silent = GOOD.replace("[sources.acme]\n", "[sources.acme]\nsilence_after = \"26h\"\n");
+    assert!(warnings(&silent).iter().any(|warning| warning.contains("`silence_after` does nothing without a channel")));
+    let told = warnings(&alerting("[[alerts.channels]]\ntype = \"slack\"\nurl = \"http://10.0.0.1/x\"\n"));
+    assert!(
+        told.iter().any(|warning| warning.contains("travel unencrypted"))
+            && told.iter().any(|warning| warning.contains("stands in the file"))
+    );
+}

@@ -16,6 +16,7 @@ pub use access::{Access, Mask, Role, Visitor};
 pub use actions::Jobs;
 pub use refusal::{Kind, Refusal};
 
+use crate::alerts::Overview;
 use crate::deliver::{LateConnector, Statuses};
 use crate::inspect::SecretMask;
 use crate::receive::Intake;
@@ -27,7 +28,7 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Connections open at once; each page that refreshes itself holds one.
@@ -50,6 +51,8 @@ pub struct Console {
     pub refusals: Arc<Refusals>,
     /// How the destinations are.
     pub lanes: Statuses,
+    /// How alerts are; `None` when nobody is told.
+    pub alerts: Option<Arc<Mutex<Overview>>>,
     /// Who may see it.
     pub access: Access,
     /// By name: whether the source has a signing key.

@@ -55,7 +55,7 @@ pub(super) struct Table {
 }
 
 /// Everything that moves. What is not here is made anew from it (totals) or belongs to one place only (the mark of a transfer).
-pub(super) static TABLES: [Table; 12] = {
+pub(super) static TABLES: [Table; 13] = {
     use Kind::{Bytes, Int, Text};
     [
         Table { name: "source", part: Part::Head, columns: &[("id", Int), ("name", Text), ("received", Int), ("removed", Int)] },
@@ -111,6 +111,7 @@ pub(super) static TABLES: [Table; 12] = {
                 ("failure", Text),
             ],
         },
+        Table { name: "alert", part: Part::Head, columns: &[("name", Text), ("page", Text), ("version", Int)] },
         Table { name: "pulse", part: Part::Head, columns: &[("id", Int), ("beats", Int), ("alive_at", Int)] },
         Table {
             name: "event",

@@ -6,6 +6,7 @@
 //! - counts that are kept beside the rows in the same transaction always agree with the rows (`leadwire audit`).
 
 mod acts;
+mod alert;
 mod cause;
 mod checkup;
 mod drain;
@@ -27,8 +28,9 @@ mod sqlite;
 mod telling;
 
 pub use acts::{ACT_PIECE, Act, ActionFilter, ActionRow, DeadCause, Entry, NewAction, Pace, Purge, Routing, Unrouted};
+pub use alert::AlertPage;
 pub use cause::UNSORTED;
-pub use checkup::{Checkup, DiskCheck, check_disk, check_postgres, check_sqlite};
+pub use checkup::{Checkup, DiskCheck, check_disk, check_postgres, check_sqlite, free_bytes};
 pub use keeper::{Condition, Keeper, Kept};
 pub use keeping::{DestinationStatus, OldestPending, Pending, Retention, Status, Verification};
 pub use model::{

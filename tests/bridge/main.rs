@@ -10,6 +10,7 @@ mod postgres;
 
 mod acts;
 mod advice;
+mod alerts;
 mod bad_input;
 mod cli;
 mod clock;
@@ -21,6 +22,7 @@ mod disk;
 mod failpoints;
 mod keeping;
 mod load;
+mod mail;
 mod outage;
 mod person;
 mod promises;

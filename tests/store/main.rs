@@ -25,6 +25,7 @@ macro_rules! on_every_engine {
 }
 
 mod acts;
+mod alerts;
 mod clock;
 mod contention;
 mod generated;

@@ -5,6 +5,7 @@
 
 mod acts;
 mod address;
+mod alert;
 mod audit;
 mod batch;
 mod causes;

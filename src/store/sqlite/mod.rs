@@ -1,6 +1,7 @@
 //! The embedded store: one SQLite file, one writer thread with group commit, separate connections for reading.
 
 mod acts;
+mod alert;
 mod audit;
 mod backup;
 mod causes;
