@@ -27,7 +27,7 @@ impl Jobs {
 
     /// Does `work` beside everything else and notes the end of its action with what it returns. A store that is unavailable is waited
     /// for; `work` must go on where it was.
-    pub(super) fn start<F>(&self, store: &Store, action: i64, work: impl Fn() -> F + Send + 'static)
+    pub(super) fn start<F>(&self, store: &Store, action: i64, work: impl Fn() -> F + Send + Sync + 'static)
     where
         F: Future<Output = Result<usize>> + Send,
     {
