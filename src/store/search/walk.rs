@@ -289,10 +289,9 @@ enum Proposal {
     Damaged,
 }
 
-/// Long words are rare, and so are whole ones.
-fn weight(word: &Word) -> usize {
-    let is_common = super::words::stays(word.text.as_bytes());
-    if is_common { 0 } else { word.text.len() * 2 + usize::from(!word.is_beginning) }
+/// A whole word is one step, whatever it brings; of beginnings, the long ones are rare.
+fn weight(word: &Word) -> (bool, usize) {
+    (!word.is_beginning, word.text.len())
 }
 
 /// The first word after all that begin with this one.
