@@ -8,6 +8,7 @@ mod oracle;
 #[path = "../support/postgres.rs"]
 mod postgres;
 
+mod access;
 mod advice;
 mod bad_input;
 mod cli;
