@@ -651,7 +651,7 @@ fn everyone_on_the_console_has_a_name_a_token_and_a_role() {
             "[console.users.a]\ntoken = \"t-0123456789abcdef\"\n[console.users.b]\ntoken = \"t-0123456789abcdef\"",
             "somebody else has the same token",
         ),
-        ("[console.users.a]\ntoken = \"\"", "no HTTP header can carry this token"),
+        ("[console.users.a]\ntoken = \"a b\"", "no HTTP header can carry this token"),
         ("[console.users.a]\ntokn = \"x\"", "unknown key `tokn`"),
         ("users = 1", "expected a table"),
         ("session_lifetime = \"0s\"", "out of range"),
