@@ -697,3 +697,46 @@ fn alerts_without_a_channel_are_warned_of() {
             && told.iter().any(|warning| warning.contains("stands in the file"))
     );
 }
+
+#[test]
+fn everyone_on_the_console_has_a_name_a_token_and_a_role() {
+    let text = |users: &str| format!("[console]\nlisten = \"0.0.0.0:9000\"\n{users}\n{GOOD}");
+    let settings = parse_with(
+        &text("[console.users.ann]\ntoken = \"ann-0123456789abcdef\"\nrole = \"operate\"\n[console.users.ben]\ntoken = \"ben-0123456789abcdef\""),
+        &[],
+    )
+    .unwrap();
+    let roles: Vec<(&str, Role)> = settings.console.users.iter().map(|(name, user)| (name.as_str(), user.role)).collect();
+    assert_eq!(roles, [("ann", Role::Operate), ("ben", Role::Read)]);
+    assert_eq!(settings.redactor.clean("ben-0123456789abcdef"), "••••");
+    for (users, expected) in [
+        ("[console.users.ann]\nrole = \"read\"", "`ann` has no token to log in with"),
+        ("[console.users.ann]\ntoken = \"t-0123456789abcdef\"\nrole = \"admin\"", "`admin`"),
+        ("[console.users.operator]\ntoken = \"t-0123456789abcdef\"", "stands for somebody else"),
+        ("[console.users.Ann]\ntoken = \"t-0123456789abcdef\"", "the name `Ann` has other characters"),
+        (
+            "[console.users.a]\ntoken = \"t-0123456789abcdef\"\n[console.users.b]\ntoken = \"t-0123456789abcdef\"",
+            "somebody else has the same token",
+        ),
+        ("[console.users.a]\ntoken = \"a b\"", "no HTTP header can carry this token"),
+        ("[console.users.a]\ntokn = \"x\"", "unknown key `tokn`"),
+        ("users = 1", "expected a table"),
+        ("session_lifetime = \"0s\"", "out of range"),
+    ] {
+        let told = told(&text(users), &[]);
+        assert!(told.contains(expected), "{expected} is not in\n{told}");
+        assert!(!told.contains("t-0123456789abcdef"), "{told}");
+    }
+}
+
+#[test]
+fn tokens_that_can_be_guessed_and_roles_that_lead_nowhere_are_warned_of() {
+    let told = warnings(&format!(
+        "[console]\nmask_personal_data = true\n[console.users.a]\ntoken = \"short\"\n[console.users.b]\ntoken = \"aaaaaaaaaaaaaaaaaaaa\"\n{GOOD}"
+    ));
+    for expected in ["short enough to be guessed", "repeats a few characters", "nobody may act"] {
+        assert!(told.iter().any(|line| line.contains(expected)), "{expected} is not in {told:#?}");
+    }
+    let masked = format!("[console]\ntoken = \"t-0123456789abcdef\"\nmask_personal_data = true\n{GOOD}");
+    assert!(warnings(&masked).iter().any(|line| line.contains("does nothing without a user")));
+}

@@ -85,13 +85,14 @@ pub fn listen(console: Console, listener: TcpListener) -> std::io::Result<Server
             .wrap(from_fn(refusal::tell))
             .wrap(headers::safe())
             .service(web::resource("/login").route(web::get().to(access::login::show)).route(web::post().to(access::login::log_in)))
-            .route("/logout", web::post().to(access::login::log_out))
-            .route("/", web::get().to(pages::now))
+            // As resources, not as routes of the app: then other methods are told so, and not that there is nothing.
+            .service(web::resource("/logout").route(web::post().to(access::login::log_out)))
+            .service(web::resource("/").route(web::get().to(pages::now)))
             .configure(pages::routes)
-            .route("/api/v1/status", web::get().to(show_status))
-            .route("/metrics", web::get().to(show_metrics))
-            .route("/healthz", web::get().to(healthz))
-            .route("/assets/{name}", web::get().to(assets::serve))
+            .service(web::resource("/api/v1/status").route(web::get().to(show_status)))
+            .service(web::resource("/metrics").route(web::get().to(show_metrics)))
+            .service(web::resource("/healthz").route(web::get().to(healthz)))
+            .service(web::resource("/assets/{name}").route(web::get().to(assets::serve)))
             .default_service(web::to(|| async { Err::<HttpResponse, _>(Refusal::not_found()) }))
     });
     let server = server.max_connections(MAX_CONNECTIONS).client_request_timeout(HEAD_WITHIN).client_disconnect_timeout(DISCONNECT_WITHIN);

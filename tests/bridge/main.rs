@@ -8,6 +8,7 @@ mod oracle;
 #[path = "../support/postgres.rs"]
 mod postgres;
 
+mod access;
 mod acts;
 mod advice;
 mod alerts;
