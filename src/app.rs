@@ -8,7 +8,7 @@ use crate::normalize::{self, Profile};
 use crate::receive::{self, Budget, Intake, Receiver, SourceGate, reverify};
 use crate::route::Rules;
 use crate::store::{self, Checkup, DestinationId, Keeper, Origin, Ownership, QuarantineLimits, Retention, Spool, Store};
-use crate::telemetry::{Health, Refusals};
+use crate::telemetry::Health;
 use crate::verify::{SigningKey, Tolerance};
 use actix_web::dev::ServerHandle;
 use async_trait::async_trait;
@@ -201,7 +201,6 @@ impl Bridge {
         // The tables of phone numbers take a moment, which the first lead should not wait for.
         tokio::task::spawn_blocking(normalize::warm_up);
         let health = Arc::new(Health::default());
-        let refusals = Arc::new(Refusals::default());
         let quarantine = QuarantineLimits { max_bytes: settings.store.quarantine_max_bytes };
         let keeper = Keeper::new(store.clone(), spool, quarantine, settings.destinations.keys());
         let background = Background::default();
@@ -213,7 +212,6 @@ impl Bridge {
             request_timeout: settings.server.request_timeout,
             health: Arc::clone(&health),
             budget: Budget::default(),
-            refusals: Arc::clone(&refusals),
         };
         let server = receive::listen(receiver, listener, &listen_limits(&settings))?;
         let receiving = (server.handle(), tokio::spawn(server));
@@ -221,7 +219,6 @@ impl Bridge {
             store: store.clone(),
             keeper: keeper.clone(),
             health: Arc::clone(&health),
-            refusals,
             lanes: deliverer.statuses(),
             token: settings.console.token.as_ref().map(|token| token.expose().to_owned()),
             sources: settings.sources.iter().map(|(name, source)| (name.clone(), !source.signing_keys.is_empty())).collect(),
@@ -320,6 +317,7 @@ pub fn connect(
         connect_timeout: delivery.connect_timeout,
         timeout: delivery.timeout,
         block_private_addresses: delivery.block_private_addresses,
+        quotas: at.and_then(|(store, _)| store.figures().destination(name)).map(|figures| figures.quotas.clone()).unwrap_or_default(),
         ..HttpSettings::default()
     };
     let context = BuildContext::new(name).with_base_directory(destination.base_directory).with_http(http);

@@ -4,7 +4,7 @@ mod metrics;
 
 use crate::deliver::{LaneStatus, Statuses};
 use crate::store::{Condition, DestinationRow, Hold, Keeper, SpoolStatus, Store};
-use crate::telemetry::{Health, Refusals};
+use crate::telemetry::Health;
 use actix_web::dev::Server;
 use actix_web::http::header::{
     AUTHORIZATION, CONTENT_SECURITY_POLICY, ContentType, REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
@@ -30,8 +30,6 @@ pub struct Console {
     pub keeper: Keeper,
     /// What `/readyz` says.
     pub health: Arc<Health>,
-    /// Requests that were not answered with success.
-    pub refusals: Arc<Refusals>,
     /// How the destinations are.
     pub lanes: Statuses,
     /// What a caller must show; `None` on loopback.
@@ -137,7 +135,7 @@ async fn show_metrics(request: HttpRequest, console: web::Data<Console>) -> Http
     }
     let figures = tokio::time::timeout(READ_WITHIN, read(&console.store)).await.ok().and_then(Result::ok);
     let (destinations, quarantined) = figures.map(|figures| (figures.destinations, figures.quarantined)).unzip();
-    let (condition, refusals) = (console.keeper.condition(), console.refusals.all());
+    let (condition, refusals) = (console.keeper.condition(), console.store.figures().refusals());
     let figures = metrics::Figures { condition: &condition, refusals: &refusals, destinations: destinations.as_deref(), quarantined };
     HttpResponse::Ok().content_type(metrics::CONTENT_TYPE).body(metrics::render(&figures))
 }

@@ -33,6 +33,7 @@ mod transfer;
 use super::names::Names;
 use super::{Changes, DestinationId, Error, Handoff, LaneEnd, Leased, Ownership, Result, Right, Seen};
 use crate::failpoint::{self, Commit};
+use crate::figures::StoreFigures;
 use batch::Batcher;
 use connect::Target;
 use deadpool_postgres::{GenericClient, Object, Pool};
@@ -87,6 +88,7 @@ struct Shared {
     runtime: Handle,
     names: Names,
     lanes: RwLock<Lanes>,
+    figures: Arc<StoreFigures>,
     membership: Membership,
     signals: signal::Signals,
     turns: Semaphore,
@@ -118,6 +120,7 @@ impl Postgres {
             runtime: Handle::current(),
             names,
             lanes: RwLock::default(),
+            figures: Arc::default(),
             membership,
             signals,
             turns: Semaphore::new(TURNS),
@@ -144,6 +147,15 @@ impl Postgres {
 
     pub(in crate::store) fn destination_id(&self, name: &str) -> Option<DestinationId> {
         self.shared.names.destinations.get(name).copied()
+    }
+
+    pub(in crate::store) fn names(&self) -> &Names {
+        &self.shared.names
+    }
+
+    /// What its commits were like.
+    pub(in crate::store) fn figures(&self) -> Arc<StoreFigures> {
+        Arc::clone(&self.shared.figures)
     }
 
     pub(in crate::store) fn changes(&self) -> Changes {

@@ -19,7 +19,7 @@ impl Stage {
     }
 
     fn as_store(&self) -> Store {
-        Store { engine: Engine::Sqlite(self.store.clone()) }
+        Store::on(Engine::Sqlite(self.store.clone()))
     }
 
     /// Something of everything: each state, attempts, steps, a hold, each class of the quarantine.
@@ -538,7 +538,7 @@ async fn pending_deliveries_are_told_apart() {
 
 /// Reading what nobody can write, as the program finds it there.
 fn read_only(path: &Path) -> Store {
-    Store { engine: Engine::Sqlite(Sqlite::open_read_only(path, &names(&["acme", "new"]), &names(&["crm", "new"])).unwrap()) }
+    Store::on(Engine::Sqlite(Sqlite::open_read_only(path, &names(&["acme", "new"]), &names(&["crm", "new"])).unwrap()))
 }
 
 #[tokio::test]
