@@ -8,7 +8,7 @@ use crate::normalize::{self, Profile};
 use crate::receive::{self, Budget, Intake, Receiver, SourceGate, reverify};
 use crate::route::Rules;
 use crate::store::{self, Checkup, DestinationId, Keeper, Origin, Ownership, QuarantineLimits, Retention, Spool, Store};
-use crate::telemetry::Health;
+use crate::telemetry::{Health, Tallying};
 use crate::verify::{SigningKey, Tolerance};
 use actix_web::dev::ServerHandle;
 use async_trait::async_trait;
@@ -74,6 +74,7 @@ pub struct Bridge {
     background: Background,
     tidy: JoinHandle<()>,
     keeping: JoinHandle<()>,
+    tallying: Tallying,
     shutdown_timeout: Duration,
     _ownership: Ownership,
 }
@@ -220,6 +221,7 @@ impl Bridge {
             keeper: keeper.clone(),
             health: Arc::clone(&health),
             lanes: deliverer.statuses(),
+            looked: console::Looked::default(),
             token: settings.console.token.as_ref().map(|token| token.expose().to_owned()),
             sources: settings.sources.iter().map(|(name, source)| (name.clone(), !source.signing_keys.is_empty())).collect(),
         };
@@ -231,6 +233,7 @@ impl Bridge {
         Ok(Self {
             address,
             console: console_address,
+            tallying: Tallying::start(store.clone()),
             store,
             health,
             receiving,
@@ -266,7 +269,8 @@ impl Bridge {
         handle.stop(false).await;
         let _ = task.await;
         // When the next bridge starts, the time until then does not count for deliveries.
-        let _ = tokio::time::timeout(SIGN_OFF, self.store.sign_off(Timestamp::now())).await;
+        let leave = async { tokio::join!(self.tallying.finish(), self.store.sign_off(Timestamp::now())) };
+        let _ = tokio::time::timeout(SIGN_OFF, leave).await;
         is_settled
     }
 }

@@ -2,6 +2,8 @@
 
 mod metrics;
 
+pub use metrics::Looked;
+
 use crate::deliver::{LaneStatus, Statuses};
 use crate::store::{Condition, DestinationRow, Hold, Keeper, SpoolStatus, Store};
 use crate::telemetry::Health;
@@ -32,6 +34,8 @@ pub struct Console {
     pub health: Arc<Health>,
     /// How the destinations are.
     pub lanes: Statuses,
+    /// What `/metrics` looks at now and then.
+    pub looked: Looked,
     /// What a caller must show; `None` on loopback.
     pub token: Option<String>,
     /// By name: whether the source has a signing key.
@@ -133,11 +137,7 @@ async fn show_metrics(request: HttpRequest, console: web::Data<Console>) -> Http
     if let Some(refusal) = refuse_stranger(&request, &console) {
         return refusal;
     }
-    let figures = tokio::time::timeout(READ_WITHIN, read(&console.store)).await.ok().and_then(Result::ok);
-    let (destinations, quarantined) = figures.map(|figures| (figures.destinations, figures.quarantined)).unzip();
-    let (condition, refusals) = (console.keeper.condition(), console.store.figures().refusals());
-    let figures = metrics::Figures { condition: &condition, refusals: &refusals, destinations: destinations.as_deref(), quarantined };
-    HttpResponse::Ok().content_type(metrics::CONTENT_TYPE).body(metrics::render(&figures))
+    HttpResponse::Ok().content_type(metrics::CONTENT_TYPE).body(metrics::render(&console).await)
 }
 
 async fn page(request: HttpRequest, console: web::Data<Console>) -> HttpResponse {

@@ -76,8 +76,13 @@ pub struct DiskCheck {
 pub fn check_disk(folder: &Path) -> DiskCheck {
     let folder = nearest(folder);
     let syncs = time_syncs(&folder).map_err(|error| Error::Unavailable(format!("{} cannot be written: {error}", folder.display())));
-    let free_bytes = rustix::fs::statvfs(&folder).ok().map(|found| found.f_bavail.saturating_mul(found.f_frsize));
+    let free_bytes = free_bytes(&folder);
     DiskCheck { folder, syncs, free_bytes }
+}
+
+/// What is free on the disk of a file or folder, for whoever is not root.
+pub(super) fn free_bytes(path: &Path) -> Option<u64> {
+    rustix::fs::statvfs(path).ok().map(|found| found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 /// The folder, or the one it would be made in.

@@ -21,6 +21,7 @@ mod refused;
 mod room;
 mod spool;
 mod sqlite;
+mod tally;
 mod telling;
 
 pub use checkup::{Checkup, DiskCheck, check_disk, check_postgres, check_sqlite};
@@ -40,6 +41,7 @@ pub use person::{
 pub use postgres::{check_url as check_postgres_url, has_password as has_postgres_password, name_of as postgres_name};
 pub use room::{Room, places_for};
 pub use spool::{Spool, SpoolReport, SpoolStatus, inspect as inspect_spool};
+pub use tally::{Point, Span, Tallies};
 
 use crate::failpoint::Struck;
 use std::time::Duration;

@@ -39,5 +39,6 @@ mod receiving;
 mod search;
 mod server;
 mod stage;
+mod tally;
 mod text;
 mod tokens;

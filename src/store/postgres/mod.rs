@@ -26,6 +26,7 @@ mod search;
 mod settle;
 mod signal;
 mod size;
+mod tally;
 mod tls;
 mod token;
 mod transfer;

@@ -21,6 +21,7 @@ mod schema;
 mod scrub;
 mod search;
 mod size;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod token;
