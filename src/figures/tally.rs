@@ -55,11 +55,10 @@ impl Tally {
     /// Whether nothing happened.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.sources.values().all(|part| *part == SourceTally::default())
-            && self.destinations.values().all(|part| *part == DestinationTally::default())
+        self.sources.is_empty() && self.destinations.is_empty()
     }
 
-    /// What was counted since `earlier`.
+    /// What was counted since `earlier`; who did nothing since is left out.
     pub(super) fn without(mut self, earlier: &Self) -> Self {
         for (name, part) in &mut self.sources {
             part.subtract(&earlier.sources.get(name).copied().unwrap_or_default());
@@ -69,6 +68,8 @@ impl Tally {
                 part.subtract(earlier);
             }
         }
+        self.sources.retain(|_, part| *part != SourceTally::default());
+        self.destinations.retain(|_, part| *part != DestinationTally::default());
         self
     }
 }
