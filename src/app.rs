@@ -10,7 +10,7 @@ use crate::normalize::{self, Profile};
 use crate::receive::{self, Budget, Intake, Receiver, SourceGate, reverify};
 use crate::route::Rules;
 use crate::store::{self, Checkup, Keeper, Origin, Ownership, QuarantineLimits, Retention, Spool, Store};
-use crate::telemetry::{Health, Refusals};
+use crate::telemetry::{Health, Tallying};
 use crate::verify::{SigningKey, Tolerance};
 use actix_web::dev::ServerHandle;
 use jiff::{SignedDuration, Timestamp};
@@ -71,6 +71,7 @@ pub struct Bridge {
     tidy: JoinHandle<()>,
     indexing: JoinHandle<()>,
     keeping: JoinHandle<()>,
+    tallying: Tallying,
     shutdown_timeout: Duration,
     _ownership: Ownership,
 }
@@ -198,7 +199,6 @@ impl Bridge {
         // The tables of phone numbers take a moment, which the first lead should not wait for.
         tokio::task::spawn_blocking(normalize::warm_up);
         let health = Arc::new(Health::default());
-        let refusals = Arc::new(Refusals::default());
         let quarantine = QuarantineLimits { max_bytes: settings.store.quarantine_max_bytes };
         let keeper = Keeper::new(store.clone(), spool, quarantine, settings.destinations.keys());
         let background = Background::default();
@@ -212,7 +212,6 @@ impl Bridge {
             request_timeout: settings.server.request_timeout,
             health: Arc::clone(&health),
             budget: Budget::default(),
-            refusals: Arc::clone(&refusals),
         };
         let server = receive::listen(receiver, listener, &listen_limits(&settings))?;
         let receiving = (server.handle(), tokio::spawn(server));
@@ -222,8 +221,8 @@ impl Bridge {
             store: store.clone(),
             keeper: keeper.clone(),
             health: Arc::clone(&health),
-            refusals,
             lanes: deliverer.statuses(),
+            looked: console::Looked::default(),
             access: Access::new(&settings.console, &settings.server.trusted_proxies),
             sources: settings.sources.iter().map(|(name, source)| (name.clone(), !source.signing_keys.is_empty())).collect(),
             intake: Arc::clone(&intake),
@@ -245,6 +244,7 @@ impl Bridge {
         Ok(Self {
             address,
             console: console_address,
+            tallying: Tallying::start(store.clone()),
             store,
             health,
             receiving,
@@ -287,7 +287,8 @@ impl Bridge {
         handle.stop(false).await;
         let _ = task.await;
         // When the next bridge starts, the time until then does not count for deliveries.
-        let _ = tokio::time::timeout(SIGN_OFF, self.store.sign_off(Timestamp::now())).await;
+        let leave = async { tokio::join!(self.tallying.finish(), self.store.sign_off(Timestamp::now())) };
+        let _ = tokio::time::timeout(SIGN_OFF, leave).await;
         is_settled
     }
 }

@@ -5,6 +5,7 @@ use super::budget::Reservation;
 use super::intake::{SourceGate, UNEXAMINED};
 use super::{Receiver, body, client};
 use crate::failpoint;
+use crate::figures::SourceFigures;
 use crate::store::{Error, Kept, NewEvent, QuarantineClass, Quarantined, Received, Refused};
 use crate::verify::Refusal;
 use actix_web::{HttpRequest, web};
@@ -29,18 +30,18 @@ pub(super) async fn get(receiver: web::Data<Receiver>, name: web::Path<String>) 
 
 /// A webhook.
 pub(super) async fn post(request: HttpRequest, payload: web::Payload, receiver: web::Data<Receiver>, name: web::Path<String>) -> Answer {
-    let answer = take(&request, payload, &receiver, name.into_inner()).await;
+    let answer = take(&request, payload, &receiver, &name).await;
     if let Some(code) = answer.code() {
-        receiver.refusals.count(code);
+        receiver.keeper.figures().refuse(&name, code);
     }
     answer
 }
 
-async fn take(request: &HttpRequest, payload: web::Payload, receiver: &web::Data<Receiver>, name: String) -> Answer {
+async fn take(request: &HttpRequest, payload: web::Payload, receiver: &web::Data<Receiver>, name: &str) -> Answer {
     let received_at = Timestamp::now();
-    let Some(source) = receiver.intake.sources.get(&name) else { return Answer::UnknownSource };
+    let Some(source) = receiver.intake.sources.get(name) else { return Answer::UnknownSource };
     let client = client_address(request, receiver);
-    if let Err(answer) = admit(source, &name, client, received_at) {
+    if let Err(answer) = admit(source, name, client, received_at) {
         return answer;
     }
     let mut reserved = receiver.budget.reserve();
@@ -51,11 +52,17 @@ async fn take(request: &HttpRequest, payload: web::Payload, receiver: &web::Data
             return answer;
         }
     };
+    count(receiver, name, |figures| figures.bytes.add(u64::try_from(body.len()).unwrap_or(u64::MAX)));
     let header = signature_header(request);
-    match examine(receiver, &name, &body, header.as_deref(), received_at, &reserved).await {
-        Ok(events) => store(receiver, source, &name, events).await,
-        Err(refusal) => quarantine(receiver, &name, client, header, body, refusal, received_at).await,
+    match examine(receiver, name, &body, header.as_deref(), received_at, &reserved).await {
+        Ok(events) => store(receiver, source, name, events).await,
+        Err(refusal) => quarantine(receiver, name, client, header, body, refusal, received_at).await,
     }
+}
+
+/// Counts something of a source of the configuration.
+fn count(receiver: &Receiver, name: &str, what: impl FnOnce(&SourceFigures)) {
+    receiver.keeper.figures().source(name).map(what);
 }
 
 fn client_address(request: &HttpRequest, receiver: &Receiver) -> IpAddr {
@@ -126,6 +133,7 @@ async fn store(receiver: &Receiver, source: &SourceGate, name: &str, events: Vec
         }
         Ok(Kept::Spooled) => {
             tracing::debug!(source = name, "in the spool");
+            count(receiver, name, |figures| figures.spooled.one());
             success
         }
         Err(error) => {
@@ -157,6 +165,9 @@ async fn quarantine(
     };
     let outcome = receiver.keeper.quarantine(refused).await;
     report(name, client, &refusal, outcome.as_ref());
+    if matches!(outcome, Ok(Kept::Spooled | Kept::Stored(Quarantined::Kept { .. }))) {
+        count(receiver, name, |figures| figures.quarantined.one());
+    }
     match outcome {
         Ok(Kept::Spooled | Kept::Stored(Quarantined::Kept { .. })) if class == QuarantineClass::Promised => Answer::Success,
         Ok(Kept::Stored(Quarantined::Full)) if class == QuarantineClass::Promised => Answer::QuarantineFull,

@@ -18,7 +18,7 @@ pub use reroute::{Rerouted, route_unrouted, routing};
 pub use reverify::{Reverified, reverify};
 
 use crate::store::Keeper;
-use crate::telemetry::{Health, Refusals};
+use crate::telemetry::Health;
 use actix_web::dev::Server;
 use actix_web::{App, HttpServer, web};
 use answer::Answer;
@@ -55,8 +55,6 @@ pub struct Receiver {
     pub health: Arc<Health>,
     /// Memory for bodies.
     pub budget: Budget,
-    /// Requests that were not answered with success.
-    pub refusals: Arc<Refusals>,
 }
 
 /// Starts to listen. The returned server runs when it is awaited.

@@ -54,8 +54,8 @@ pub(super) struct Table {
     pub(super) columns: &'static [(&'static str, Kind)],
 }
 
-/// Everything that moves. What is not here is made anew from it (totals, the search index) or belongs to one place only (the mark of a
-/// transfer).
+/// Everything that moves. What is not here is made anew from it (totals, the search index), belongs to one place only (the mark of a
+/// transfer), or is no lead and begins anew (the tally: many rows for a plot).
 pub(super) static TABLES: [Table; 13] = {
     use Kind::{Bytes, Int, Text};
     [

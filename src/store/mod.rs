@@ -25,6 +25,7 @@ mod room;
 mod search;
 mod spool;
 mod sqlite;
+mod tally;
 mod telling;
 
 pub use acts::{ACT_PIECE, Act, ActionFilter, ActionRow, DeadCause, Entry, NewAction, Pace, Purge, Routing, Unrouted};
@@ -47,6 +48,7 @@ pub use person::{
 pub use postgres::{check_url as check_postgres_url, has_password as has_postgres_password, name_of as postgres_name};
 pub use room::{Room, places_for};
 pub use spool::{Spool, SpoolReport, SpoolStatus, inspect as inspect_spool};
+pub use tally::{Point, Span, Tallies};
 
 use crate::failpoint::Struck;
 use std::time::Duration;

@@ -21,6 +21,7 @@ mod delivery;
 mod disk;
 #[cfg(debug_assertions)]
 mod failpoints;
+mod figures;
 mod keeping;
 mod load;
 mod mail;

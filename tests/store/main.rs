@@ -42,6 +42,7 @@ mod receiving;
 mod search;
 mod server;
 mod stage;
+mod tally;
 mod text;
 mod tokens;
 mod words;

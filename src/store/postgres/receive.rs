@@ -9,6 +9,7 @@ use super::connect::collision;
 use super::ledger::Tally;
 use super::{Postgres, Shared, column, execute, micros, quarantine, query, text};
 use crate::failpoint::{self, Commit};
+use crate::figures::{StoreFigures, WorkFigures};
 use crate::store::{DeliveryKey, DestinationId, Error, Handoff, Leased, NewEvent, Received, Result, State, places_for};
 use deadpool_postgres::{Object, Transaction};
 use std::collections::{HashMap, HashSet};
@@ -62,6 +63,10 @@ impl Birth<'_> {
 
 impl Job for Arrival {
     type Reply = Vec<Received>;
+
+    fn figures(figures: &StoreFigures) -> &WorkFigures {
+        &figures.receive
+    }
 
     async fn commit(client: &mut Object, shared: &Arc<Shared>, jobs: &[Self]) -> Result<Vec<Vec<Received>>> {
         let (began_at, mut rows) = (Instant::now(), read_rows(shared, jobs)?);
