@@ -5,7 +5,7 @@ use crate::config::{self, Settings, StoreUrl};
 use crate::console::{self, Console};
 use crate::deliver::{self, Backoff, Deliverer, LaneLimits, Policy, StoredValues};
 use crate::normalize::{self, Profile};
-use crate::receive::{self, Budget, Intake, Receiver, SourceGate, reverify};
+use crate::receive::{self, Budget, Intake, Receiver, Sightings, SourceGate, reverify};
 use crate::route::Rules;
 use crate::store::{self, Checkup, DestinationId, Keeper, Origin, Ownership, QuarantineLimits, Retention, Spool, Store};
 use crate::telemetry::{Health, Refusals};
@@ -29,6 +29,8 @@ use tokio::task::JoinHandle;
 const TIDY_EVERY: Duration = Duration::from_secs(600);
 /// How often the store learns that the bridge still runs.
 const BEAT_EVERY: Duration = Duration::from_secs(60);
+/// How often what was seen of the sources goes into the store.
+const FLUSH_EVERY: Duration = Duration::from_secs(60);
 /// Deliveries held in memory by all lanes together, at most.
 const MEMORY_WINDOW: usize = 16_384;
 
@@ -73,6 +75,8 @@ pub struct Bridge {
     deliverer: Deliverer,
     background: Background,
     tidy: JoinHandle<()>,
+    watching: [JoinHandle<()>; 1],
+    sightings: Arc<Sightings>,
     keeping: JoinHandle<()>,
     shutdown_timeout: Duration,
     _ownership: Ownership,
@@ -202,6 +206,7 @@ impl Bridge {
         tokio::task::spawn_blocking(normalize::warm_up);
         let health = Arc::new(Health::default());
         let refusals = Arc::new(Refusals::default());
+        let sightings = Arc::new(Sightings::new(settings.sources.keys()));
         let quarantine = QuarantineLimits { max_bytes: settings.store.quarantine_max_bytes };
         let keeper = Keeper::new(store.clone(), spool, quarantine, settings.destinations.keys());
         let background = Background::default();
@@ -214,6 +219,7 @@ impl Bridge {
             health: Arc::clone(&health),
             budget: Budget::default(),
             refusals: Arc::clone(&refusals),
+            sightings: Arc::clone(&sightings),
         };
         let server = receive::listen(receiver, listener, &listen_limits(&settings))?;
         let receiving = (server.handle(), tokio::spawn(server));
@@ -230,6 +236,7 @@ impl Bridge {
         let showing = (server.handle(), tokio::spawn(server));
         let retention = Retention { age: settings.store.retention, max_bytes: settings.store.max_bytes };
         let tidy = tokio::spawn(tidy(store.clone(), intake, retention, settings.store.quarantine_max_age));
+        let watching = [tokio::spawn(flush_sightings(store.clone(), Arc::clone(&sightings)))];
         let shutdown_timeout = settings.server.shutdown_timeout;
         Ok(Self {
             address,
@@ -241,6 +248,8 @@ impl Bridge {
             deliverer,
             background,
             tidy,
+            watching,
+            sightings,
             keeping: keeper.start(),
             shutdown_timeout,
             _ownership: ownership,
@@ -252,6 +261,7 @@ impl Bridge {
     pub async fn stop(self) -> bool {
         self.health.stop();
         self.tidy.abort();
+        self.watching.iter().for_each(JoinHandle::abort);
         // Lanes first: what is still being received then waits in the store, instead of being started and cut short.
         self.deliverer.begin_stop();
         let (handle, task) = self.receiving;
@@ -269,7 +279,11 @@ impl Bridge {
         handle.stop(false).await;
         let _ = task.await;
         // When the next bridge starts, the time until then does not count for deliveries.
-        let _ = tokio::time::timeout(SIGN_OFF, self.store.sign_off(Timestamp::now())).await;
+        let last = async {
+            note_sightings(&self.store, &self.sightings).await;
+            self.store.sign_off(Timestamp::now()).await
+        };
+        let _ = tokio::time::timeout(SIGN_OFF, last).await;
         is_settled
     }
 }
@@ -437,6 +451,25 @@ async fn tidy(store: Store, intake: Arc<Intake>, retention: Retention, quarantin
                 tracing::error!("the store did not take a sign of life: {error}");
             }
         }
+    }
+}
+
+/// Brings what is seen of the sources into the store, for ever.
+async fn flush_sightings(store: Store, sightings: Arc<Sightings>) {
+    loop {
+        tokio::time::sleep(FLUSH_EVERY).await;
+        note_sightings(&store, &sightings).await;
+    }
+}
+
+async fn note_sightings(store: &Store, sightings: &Sightings) {
+    let seen = sightings.take();
+    if seen.is_empty() {
+        return;
+    }
+    if let Err(error) = store.note_sightings(seen.clone(), Timestamp::now()).await {
+        tracing::debug!("what was seen of the sources was not kept, and comes with the next: {error}");
+        sightings.give_back(seen);
     }
 }
 

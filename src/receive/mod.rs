@@ -9,10 +9,12 @@ mod client;
 mod hook;
 mod intake;
 mod reverify;
+mod sightings;
 
 pub use budget::Budget;
-pub use intake::{Intake, SourceGate};
+pub use intake::{Came, Intake, SourceGate};
 pub use reverify::{Reverified, reverify};
+pub use sightings::Sightings;
 
 use crate::store::Keeper;
 use crate::telemetry::{Health, Refusals};
@@ -54,6 +56,8 @@ pub struct Receiver {
     pub budget: Budget,
     /// Requests that were not answered with success.
     pub refusals: Arc<Refusals>,
+    /// What is seen of each source.
+    pub sightings: Arc<Sightings>,
 }
 
 /// Starts to listen. The returned server runs when it is awaited.

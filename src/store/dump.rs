@@ -55,7 +55,7 @@ pub(super) struct Table {
 }
 
 /// Everything that moves. What is not here is made anew from it (totals) or belongs to one place only (the mark of a transfer).
-pub(super) static TABLES: [Table; 11] = {
+pub(super) static TABLES: [Table; 14] = {
     use Kind::{Bytes, Int, Text};
     [
         Table { name: "source", part: Part::Head, columns: &[("id", Int), ("name", Text), ("received", Int), ("removed", Int)] },
@@ -94,6 +94,12 @@ pub(super) static TABLES: [Table; 11] = {
         },
         Table { name: "certificate", part: Part::Head, columns: &[("id", Text), ("begun_at", Int), ("head", Text), ("removed", Text)] },
         Table { name: "token", part: Part::Head, columns: &[("destination", Int), ("name", Text), ("value", Text), ("version", Int)] },
+        Table {
+            name: "sighting",
+            part: Part::Head,
+            columns: &[("source", Int), ("what", Int), ("name", Text), ("at", Int), ("times", Int), ("listed", Int)],
+        },
+        Table { name: "missed_mark", part: Part::Head, columns: &[("id", Int), ("seq", Int)] },
         Table { name: "pulse", part: Part::Head, columns: &[("id", Int), ("beats", Int), ("alive_at", Int)] },
         Table {
             name: "event",
@@ -112,6 +118,7 @@ pub(super) static TABLES: [Table; 11] = {
                 ("duplicates", Int),
                 ("body", Text),
                 ("erased_at", Int),
+                ("receipt", Text),
             ],
         },
         Table {
@@ -152,6 +159,19 @@ pub(super) static TABLES: [Table; 11] = {
             name: "step",
             part: Part::Events("event"),
             columns: &[("event", Int), ("destination", Int), ("name", Text), ("remote_id", Text)],
+        },
+        Table {
+            name: "missed",
+            part: Part::Events("event"),
+            columns: &[
+                ("event", Int),
+                ("found_at", Int),
+                ("email", Text),
+                ("phone", Text),
+                ("ending", Int),
+                ("settled_at", Int),
+                ("lead", Text),
+            ],
         },
         Table {
             name: "quarantine",
@@ -368,6 +388,8 @@ pub(super) const ROW_COUNTS: &str = "
     UNION ALL SELECT 'all', 'erasures', count(*) FROM erasure
     UNION ALL SELECT 'all', 'certificates', count(*) FROM certificate
     UNION ALL SELECT 'all', 'tokens', count(*) FROM token
+    UNION ALL SELECT 'all', 'sightings', count(*) FROM sighting
+    UNION ALL SELECT 'all', 'missed leads', count(*) FROM missed
     UNION ALL SELECT 'quarantine ' || source, 'bodies', count(*) FROM quarantine GROUP BY source
     UNION ALL SELECT 'quarantine ' || source, 'bytes', CAST(sum(size) AS bigint) FROM quarantine GROUP BY source";
 

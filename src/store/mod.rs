@@ -10,6 +10,8 @@ mod drain;
 mod dump;
 mod keeper;
 mod keeping;
+mod known;
+mod missed;
 mod model;
 mod moving;
 mod names;
@@ -17,8 +19,11 @@ mod operations;
 mod patience;
 mod person;
 mod postgres;
+mod receipt;
 mod refused;
 mod room;
+mod sighting;
+mod silence;
 mod spool;
 mod sqlite;
 mod telling;
@@ -26,6 +31,8 @@ mod telling;
 pub use checkup::{Checkup, DiskCheck, check_disk, check_postgres, check_sqlite};
 pub use keeper::{Condition, Keeper, Kept};
 pub use keeping::{DestinationStatus, OldestPending, Pending, Retention, Status, Verification};
+pub use known::KnownEvent;
+pub use missed::{FoundMissed, LeadTrace, Missed, MissedEnding, Passed, Stretch};
 pub use model::{
     Again, AttemptRow, AuditFinding, AuditReport, Claimed, Counts, DeliveryFilter, DeliveryKey, DeliveryRow, DestinationId,
     DestinationLedger, DestinationRow, Ended, EventDetail, EventFilter, EventRow, Granted, Handoff, Hold, LaneEnd, Lease, Leased, NewEvent,
@@ -38,7 +45,10 @@ pub use person::{
     Unfinished,
 };
 pub use postgres::{check_url as check_postgres_url, has_password as has_postgres_password, name_of as postgres_name};
+pub use receipt::{Form, Receipt, Signed, Via};
 pub use room::{Room, places_for};
+pub use sighting::{ClientSeen, KeySeen, RefusalSeen, Sighting, Sightings, What};
+pub use silence::{Silence, judge as judge_silence};
 pub use spool::{Spool, SpoolReport, SpoolStatus, inspect as inspect_spool};
 
 use crate::failpoint::Struck;

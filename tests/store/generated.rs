@@ -4,8 +4,8 @@ use crate::model::{Destination, Model};
 use crate::stage::{DESTINATIONS, Engine, SOURCES, Stage, event, now, with};
 use jiff::{SignedDuration, Timestamp};
 use leadwire::store::{
-    Again, AttemptRow, AuditReport, DeliveryFilter, DestinationId, Ended, Erasing, EventDetail, EventFilter, Handoff, LaneEnd, Leased,
-    NewEvent, Outcome, QuarantineClass, QuarantineLimits, Refused, Room, Settlement, State,
+    Again, AttemptRow, AuditReport, DeliveryFilter, DestinationId, Ended, Erasing, EventDetail, EventFilter, Form, Handoff, LaneEnd,
+    Leased, NewEvent, Outcome, QuarantineClass, QuarantineLimits, Receipt, Refused, Room, Settlement, Signed, State, Via,
 };
 use leadwire_connector::{Kind, Record};
 use proptest::collection::vec;
@@ -252,6 +252,8 @@ impl Trial {
             event.person.phone = spec.person.map(|p| format!("+1 (555) 010-{p}"));
         });
         new.content_key = [u8::try_from(spec.content).unwrap(); 24];
+        let signed = Signed { form: Form::Canonical, key: 2, stale: spec.late_us > 1_000_000, age_s: spec.late_us / 1_000_000 };
+        new.receipt = spec.person.map(|p| Receipt { via: Via::Direct, client: Some([203, 0, 113, p].into()), signed: Some(signed) });
         new
     }
 

@@ -5,13 +5,14 @@ use crate::store::{Error, Result};
 use deadpool_postgres::{GenericClient, Object};
 
 /// In order; the number of a migration is its place, from 1.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/0001_start.sql"),
     include_str!("migrations/0002_person.sql"),
     include_str!("migrations/0003_keeping.sql"),
     include_str!("migrations/0004_certificate.sql"),
     include_str!("migrations/0005_clock.sql"),
     include_str!("migrations/0006_token.sql"),
+    include_str!("migrations/0007_receipt.sql"),
 ];
 
 /// The schema that this program writes.

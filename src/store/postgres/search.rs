@@ -2,7 +2,7 @@
 
 use super::row::{DELIVERY_COLUMNS, DELIVERY_TABLES, read_delivery};
 use super::{Postgres, column, micros, moment, query, query_opt, text};
-use crate::store::{AttemptRow, DeliveryFilter, DeliveryRow, Error, EventDetail, EventFilter, EventRow, Result, State};
+use crate::store::{AttemptRow, DeliveryFilter, DeliveryRow, Error, EventDetail, EventFilter, EventRow, Receipt, Result, State};
 use deadpool_postgres::GenericClient;
 use std::collections::HashMap;
 use tokio_postgres::Row;
@@ -72,7 +72,7 @@ impl Postgres {
 
     pub(in crate::store) async fn event(&self, id: Uuid) -> Result<Option<EventDetail>> {
         self.run(move |client| async move {
-            let sql = "SELECT seq, body, duplicates, erased_at FROM event WHERE id = $1";
+            let sql = "SELECT seq, body, duplicates, erased_at, receipt FROM event WHERE id = $1";
             let Some(row) = query_opt(&client, sql, &[&id]).await? else { return Ok(None) };
             let seq: i64 = column(&row, 0)?;
             let row = read_all(&client, vec![row]).await?.pop();
@@ -170,12 +170,14 @@ pub(super) fn delivery_conditions(filter: &DeliveryFilter) -> Conditions {
 async fn read_events(client: &impl GenericClient, mut conditions: Conditions, order: &str, limit: u32) -> Result<Vec<EventRow>> {
     let limit = conditions.bind(i64::from(limit));
     let clause = conditions.clause();
-    let sql = format!("SELECT e.seq, e.body, e.duplicates, e.erased_at FROM event e WHERE {clause} ORDER BY {order} DESC LIMIT {limit}");
+    let sql = format!(
+        "SELECT e.seq, e.body, e.duplicates, e.erased_at, e.receipt FROM event e WHERE {clause} ORDER BY {order} DESC LIMIT {limit}"
+    );
     let rows = conditions.query(client, &sql).await?;
     read_all(client, rows).await
 }
 
-/// Reads rows of `seq, body, duplicates, erased_at`, and what was made of each event.
+/// Reads rows of `seq, body, duplicates, erased_at, receipt`, and what was made of each event.
 async fn read_all(client: &impl GenericClient, rows: Vec<Row>) -> Result<Vec<EventRow>> {
     let seqs = rows.iter().map(|row| column(row, 0)).collect::<Result<Vec<i64>>>()?;
     let mut deliveries = read_deliveries(client, &seqs).await?;
@@ -185,7 +187,9 @@ async fn read_all(client: &impl GenericClient, rows: Vec<Row>) -> Result<Vec<Eve
             let event = serde_json::from_str(column(row, 1)?)
                 .map_err(|error| Error::Refused(format!("the stored event {seq} cannot be read: {error}")))?;
             let erased_at = column::<Option<i64>>(row, 3)?.map(moment);
-            Ok(EventRow { event, duplicates: column(row, 2)?, erased_at, deliveries: deliveries.remove(&seq).unwrap_or_default() })
+            let receipt = column::<Option<&str>>(row, 4)?.and_then(Receipt::from_text);
+            let deliveries = deliveries.remove(&seq).unwrap_or_default();
+            Ok(EventRow { event, duplicates: column(row, 2)?, erased_at, receipt, deliveries })
         })
         .collect()
 }

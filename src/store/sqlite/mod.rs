@@ -7,9 +7,11 @@ mod dump;
 mod hold;
 #[cfg(test)]
 mod keeping_tests;
+mod known;
 mod lease;
 mod ledger;
 mod load;
+mod missed;
 mod open;
 mod person;
 mod quarantine;
@@ -20,6 +22,7 @@ mod row;
 mod schema;
 mod scrub;
 mod search;
+mod sighting;
 mod size;
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use super::row::{DELIVERY_COLUMNS, DELIVERY_TABLES, read_delivery};
 use super::{Sqlite, micros, moment};
 use crate::store::model::digits;
-use crate::store::{AttemptRow, DeliveryFilter, DeliveryRow, Error, EventDetail, EventFilter, EventRow, Result, State};
+use crate::store::{AttemptRow, DeliveryFilter, DeliveryRow, Error, EventDetail, EventFilter, EventRow, Receipt, Result, State};
 use leadwire_connector::Event;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::Value;
@@ -53,7 +53,7 @@ impl Sqlite {
 
     pub(in crate::store) async fn event(&self, id: Uuid) -> Result<Option<EventDetail>> {
         self.read(move |connection| {
-            let sql = "SELECT seq, body, duplicates, erased_at FROM event WHERE id = ?1";
+            let sql = "SELECT seq, body, duplicates, erased_at, receipt FROM event WHERE id = ?1";
             let Some(found) = connection.query_row(sql, [id.as_bytes()], read_found).optional()? else { return Ok(None) };
             let seq = found.seq;
             let row = read_event(connection, found)?;
@@ -127,7 +127,7 @@ pub(super) fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
 fn read_events(connection: &Connection, mut conditions: Conditions, order: &str, limit: u32) -> Result<Vec<EventRow>> {
     conditions.values.push(i64::from(limit).into());
     let sql = format!(
-        "SELECT e.seq, e.body, e.duplicates, e.erased_at FROM event e WHERE {} ORDER BY {order} DESC LIMIT ?{}",
+        "SELECT e.seq, e.body, e.duplicates, e.erased_at, e.receipt FROM event e WHERE {} ORDER BY {order} DESC LIMIT ?{}",
         conditions.clause(),
         conditions.values.len()
     );
@@ -142,20 +142,22 @@ struct Found {
     body: String,
     duplicates: i64,
     erased_at: Option<i64>,
+    receipt: Option<String>,
 }
 
 fn read_found(row: &Row<'_>) -> rusqlite::Result<Found> {
-    Ok(Found { seq: row.get(0)?, body: row.get(1)?, duplicates: row.get(2)?, erased_at: row.get(3)? })
+    Ok(Found { seq: row.get(0)?, body: row.get(1)?, duplicates: row.get(2)?, erased_at: row.get(3)?, receipt: row.get(4)? })
 }
 
 fn read_event(connection: &Connection, found: Found) -> Result<EventRow> {
-    let Found { seq, body, duplicates, erased_at } = found;
+    let Found { seq, body, duplicates, erased_at, receipt } = found;
     let event: Event =
         serde_json::from_str(&body).map_err(|error| Error::Refused(format!("the stored event {seq} cannot be read: {error}")))?;
     let sql = format!("SELECT {DELIVERY_COLUMNS} FROM {DELIVERY_TABLES} WHERE d.event = ?1 ORDER BY d.destination");
     let mut query = connection.prepare_cached(&sql)?;
     let deliveries = query.query_map([seq], read_delivery)?.collect::<rusqlite::Result<_>>()?;
-    Ok(EventRow { event, duplicates, erased_at: erased_at.map(moment), deliveries })
+    let receipt = receipt.as_deref().and_then(Receipt::from_text);
+    Ok(EventRow { event, duplicates, erased_at: erased_at.map(moment), receipt, deliveries })
 }
 
 fn read_attempts(connection: &Connection, seq: i64) -> Result<Vec<(String, AttemptRow)>> {
