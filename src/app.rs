@@ -5,7 +5,7 @@ use crate::config::{self, Settings, StoreUrl};
 use crate::console::{self, Console};
 use crate::deliver::{self, Backoff, Deliverer, LaneLimits, Policy, StoredValues};
 use crate::normalize::{self, Profile};
-use crate::receive::{self, Budget, Intake, Receiver, Sightings, SourceGate, reverify};
+use crate::receive::{self, Budget, Intake, Receiver, Sightings, SourceGate, Walker, reverify};
 use crate::route::Rules;
 use crate::store::{self, Checkup, DestinationId, Keeper, Origin, Ownership, QuarantineLimits, Retention, Spool, Store};
 use crate::telemetry::{Health, Refusals};
@@ -31,6 +31,8 @@ const TIDY_EVERY: Duration = Duration::from_secs(600);
 const BEAT_EVERY: Duration = Duration::from_secs(60);
 /// How often what was seen of the sources goes into the store.
 const FLUSH_EVERY: Duration = Duration::from_secs(60);
+/// How often missed leads are looked for. On a shared store, what is found is what was there one look before.
+const WALK_EVERY: Duration = Duration::from_secs(20);
 /// Deliveries held in memory by all lanes together, at most.
 const MEMORY_WINDOW: usize = 16_384;
 
@@ -75,7 +77,7 @@ pub struct Bridge {
     deliverer: Deliverer,
     background: Background,
     tidy: JoinHandle<()>,
-    watching: [JoinHandle<()>; 1],
+    watching: [JoinHandle<()>; 2],
     sightings: Arc<Sightings>,
     keeping: JoinHandle<()>,
     shutdown_timeout: Duration,
@@ -235,8 +237,11 @@ impl Bridge {
         let server = console::listen(console, console_listener)?;
         let showing = (server.handle(), tokio::spawn(server));
         let retention = Retention { age: settings.store.retention, max_bytes: settings.store.max_bytes };
+        let watching = [
+            tokio::spawn(flush_sightings(store.clone(), Arc::clone(&sightings))),
+            tokio::spawn(find_missed(Walker::new(store.clone(), &intake))),
+        ];
         let tidy = tokio::spawn(tidy(store.clone(), intake, retention, settings.store.quarantine_max_age));
-        let watching = [tokio::spawn(flush_sightings(store.clone(), Arc::clone(&sightings)))];
         let shutdown_timeout = settings.server.shutdown_timeout;
         Ok(Self {
             address,
@@ -459,6 +464,18 @@ async fn flush_sightings(store: Store, sightings: Arc<Sightings>) {
     loop {
         tokio::time::sleep(FLUSH_EVERY).await;
         note_sightings(&store, &sightings).await;
+    }
+}
+
+/// Lists conversations whose lead never came, for ever.
+async fn find_missed(mut walker: Walker) {
+    loop {
+        match walker.look(Timestamp::now()).await {
+            Ok(0) => {}
+            Ok(listed) => tracing::warn!(listed, "visitors left a contact in a chat and no lead came; see `leadwire missed list`"),
+            Err(error) => tracing::debug!("missed leads were not looked for: {error}"),
+        }
+        tokio::time::sleep(WALK_EVERY).await;
     }
 }
 

@@ -3,6 +3,7 @@
 //! Every fault is found at once and told with its place, its line and what would be right. Nothing here touches the network or
 //! writes a file.
 
+mod backfill;
 mod destinations;
 mod diagnostics;
 mod document;
@@ -16,6 +17,7 @@ mod shown;
 mod spool;
 mod values;
 
+pub use backfill::Backfill;
 pub use diagnostics::{Diagnostic, Diagnostics, Excerpt, Place};
 pub use settings::{Console, Delivery, Destination, Log, LogFormat, Server, Settings, Source, Store, StoreUrl};
 

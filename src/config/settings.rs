@@ -1,7 +1,7 @@
 //! What the bridge is told: every section of the configuration with its defaults.
 
-use super::Diagnostic;
 use super::values;
+use super::{Backfill, Diagnostic};
 use crate::route::Rules;
 use ipnet::IpNet;
 use leadwire_connector::settings::{Secret, duration};
@@ -252,6 +252,8 @@ pub struct Source {
     /// Requests per minute; `None` is no limit.
     #[serde(deserialize_with = "values::some_count")]
     pub max_per_minute: Option<u32>,
+    /// The platform's list of leads, for `leadwire backfill`; `None` is none.
+    pub backfill: Option<Backfill>,
 }
 
 impl Default for Source {
@@ -266,6 +268,7 @@ impl Default for Source {
             max_body_bytes: 32 << 20,
             test_reply: true,
             max_per_minute: None,
+            backfill: None,
         }
     }
 }

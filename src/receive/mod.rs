@@ -3,16 +3,20 @@
 //! Receiving never waits for a destination. What a sender reads is decided in one place, `answer`.
 
 mod answer;
+mod backfill;
 mod body;
 mod budget;
 mod client;
 mod hook;
 mod intake;
+mod missed;
 mod reverify;
 mod sightings;
 
+pub use backfill::{ApiError, BackfillError, Backfilled, LeadList, Pages, Span, backfill};
 pub use budget::Budget;
 pub use intake::{Came, Intake, SourceGate};
+pub use missed::{Taken, Walker, take_missed};
 pub use reverify::{Reverified, reverify};
 pub use sightings::Sightings;
 

@@ -3,7 +3,7 @@
 
 use super::operations::each;
 use super::silence::{self, Silence};
-use super::{Engine, Error, Result, Store};
+use super::{Engine, Result, Store};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -212,10 +212,9 @@ impl Store {
     /// What was seen of a source; empty when nothing was.
     ///
     /// # Errors
-    /// `Unavailable` when the store cannot be read; `Refused` when it knows no source of that name.
+    /// `Unavailable` when the store cannot be read.
     pub async fn sightings(&self, source: &str) -> Result<Sightings> {
         let rows = each!(&self.engine, engine => engine.sightings(source.to_owned()).await)?;
-        let unknown = || Error::Refused(format!("no source {source} is known to the store"));
-        rows.map(Sightings::read).ok_or_else(unknown)
+        Ok(rows.map(Sightings::read).unwrap_or_default())
     }
 }
