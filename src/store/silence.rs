@@ -78,10 +78,11 @@ impl Week {
         usize::try_from(hour.rem_euclid(WEEK_HOURS)).ok().and_then(|hour| self.rates.get(hour)).copied().unwrap_or(0.0)
     }
 
-    /// What a silence misses at most that begins in one hour and ends in another.
+    /// What a silence misses that begins in the middle of one hour and ends in the middle of another.
     fn missed_between(&self, from: i64, to: i64) -> f64 {
         // More than the whole history cannot be between two of its hours.
-        (from..=to.min(from + HISTORY_HOURS)).map(|hour| self.rate(hour)).sum()
+        let between: f64 = (from + 1..to.min(from + HISTORY_HOURS)).map(|hour| self.rate(hour)).sum();
+        between + (self.rate(from) + self.rate(to)) / 2.0
     }
 
     fn expect_after(&self, last: Timestamp) -> Option<Timestamp> {
@@ -118,8 +119,8 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::allow_attributes)]
     use super::*;
     use proptest::prelude::*;
+    use rand::SeedableRng as _;
     use rand::rngs::StdRng;
-    use rand::{RngExt as _, SeedableRng as _};
 
     /// A Monday, 0:00.
     const BEGIN: i64 = 4 * 24 + 2_900 * WEEK_HOURS;

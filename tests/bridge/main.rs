@@ -23,6 +23,7 @@ mod load;
 mod outage;
 mod person;
 mod promises;
+mod receipts;
 mod senders;
 mod sick;
 mod trace;
