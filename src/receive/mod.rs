@@ -3,19 +3,25 @@
 //! Receiving never waits for a destination. What a sender reads is decided in one place, `answer`.
 
 mod answer;
+mod backfill;
 mod body;
 mod budget;
 mod client;
 mod hook;
 mod intake;
+mod missed;
 mod reroute;
 mod reverify;
+mod sightings;
 
+pub use backfill::{ApiError, BackfillError, Backfilled, LeadList, Pages, Span, backfill};
 pub use budget::Budget;
 pub use client::address as client_address;
-pub use intake::{Intake, SourceGate};
+pub use intake::{Came, Intake, SourceGate};
+pub use missed::{Taken, Walker, take_missed};
 pub use reroute::{Rerouted, route_unrouted, routing};
 pub use reverify::{Reverified, reverify};
+pub use sightings::Sightings;
 
 use crate::store::Keeper;
 use crate::telemetry::Health;
@@ -55,6 +61,8 @@ pub struct Receiver {
     pub health: Arc<Health>,
     /// Memory for bodies.
     pub budget: Budget,
+    /// What is seen of each source.
+    pub sightings: Arc<Sightings>,
 }
 
 /// Starts to listen. The returned server runs when it is awaited.

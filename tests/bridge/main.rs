@@ -28,6 +28,7 @@ mod mail;
 mod outage;
 mod person;
 mod promises;
+mod receipts;
 mod senders;
 mod sick;
 mod trace;

@@ -38,6 +38,7 @@ mod moving;
 mod order;
 mod person;
 mod quarantine;
+mod receipts;
 mod receiving;
 mod search;
 mod server;

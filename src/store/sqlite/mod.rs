@@ -11,9 +11,11 @@ mod hold;
 mod index;
 #[cfg(test)]
 mod keeping_tests;
+mod known;
 mod lease;
 mod ledger;
 mod load;
+mod missed;
 mod open;
 mod person;
 mod quarantine;
@@ -24,6 +26,7 @@ mod row;
 mod schema;
 mod scrub;
 mod search;
+mod sighting;
 mod size;
 mod tally;
 #[cfg(test)]
