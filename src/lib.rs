@@ -10,6 +10,7 @@ pub mod connectors;
 pub mod console;
 pub mod deliver;
 pub mod failpoint;
+pub mod inspect;
 pub mod normalize;
 pub mod receive;
 pub mod route;

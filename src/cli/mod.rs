@@ -13,7 +13,6 @@ mod doctor;
 mod events;
 mod hold;
 mod id;
-mod mask;
 mod person;
 mod preview;
 mod quarantine;

@@ -3,6 +3,7 @@
 //! Every fault is found at once and told with its place, its line and what would be right. Nothing here touches the network or
 //! writes a file.
 
+mod console;
 mod destinations;
 mod diagnostics;
 mod document;
@@ -17,7 +18,7 @@ mod spool;
 mod values;
 
 pub use diagnostics::{Diagnostic, Diagnostics, Excerpt, Place};
-pub use settings::{Console, Delivery, Destination, Log, LogFormat, Server, Settings, Source, Store, StoreUrl};
+pub use settings::{Console, Delivery, Destination, Log, LogFormat, Role, Server, Settings, Source, Store, StoreUrl, User};
 
 use crate::connectors::Connectors;
 use document::Document;
@@ -75,7 +76,7 @@ pub fn parse(
 /// With faults noted in the reader, the settings are only as good as what was left.
 fn assemble(path: &Path, reader: &mut Reader<'_>, connectors: &Connectors) -> Settings {
     let server = sections::server(reader);
-    let console = sections::console(reader, &server);
+    let console = console::read(reader, &server);
     let store = sections::store(reader);
     let delivery = sections::delivery(reader);
     sections::check_keeping(reader, &store, &delivery);

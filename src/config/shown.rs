@@ -7,7 +7,7 @@ use leadwire_connector::settings::Fault;
 pub(super) const DOTS: &str = "\"••••\"";
 
 /// The keys of the bridge whose values are no secrets.
-pub(super) const HARMLESS: [&str; 38] = [
+pub(super) const HARMLESS: [&str; 42] = [
     "listen",
     "trusted_proxies",
     "workers",
@@ -15,6 +15,10 @@ pub(super) const HARMLESS: [&str; 38] = [
     "request_timeout",
     "max_connections",
     "public_url",
+    "mask_personal_data",
+    "session_lifetime",
+    "session_idle",
+    "role",
     "retention",
     "max_bytes",
     "quarantine_max_bytes",

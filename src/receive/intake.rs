@@ -73,7 +73,7 @@ impl Intake {
     ///
     /// # Errors
     /// Why it is refused; the words may name another source and are for the owner, not for the sender.
-    fn verify(&self, name: &str, body: &[u8], header: Option<&str>, received_at: Timestamp) -> Result<Verified, Refusal> {
+    pub fn verify(&self, name: &str, body: &[u8], header: Option<&str>, received_at: Timestamp) -> Result<Verified, Refusal> {
         let Some(source) = self.sources.get(name) else { return Err(Refusal::AwaitingKey) };
         verify(body, header, &source.keys, &source.tolerance, received_at).map_err(|refusal| match refusal {
             Refusal::NoKeyMatched { age_s, .. } => {

@@ -12,6 +12,7 @@ mod reroute;
 mod reverify;
 
 pub use budget::Budget;
+pub use client::address as client_address;
 pub use intake::{Intake, SourceGate};
 pub use reroute::{Rerouted, route_unrouted, routing};
 pub use reverify::{Reverified, reverify};

@@ -21,6 +21,7 @@ mod person;
 mod postgres;
 mod refused;
 mod room;
+mod search;
 mod spool;
 mod sqlite;
 mod telling;

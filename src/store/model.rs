@@ -379,6 +379,20 @@ pub struct EventFilter {
     pub until: Option<Timestamp>,
     /// Only events with no deliveries that are no tests.
     pub unrouted: bool,
+    /// What a person types: beginnings of words of the name, the e-mail, the content, the chat and of fields without a place of their
+    /// own, an address or its domain, a telephone number in any writing or its last digits, a session, a chatbot; or an event's id.
+    /// Every word must be there. Of a long chat, the first 400 different words count.
+    pub text: Option<String>,
+    /// The chatbot's id or name, without regard to case.
+    pub chatbot: Option<String>,
+    /// Only events with a delivery in this state,
+    pub state: Option<State>,
+    /// and, or, to this destination.
+    pub destination: Option<String>,
+    /// Only events whose body came more than once.
+    pub duplicates: bool,
+    /// Only events received before this one: the last one of the page before. New events do not move what is on a page.
+    pub before: Option<Uuid>,
     /// At most so many, newest first.
     pub limit: u32,
 }

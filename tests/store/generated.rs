@@ -125,6 +125,8 @@ enum Op {
     /// The clock is set back, and what waits follows it.
     SetBack(i64),
     Look(Box<(EventFilter, DeliveryFilter)>),
+    /// The search index takes in what came, and removes what went.
+    Index(u32),
 }
 
 fn specs() -> impl Strategy<Value = Spec> {
@@ -191,6 +193,7 @@ fn refusing() -> impl Strategy<Value = Op> {
         ),
         1 => (any::<Index>(), specs()).prop_map(|(which, spec)| Op::Admit { which, spec }),
         1 => any::<Index>().prop_map(Op::Explain),
+        1 => (1..6_u32).prop_map(Op::Index),
         1 => (option::of(0..2_usize), option::of(0..60_i64), any::<bool>())
             .prop_map(|(source, ago, with_promised)| Op::Purge { source, ago, with_promised }),
     ]
@@ -208,7 +211,13 @@ fn looks() -> impl Strategy<Value = Op> {
         let source = SOURCES.get(source).map(|name| (*name).to_owned());
         let session = session.map(|n| n.to_string());
         let (since, until) = if ago % 2 == 0 { (time, None) } else { (None, time) };
-        let events = EventFilter { email, phone, session, source, kind, since, until, unrouted: unrouted && ago % 4 == 0, limit };
+        let text = (ago % 7 == 0).then(|| (if limit % 4 == 0 { "nobody" } else { "P1@example.com" }).to_owned());
+        let state = (ago % 6 == 1).then(|| State::ALL[usize::try_from(ago).unwrap() % State::ALL.len()]);
+        let to = (ago % 8 == 1).then(|| DESTINATIONS[1].to_owned());
+        let unrouted = unrouted && ago % 4 == 0;
+        let people = EventFilter { email, phone, session, text, ..EventFilter::default() };
+        let events =
+            EventFilter { source, kind, since, until, unrouted, state, destination: to, duplicates: ago % 11 == 3, limit, ..people };
         let deliveries = DeliveryFilter { states, destination: destination.map(|n| DESTINATIONS[n].to_owned()), cause: None, since, limit };
         Op::Look(Box::new((events, deliveries)))
     })
@@ -339,6 +348,14 @@ impl Trial {
                 self.now -= by;
                 self.model.follow_clock(by, self.now);
                 store.follow_clock(by, self.now).await.unwrap();
+                Ok(())
+            }
+            Op::Index(at_least) => {
+                while store.index_events(*at_least).await.unwrap() {}
+                let mut checked = i64::MIN;
+                while let Some(next) = store.check_index(checked).await.unwrap() {
+                    checked = next;
+                }
                 Ok(())
             }
             Op::Look(filters) => {

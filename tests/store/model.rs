@@ -523,7 +523,15 @@ impl Model {
     }
 
     pub(crate) fn events(&self, filter: &EventFilter) -> Vec<EventRow> {
-        let matching = self.events.iter().rev().filter(|kept| matches(filter, kept));
+        let to = |name: &String| self.destinations.iter().find(|(_, known)| known.name == *name).map(|(id, _)| *id).unwrap();
+        let to = filter.destination.as_ref().map(to);
+        let has_delivery = |kept: &Kept| {
+            let is_meant = |(id, delivery): (&DestinationId, &Delivery)| {
+                to.is_none_or(|to| to == *id) && filter.state.is_none_or(|state| state == delivery.state)
+            };
+            (to.is_none() && filter.state.is_none()) || kept.deliveries.iter().any(is_meant)
+        };
+        let matching = self.events.iter().rev().filter(|kept| matches(filter, kept) && has_delivery(kept));
         matching.take(filter.limit as usize).map(|kept| self.event_row(kept)).collect()
     }
 
@@ -547,6 +555,9 @@ fn matches(filter: &EventFilter, kept: &Kept) -> bool {
     let person = &event.person;
     filter.email.as_ref().is_none_or(|wanted| person.email.as_ref().is_some_and(|email| email.eq_ignore_ascii_case(wanted)))
         && filter.phone.as_ref().is_none_or(|wanted| person.phone.as_ref().is_some_and(|phone| is_phone(phone, wanted)))
+        // No other text has an address than the e-mail.
+        && filter.text.as_ref().is_none_or(|wanted| person.email.as_ref().is_some_and(|email| email.eq_ignore_ascii_case(wanted)))
+        && (!filter.duplicates || kept.duplicates > 0)
         && has(&filter.session, event.session_id.as_deref())
         && has(&filter.source, Some(&event.source))
         && has(&filter.kind, Some(event.kind.as_str()))

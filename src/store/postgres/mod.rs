@@ -12,6 +12,7 @@ mod checkup;
 mod connect;
 mod dump;
 mod hold;
+mod index;
 mod instance;
 mod lease;
 mod ledger;

@@ -7,6 +7,7 @@ mod causes;
 mod checkup;
 mod dump;
 mod hold;
+mod index;
 #[cfg(test)]
 mod keeping_tests;
 mod lease;

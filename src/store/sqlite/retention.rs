@@ -1,6 +1,6 @@
 //! Removing what is over and old enough, or what is over and does not fit.
 
-use super::{Sqlite, micros};
+use super::{Sqlite, index, micros};
 use crate::store::Result;
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
@@ -120,11 +120,15 @@ impl Sqlite {
     async fn remove_all(&self, places: Vec<Place>) -> Result<usize> {
         self.writer
             .write(move |unit| {
-                let mut removed = 0;
+                let mut removed = Vec::new();
                 for (_, seq) in &places {
-                    removed += usize::from(is_ended(unit.connection, *seq)? && remove(unit.connection, *seq)?);
+                    if is_ended(unit.connection, *seq)? {
+                        remove(unit.connection, *seq)?;
+                        removed.push(*seq);
+                    }
                 }
-                Ok(removed)
+                index::note_removed(unit.connection, &removed)?;
+                Ok(removed.len())
             })
             .await
     }
@@ -152,7 +156,7 @@ fn is_ended(connection: &Connection, seq: i64) -> Result<bool> {
     Ok(query.query_row([seq], |row| row.get(0))?)
 }
 
-fn remove(connection: &Connection, seq: i64) -> Result<bool> {
+fn remove(connection: &Connection, seq: i64) -> Result<()> {
     for sql in [
         // Only delivered, skipped and erased ones come here.
         "UPDATE destination SET removed = removed + 1, delivered = delivered - 1 WHERE id IN (SELECT destination FROM delivery WHERE event = ?1 AND state = 3)",
@@ -166,5 +170,5 @@ fn remove(connection: &Connection, seq: i64) -> Result<bool> {
     ] {
         connection.prepare_cached(sql)?.execute([seq])?;
     }
-    Ok(true)
+    Ok(())
 }

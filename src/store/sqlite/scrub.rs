@@ -18,7 +18,7 @@ const CHUNK: usize = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Every column with text that came from outside.
-const TEXTS: [&str; 9] = [
+const TEXTS: [&str; 10] = [
     "SELECT email, phone, session_id, body FROM event",
     "SELECT record_id, record_url, remark, cause FROM delivery",
     "SELECT code, message, excerpt FROM attempt",
@@ -28,6 +28,7 @@ const TEXTS: [&str; 9] = [
     "SELECT delivery, place, arrived FROM erasure",
     "SELECT head, removed FROM certificate",
     "SELECT who, client, target, detail, failure FROM action",
+    "SELECT first, body FROM search_page",
 ];
 
 impl Sqlite {
