@@ -10,7 +10,7 @@ mod quarantine;
 mod routing;
 mod selection;
 
-pub use forms::act;
+pub(super) use forms::forms_of_pages;
 pub use jobs::Jobs;
 pub use quarantine::{PurgeRequest, VerifyRequest, look, purge, verify};
 pub use routing::{RouteRequest, route};

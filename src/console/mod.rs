@@ -85,7 +85,7 @@ pub fn listen(console: Console, listener: TcpListener) -> std::io::Result<Server
             .route("/logout", web::post().to(access::login::log_out))
             .route("/", web::get().to(pages::now))
             .configure(pages::routes)
-            .route("/actions/{name}", web::post().to(actions::act))
+            .service(actions::forms_of_pages())
             .route("/api/v1/status", web::get().to(show_status))
             .route("/metrics", web::get().to(show_metrics))
             .route("/healthz", web::get().to(healthz))
