@@ -350,7 +350,8 @@ fn build_destinations(
         .unzip()
 }
 
-/// At the start, bodies that a new key verifies are admitted, and dead letters from before causes were kept get theirs; then, for ever, what is old enough is removed.
+/// At the start, bodies that a new key verifies are admitted; then, for ever, dead letters from before causes were kept get theirs, and
+/// what is old enough is removed.
 async fn tidy(store: Store, intake: Arc<Intake>, retention: Retention, quarantine_max_age: Duration) {
     for name in intake.sources.keys() {
         reverify_patiently(&store, &intake, name).await;
