@@ -5,15 +5,13 @@
 use hmac::{Hmac, KeyInit, Mac};
 use leadwire_connector::settings::Typed;
 use leadwire_connector::simulator::{Faults, Request, Response, Server, Service};
-use leadwire_connector::{
-    BuildContext, Connector, Delivery, DeliveryError, Erased, ErrorKind, Event, MemorySteps, Receipt, Steps, Verdict,
-};
+use leadwire_connector::testing;
+use leadwire_connector::{BuildContext, Connector, DeliveryError, Erased, ErrorKind, Event, Receipt, Verdict};
 use leadwire_connector_csv::KIND;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -115,9 +113,7 @@ impl Story {
     /// As a bridge does.
     async fn restart(&mut self) {
         self.connector = None;
-        let settings = (KIND.parse)(self.keys.as_object().unwrap().clone(), &Typed).unwrap();
-        let context = BuildContext::new("archive").with_base_directory(self.base.path());
-        let connector = settings.build(&context).unwrap();
+        let connector = testing::build(KIND, &self.keys, &BuildContext::new("archive").with_base_directory(self.base.path()));
         connector.prepare().await.unwrap();
         self.connector = Some(connector);
     }
@@ -127,9 +123,7 @@ impl Story {
     }
 
     async fn deliver(&self, id: &str) -> Result<Receipt, DeliveryError> {
-        let store = MemorySteps::default();
-        let delivery = Delivery { id: id.to_owned(), destination: "archive".to_owned(), event: Arc::new(event(id)), attempt: 1 };
-        self.connector().deliver(&delivery, &mut Steps::new(&store, [])).await
+        testing::deliver(self.connector(), id, &event(id)).await
     }
 
     fn objects(&self) -> BTreeMap<String, String> {

@@ -1,8 +1,8 @@
 //! The connector as the bridge sees it.
 #![allow(clippy::unwrap_used, clippy::allow_attributes)]
 
-use leadwire_connector::settings::Typed;
-use leadwire_connector::{BuildContext, Connector, Delivery, DeliveryError, Event, MemorySteps, Receipt, Steps};
+use leadwire_connector::testing;
+use leadwire_connector::{BuildContext, Connector, DeliveryError, Event, Receipt};
 use leadwire_connector_csv::KIND;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -15,9 +15,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 fn build(base: &Path, keys: &Value) -> Box<dyn Connector> {
-    let settings = (KIND.parse)(keys.as_object().unwrap().clone(), &Typed).unwrap();
-    let context = BuildContext::new("archive").with_base_directory(base);
-    settings.build(&context).unwrap()
+    testing::build(KIND, keys, &BuildContext::new("archive").with_base_directory(base))
 }
 
 fn event(content: &str) -> Event {
@@ -35,9 +33,7 @@ async fn deliver(connector: &dyn Connector, id: &str, content: &str) -> Receipt 
 }
 
 async fn try_deliver(connector: &dyn Connector, id: &str, content: &str) -> Result<Receipt, DeliveryError> {
-    let store = MemorySteps::default();
-    let delivery = Delivery { id: id.to_owned(), destination: "archive".to_owned(), event: Arc::new(event(content)), attempt: 1 };
-    connector.deliver(&delivery, &mut Steps::new(&store, [])).await
+    testing::deliver(connector, id, &event(content)).await
 }
 
 /// The text of every file in sight, in the order of the names.

@@ -4,7 +4,7 @@
 use crate::config::Config;
 use crate::fields;
 use crate::verdict;
-use leadwire_connector::http::{Answer, Client, HttpSettings, Method, Request};
+use leadwire_connector::http::{self, Answer, Client, HttpSettings, Method, Request};
 use leadwire_connector::refusal::Outcome;
 use leadwire_connector::token::{Token, Tokens};
 use leadwire_connector::{DeliveryError, PreviewRequest};
@@ -41,7 +41,7 @@ pub(crate) struct Call {
 impl Call {
     fn request(&self, token: &Token) -> Request {
         let mut request = Request::new(self.method, self.url.clone())
-            .secret_header("Authorization", format!("Bearer {}", token.expose()))
+            .bearer(token.expose())
             .header("Version", self.version.clone())
             .header("Accept", "application/json");
         if let Some(body) = &self.body {
@@ -106,7 +106,7 @@ impl Api {
     fn call(&self, method: Method, path: &[&str], scope: &'static str) -> Call {
         let repeatable = matches!(method, Method::Get | Method::Put);
         let version = if path.first() == Some(&"calendars") { &self.calendars_version } else { &self.contacts_version };
-        Call { method, url: join(&self.base, path), version: version.clone(), body: None, repeatable, scope }
+        Call { method, url: http::join(&self.base, path), version: version.clone(), body: None, repeatable, scope }
     }
 
     /// The contact with this `email` or `number`, if there is one. When there is none, the answer is 200 with `contact: null`.
@@ -190,16 +190,6 @@ impl Api {
         let call = self.call(Method::Get, &["locations", &self.location, "customFields"], "locations/customFields.readonly");
         call.query(&[("model", "contact")])
     }
-}
-
-/// The address with these parts at the end of its path, each escaped.
-pub(crate) fn join(base: &Url, path: &[&str]) -> Url {
-    let mut url = base.clone();
-    // An address without a path cannot get here: only http and https pass the configuration.
-    if let Ok(mut segments) = url.path_segments_mut() {
-        segments.pop_if_empty().extend(path);
-    }
-    url
 }
 
 #[cfg(test)]

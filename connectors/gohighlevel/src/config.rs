@@ -3,11 +3,12 @@
 use crate::client::Api;
 use crate::deliver::HighLevel;
 use crate::fields;
-use leadwire_connector::http::{HttpSettings, is_loopback};
-use leadwire_connector::mapping::FieldMap;
+use leadwire_connector::http;
+use leadwire_connector::mapping::{self, FieldMap};
+use leadwire_connector::note::Conversations;
 use leadwire_connector::session::Sessions;
-use leadwire_connector::settings::{self, Fault, Origin, Secret};
-use leadwire_connector::token::{OAuth, OAuthKeys, Tokens};
+use leadwire_connector::settings::{self, Fault, Origin, Secret, valid};
+use leadwire_connector::token::{CredentialFaults, Credentials, OAuth, OAuthKeys};
 use leadwire_connector::{Build, BuildContext, Connector, Limits};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -145,17 +146,6 @@ pub enum Status {
     Confirmed,
 }
 
-/// What becomes of a conversation.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Conversations {
-    /// Nothing: it is skipped.
-    Skip,
-    /// A note on the contact, if GoHighLevel knows the person.
-    #[default]
-    Note,
-}
-
 /// How notes are written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -200,10 +190,9 @@ impl Config {
 
     /// Where tokens are renewed: form-encoded at `/oauth/token`, from `apps/oauth.json` of
     /// <https://github.com/GoHighLevel/highlevel-api-docs>. `user_type` asks for a token of the sub-account.
-    fn oauth(&self) -> Option<Result<OAuth, Vec<Fault>>> {
-        let url = crate::client::join(&self.base_url, &["oauth", "token"]);
-        let keys = self.oauth.as_ref()?;
-        Some(keys.oauth(Some(&url)).map(|oauth| oauth.parameter("user_type", "Location")))
+    fn oauth(&self, keys: &OAuthKeys) -> Result<OAuth, Vec<Fault>> {
+        let url = http::join(&self.base_url, &["oauth", "token"]);
+        keys.oauth(Some(&url)).map(|oauth| oauth.parameter("user_type", "Location"))
     }
 }
 
@@ -215,6 +204,7 @@ pub(crate) struct Settings {
     pub(crate) tags: FieldMap,
     /// `start` and `title`.
     pub(crate) appointment: FieldMap,
+    pub(crate) credentials: Credentials,
 }
 
 /// Reads and validates the settings; for [`ConnectorKind::parse`](leadwire_connector::ConnectorKind).
@@ -224,45 +214,38 @@ pub(crate) fn parse(table: Map<String, Value>, origin: &dyn Origin) -> Result<Bo
 
 impl Settings {
     pub(crate) fn new(config: Config) -> Result<Self, Vec<Fault>> {
-        let mut templates: BTreeMap<String, String> =
-            DEFAULT_FIELDS.iter().map(|(name, template)| ((*name).to_owned(), (*template).to_owned())).collect();
-        templates.extend(config.fields.clone());
-        templates.retain(|_, template| !template.trim().is_empty());
-        // As wide as the longest list, so that the order of the names is that of the list.
-        let tags = config.tags.iter().enumerate().map(|(index, template)| (format!("{index:05}"), template.clone())).collect();
         let keys = &config.appointments;
         let appointment = [("start", &keys.start), ("title", &keys.title)].map(|(name, template)| (name.to_owned(), template.clone()));
-        let mut faults = faults(&config);
-        let fields = collect(FieldMap::compile(&templates), &mut faults, |path| path);
-        let tags = collect(FieldMap::compile(&tags), &mut faults, |path| {
-            vec!["tags".to_owned(), path.last().and_then(|index| index.parse::<usize>().ok()).unwrap_or_default().to_string()]
-        });
-        let appointment = collect(FieldMap::compile(&appointment.into()), &mut faults, |mut path| {
-            if let Some(first) = path.first_mut() {
-                *first = "appointments".to_owned();
+        let mut faults: Vec<Fault> = config.fields.keys().filter_map(|name| fields::fault(name)).collect();
+        let credentials = valid(credentials(&config), &mut faults);
+        faults.extend(self::faults(&config));
+        let fields = valid(FieldMap::compile(&mapping::over(&DEFAULT_FIELDS, &config.fields)), &mut faults);
+        let tags = valid(FieldMap::compile_list("tags", &config.tags), &mut faults);
+        let appointment = valid(FieldMap::compile_at("appointments", &appointment.into()), &mut faults);
+        match (credentials, fields, tags, appointment) {
+            (Some(credentials), Some(fields), Some(tags), Some(appointment)) if faults.is_empty() => {
+                Ok(Self { config, fields, tags, appointment, credentials })
             }
-            path
-        });
-        match (fields, tags, appointment) {
-            (Some(fields), Some(tags), Some(appointment)) if faults.is_empty() => Ok(Self { config, fields, tags, appointment }),
             _ => Err(faults),
         }
     }
 }
 
-/// The compiled templates, or their faults at the places where they stand.
-fn collect(
-    compiled: Result<FieldMap, Vec<Fault>>,
-    faults: &mut Vec<Fault>,
-    place: impl Fn(Vec<String>) -> Vec<String>,
-) -> Option<FieldMap> {
-    compiled.map_err(|more| faults.extend(more.into_iter().map(|fault| Fault { path: place(fault.path), ..fault }))).ok()
+fn credentials(config: &Config) -> Result<Credentials, Vec<Fault>> {
+    let told = CredentialFaults {
+        missing: Fault::new(["token"], "`token` is missing").with_help(
+            "make a private integration token in the sub-account (Settings, Private Integrations) and set { env = \"NAME\" }, or set `oauth`",
+        ),
+        both: Fault::new(["oauth"], "both `token` and `oauth` are set").with_help("keep one of them"),
+        malformed: Fault::new(["token"], "the token has characters that no token has, such as a space or a line break")
+            .with_help("copy it again from GoHighLevel: Settings, Private Integrations"),
+    };
+    Credentials::of(config.token.as_ref(), config.oauth.as_ref(), |keys| config.oauth(keys), told)
 }
 
 fn faults(config: &Config) -> Vec<Fault> {
-    let mut faults: Vec<Fault> = config.fields.keys().filter_map(|name| fields::fault(name)).collect();
-    faults.extend(credential_faults(config));
-    faults.extend([("base_url", &config.base_url), ("app_url", &config.app_url)].into_iter().flat_map(|(key, url)| url_faults(key, url)));
+    let mut faults = url_faults("base_url", &config.base_url);
+    faults.extend(url_faults("app_url", &config.app_url));
     faults.extend(id_faults(config));
     if !(MIN_NOTE..=MAX_NOTE).contains(&config.note_characters) {
         faults.push(
@@ -276,32 +259,9 @@ fn faults(config: &Config) -> Vec<Fault> {
     faults
 }
 
-fn credential_faults(config: &Config) -> Vec<Fault> {
-    match (&config.token, config.oauth()) {
-        (None, None) => vec![Fault::new(["token"], "`token` is missing").with_help(
-            "make a private integration token in the sub-account (Settings, Private Integrations) and set { env = \"NAME\" }, or set `oauth`",
-        )],
-        (Some(_), Some(_)) => vec![Fault::new(["oauth"], "both `token` and `oauth` are set").with_help("keep one of them")],
-        (Some(token), None) if !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) => {
-            let fault = Fault::new(["token"], "the token has characters that no token has, such as a space or a line break");
-            vec![fault.with_help("copy it again from GoHighLevel: Settings, Private Integrations")]
-        }
-        (_, oauth) => oauth.and_then(Result::err).unwrap_or_default(),
-    }
-}
-
 fn url_faults(key: &str, url: &Url) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    if !matches!(url.scheme(), "http" | "https") || url.query().is_some() {
-        faults.push(
-            Fault::new([key], "this is not an address that paths can be added to")
-                .with_help("write it as \"https://example.com\", or leave it out"),
-        );
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        faults.push(Fault::new([key], "the address holds credentials, which belong into `token`"));
-    }
-    faults
+    let unusable = Fault::new([key], "this is not an address that paths can be added to");
+    http::base_faults(key, url, unusable.with_help("write it as \"https://example.com\", or leave it out"))
 }
 
 /// Ids and versions travel in addresses and headers.
@@ -330,15 +290,9 @@ fn id_fault(key: &str, is_empty: bool) -> Fault {
 
 impl Build for Settings {
     fn build(&self, context: &BuildContext) -> Result<Box<dyn Connector>, String> {
-        let tokens = match (&self.config.token, self.config.oauth()) {
-            (Some(token), _) => Tokens::fixed(token),
-            (None, Some(Ok(oauth))) => Tokens::oauth(oauth, "GoHighLevel", context)?,
-            // Such settings are refused when they are read.
-            _ => return Err("there is neither a token nor oauth".to_owned()),
-        };
-        let http = HttpSettings { max_answer_bytes: context.http.max_answer_bytes.max(MAX_ANSWER_BYTES), ..context.http.clone() };
+        let tokens = self.credentials.tokens("GoHighLevel", context)?;
         Ok(Box::new(HighLevel {
-            api: Api::new(&self.config, tokens, &http)?,
+            api: Api::new(&self.config, tokens, &context.http.clone().with_room_for(MAX_ANSWER_BYTES))?,
             settings: self.clone(),
             sessions: Sessions::new(Arc::clone(&context.values)),
             ids: Mutex::default(),
@@ -352,10 +306,8 @@ impl Build for Settings {
     }
 
     fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
-        if self.config.base_url.scheme() == "http" && !is_loopback(&self.config.base_url) {
-            warnings.push("`base_url` is not https: the token and the leads travel in the clear".to_owned());
-        }
+        let mut warnings: Vec<String> =
+            http::in_the_clear("base_url", &self.config.base_url, "the token and the leads").into_iter().collect();
         let names: Vec<&str> = self.fields.names().collect();
         if !names.contains(&"email") {
             warnings.push("`email` is switched off: contacts are found by phone only, and leads without a phone are skipped".to_owned());
@@ -425,11 +377,8 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn there_is_one_kind_of_credentials() {
+    fn what_is_missing_and_what_is_misspelt_is_told_at_once() {
         assert_eq!(places(&json!({"location_id": "x"})), ["token"]);
-        assert_eq!(places(&json!({"location_id": "x", "oauth": {"client_id": "a"}})), ["oauth.refresh_token"]);
-        let both = json!({"location_id": "x", "token": "t", "oauth": {"client_id": "a", "refresh_token": "r"}});
-        assert_eq!(places(&both), ["oauth"]);
         assert_eq!(places(&json!({"tokn": "x"})), ["tokn", "location_id"]);
     }
 
@@ -474,10 +423,5 @@ pub(crate) mod tests {
         assert!(settings(&json!({"base_url": "http://127.0.0.1:9"})).warnings().is_empty());
         assert_eq!(settings(&json!({"fields": {"email": ""}})).warnings().len(), 1);
         assert_eq!(settings(&json!({"notes": false, "appointments": {"task": false}})).warnings().len(), 1);
-    }
-
-    #[test]
-    fn debug_shows_no_token() {
-        assert!(!format!("{:?}", settings(&json!({}))).contains("0123456789"));
     }
 }

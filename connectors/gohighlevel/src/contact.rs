@@ -2,11 +2,11 @@
 
 use crate::client::Call;
 use crate::compare::{Ids, ids, missing, same_phone};
-use crate::config::Conversations;
-use crate::deliver::{CONTACT, HighLevel, done, wait_once};
+use crate::deliver::{CONTACT, HighLevel, SEARCH_LAG};
 use crate::fields;
 use crate::map::{Contact, Found, Why};
 use crate::verdict::{is_gone, written};
+use leadwire_connector::note::Conversations;
 use leadwire_connector::refusal::Outcome;
 use leadwire_connector::{DeliveryError, ErrorKind, Steps};
 use serde_json::Value;
@@ -61,11 +61,11 @@ impl HighLevel {
         delivery: &str,
         steps: &mut Steps<'_>,
     ) -> Result<Option<String>, DeliveryError> {
-        if let Some(memory) = done(steps, LEFT_OUT) {
+        if let Some(memory) = steps.done(LEFT_OUT) {
             contact.recall(memory);
         }
-        contact.former_phone = done(steps, FORMER_PHONE).map(str::to_owned);
-        if let Some(id) = done(steps, CONTACT) {
+        contact.former_phone = steps.done(FORMER_PHONE).map(str::to_owned);
+        if let Some(id) = steps.done(CONTACT) {
             return Ok(Some(id.to_owned()));
         }
         let found = if may_create { Some(self.write_contact(contact, steps).await?) } else { self.known(contact).await? };
@@ -75,7 +75,7 @@ impl HighLevel {
         match &found {
             Some(id) => steps.keep(CONTACT, id).await?,
             // The lead may have come a moment ago.
-            None => wait_once(steps, "GoHighLevel has no such contact yet").await?,
+            None => steps.wait_once("GoHighLevel has no such contact yet", SEARCH_LAG).await?,
         }
         Ok(found)
     }

@@ -5,24 +5,22 @@ use crate::compare::Ids;
 use crate::config::Settings;
 use crate::contact::{FORMER_PHONE, LEFT_OUT};
 use crate::fields;
-use crate::map::{Contact, Plan, Why};
-use crate::note::{self, MAX_NOTES, Notes};
+use crate::map::{Contact, Plan};
+use crate::note::{self, FIRST, MAX_NOTES};
 use crate::verdict::is_gone;
 use crate::write::{APPOINTMENT, Booking, PAST, TAGS, TASK};
 use async_trait::async_trait;
+use leadwire_connector::http;
+use leadwire_connector::note::{Notes, step};
 use leadwire_connector::session::Sessions;
-use leadwire_connector::{
-    Connector, Delivery, DeliveryError, Erased, ErrorKind, Event, Kind, PreviewRequest, Receipt, Record, Report, Steps,
-};
+use leadwire_connector::{Connector, Delivery, DeliveryError, Erased, Event, Kind, PreviewRequest, Receipt, Record, Report, Steps};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// The step that keeps the contact's id; empty once that contact turned out to be gone.
 pub(crate) const CONTACT: &str = "contact";
-/// The step that an attempt keeps which waits for the contact to appear.
-const WAITED: &str = "waited";
 /// How far GoHighLevel's search may be behind the writes; nothing is promised.
-const SEARCH_LAG: Duration = Duration::from_secs(15);
+pub(crate) const SEARCH_LAG: Duration = Duration::from_secs(15);
 
 /// The connector.
 pub(crate) struct HighLevel {
@@ -44,7 +42,7 @@ impl Connector for HighLevel {
         };
         match self.relay(contact.clone(), may_create, delivery, steps).await {
             // The contact was deleted between two steps, or since an earlier attempt: once more with another one.
-            Err(error) if is_gone(&error) && done(steps, CONTACT).is_some() => {
+            Err(error) if is_gone(&error) && steps.done(CONTACT).is_some() => {
                 self.forget(&contact, steps).await?;
                 self.relay(contact, may_create, delivery, steps).await
             }
@@ -109,11 +107,9 @@ impl HighLevel {
             self.sessions.forget(visitor).await?;
         }
         let mut hung = [CONTACT, FORMER_PHONE, LEFT_OUT, TAGS, TASK, APPOINTMENT].map(str::to_owned).to_vec();
-        hung.extend((1..=MAX_NOTES).map(note::step));
+        hung.extend((1..=MAX_NOTES).map(|number| step(FIRST, number)));
         for name in hung {
-            if done(steps, &name).is_some() {
-                steps.keep(&name, "").await?;
-            }
+            steps.undo(&name).await?;
         }
         Ok(())
     }
@@ -139,20 +135,8 @@ impl HighLevel {
 
     fn receipt(&self, id: String, contact: &Contact, booking: &Booking, cut: bool) -> Receipt {
         let config = &self.settings.config;
-        let url = crate::client::join(&config.app_url, &["v2", "location", &config.location_id, "contacts", "detail", &id]);
-        let mut remarks: Vec<String> = [
-            (Why::Refused, "GoHighLevel did not accept these fields"),
-            (Why::Dropped, "GoHighLevel accepted these fields and did not keep them"),
-            (Why::Split, "split identity: the e-mail and the phone are of two contacts; left out"),
-            (Why::Other, "the contact has other values, which stay; left out"),
-            (Why::Unnamed, "GoHighLevel refused the contact without naming a field, and took it without these"),
-        ]
-        .into_iter()
-        .filter_map(|(why, told)| {
-            let names: Vec<&str> = contact.left_out().iter().filter(|field| field.why == why).map(|field| field.name.as_str()).collect();
-            (!names.is_empty()).then(|| format!("{told}: {}", names.join(", ")))
-        })
-        .collect();
+        let url = http::join(&config.app_url, &["v2", "location", &config.location_id, "contacts", "detail", &id]);
+        let mut remarks = contact.remarks();
         remarks.extend_from_slice(&contact.failed);
         if contact.replaced_phone().is_some() {
             remarks.push("the contact had another phone, which is in the note now".to_owned());
@@ -163,8 +147,7 @@ impl HighLevel {
         if cut {
             remarks.push("the text was too long and its end was left out".to_owned());
         }
-        let record = Record { id, url: Some(url.to_string()) };
-        Receipt::Delivered { record: Some(record), remark: (!remarks.is_empty()).then(|| remarks.join("; ")) }
+        Receipt::Delivered { record: Some(Record { id, url: Some(url.to_string()) }), remark: None }.with_remarks(remarks)
     }
 
     fn preview_of(&self, event: &Event, contact: &Contact, may_create: bool) -> Result<Vec<PreviewRequest>, DeliveryError> {
@@ -221,19 +204,4 @@ impl HighLevel {
         let look = look.map(|look| look.only_when("only when the phone alone finds a contact: what it has already may stay"));
         by_email.into_iter().chain(by_phone).chain(look).chain(by_session).collect()
     }
-}
-
-/// The remote id of a finished step; a step that was undone has an empty one.
-pub(crate) fn done<'a>(steps: &'a Steps<'_>, name: &str) -> Option<&'a str> {
-    steps.get(name).filter(|id| !id.is_empty())
-}
-
-/// The first time, an error to be tried again when GoHighLevel's search has followed; after that nothing.
-pub(crate) async fn wait_once(steps: &mut Steps<'_>, why: &str) -> Result<(), DeliveryError> {
-    if steps.get(WAITED).is_some() {
-        return Ok(());
-    }
-    steps.keep(WAITED, "").await?;
-    let message = format!("{why}; it is looked for once more in {} seconds", SEARCH_LAG.as_secs());
-    Err(DeliveryError::retry_after(ErrorKind::Unexpected, message, Some(SEARCH_LAG)))
 }

@@ -15,7 +15,7 @@ pub mod simulator;
 mod verdict;
 mod write;
 
-pub use config::{Appointments, Config, Conversations, NoteFormat, Status};
+pub use config::{Appointments, Config, NoteFormat, Status};
 
 use leadwire_connector::{ConnectorKind, Simulation};
 

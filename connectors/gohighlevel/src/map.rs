@@ -1,7 +1,9 @@
 //! From an event to a contact: pure.
 
-use crate::config::{Conversations, Settings};
+use crate::config::Settings;
 use crate::{compare, fields};
+use leadwire_connector::fields::{Fields, LeftOut, Reason};
+use leadwire_connector::note::Conversations;
 use leadwire_connector::session::visitor;
 use leadwire_connector::{DeliveryError, Event, Kind};
 use serde_json::Value;
@@ -22,9 +24,8 @@ pub(crate) enum Plan {
 /// The fields of a contact, as the templates filled them.
 #[derive(Debug, Clone)]
 pub(crate) struct Contact {
-    fields: Vec<(String, String)>,
+    fields: Fields<Why>,
     create_only: Vec<String>,
-    left_out: Vec<LeftOut>,
     /// What its templates could not make of the event, in sentences.
     pub(crate) failed: Vec<String>,
     /// The custom field that keeps the chat session, and the session.
@@ -34,14 +35,6 @@ pub(crate) struct Contact {
     pub(crate) tags: Vec<String>,
     /// The phone that the contact had before this lead's took its place.
     pub(crate) former_phone: Option<String>,
-}
-
-/// A field that GoHighLevel does not have as the event gave it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct LeftOut {
-    pub(crate) name: String,
-    pub(crate) value: String,
-    pub(crate) why: Why,
 }
 
 /// Why a field was left out.
@@ -60,15 +53,42 @@ pub(crate) enum Why {
 }
 
 impl Why {
-    const ALL: [(Self, char); 5] =
-        [(Self::Refused, 'r'), (Self::Dropped, 'd'), (Self::Split, 's'), (Self::Other, 'o'), (Self::Unnamed, 'u')];
-
     fn letter(self) -> char {
-        Self::ALL.into_iter().find(|(why, _)| *why == self).map_or('r', |(_, letter)| letter)
+        match self {
+            Self::Refused => 'r',
+            Self::Dropped => 'd',
+            Self::Split => 's',
+            Self::Other => 'o',
+            Self::Unnamed => 'u',
+        }
     }
 
     fn of(letter: &str) -> Self {
-        Self::ALL.into_iter().find(|(_, known)| letter.starts_with(*known)).map_or(Self::Refused, |(why, _)| why)
+        Self::ALL.iter().copied().find(|why| letter.starts_with(why.letter())).unwrap_or(Self::Refused)
+    }
+}
+
+impl Reason for Why {
+    const ALL: &'static [Self] = &[Self::Refused, Self::Dropped, Self::Split, Self::Other, Self::Unnamed];
+
+    fn note(self) -> &'static str {
+        match self {
+            Self::Refused => "not accepted as a field",
+            Self::Dropped => "accepted as a field, but not kept",
+            Self::Split => "belongs to another contact",
+            Self::Other => "this contact has another one",
+            Self::Unnamed => "not written, because GoHighLevel refused the contact without saying why",
+        }
+    }
+
+    fn remark(self) -> &'static str {
+        match self {
+            Self::Refused => "GoHighLevel did not accept these fields",
+            Self::Dropped => "GoHighLevel accepted these fields and did not keep them",
+            Self::Split => "split identity: the e-mail and the phone are of two contacts; left out",
+            Self::Other => "the contact has other values, which stay; left out",
+            Self::Unnamed => "GoHighLevel refused the contact without naming a field, and took it without these",
+        }
     }
 }
 
@@ -102,9 +122,7 @@ impl Plan {
         }
         let contact = Contact::of(event, settings)?;
         Ok(match event.kind {
-            Kind::Conversation if event.conversation.as_ref().is_none_or(|chat| chat.messages.is_empty()) => {
-                Self::Skip("the conversation has no messages")
-            }
+            Kind::Conversation if event.chat().is_none() => Self::Skip("the conversation has no messages"),
             Kind::Conversation if !contact.has_identity() && contact.visitor.is_none() => {
                 Self::Skip("the conversation gives neither an e-mail, nor a phone, nor a chat session to find a contact by")
             }
@@ -121,12 +139,10 @@ impl Contact {
         // Without what a person is found by, the lead would be a second contact, or none.
         let rendered = settings.fields.render(event).require(|name| matches!(name, "email" | "phone"))?;
         let mut failed: Vec<String> = rendered.remark().into_iter().collect();
-        let mut fields = rendered.fields;
+        let mut fields = Fields::new(rendered.fields);
         let session = settings.config.session_field.clone().zip(event.session_id.clone());
-        if let Some((field, session)) = &session
-            && !fields.iter().any(|(name, _)| name == field)
-        {
-            fields.push((field.clone(), session.clone()));
+        if let Some((field, session)) = &session {
+            fields.add(field, session);
         }
         let tags = settings.tags.render(event);
         failed.extend(tags.remark().map(|told| format!("tags {told}")));
@@ -137,7 +153,6 @@ impl Contact {
             failed,
             fields,
             create_only: settings.config.create_only.clone(),
-            left_out: Vec::new(),
             session,
             visitor: visitor(event),
             tags: tags.fields.into_iter().map(|(_, tag)| tag).collect(),
@@ -163,11 +178,11 @@ impl Contact {
     }
 
     fn value(&self, name: &str) -> Option<&str> {
-        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.fields.value(name)
     }
 
     pub(crate) fn for_create(&self) -> Vec<(&str, &str)> {
-        self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+        self.fields.all()
     }
 
     /// Of these fields, those that the contact has.
@@ -182,8 +197,9 @@ impl Contact {
 
     /// Whether this field of a known contact is written.
     pub(crate) fn updates(&self, name: &str) -> bool {
-        let stays = self.left_out.iter().any(|field| field.name == name && field.why == Why::Other);
-        !stays && !self.create_only.iter().any(|only| only == name) && !fields::NEW_CONTACTS_ONLY.contains(&name)
+        !self.fields.is_left_out_for(name, Why::Other)
+            && !self.create_only.iter().any(|only| only == name)
+            && !fields::NEW_CONTACTS_ONLY.contains(&name)
     }
 
     /// Leaves to a contact, as GoHighLevel shows it, what it has already, if it looks like somebody else. Names are one thing: a last name
@@ -201,68 +217,62 @@ impl Contact {
             _ if fields::is_standard(name) => clashes(name, value, there),
             _ => compare::may_replace_custom(name, value, there),
         };
-        let names: Vec<String> =
-            self.fields.iter().filter(|(name, value)| self.updates(name) && stays(name, value)).map(|(name, _)| name.clone()).collect();
-        self.note_left_out(&names, Why::Other);
+        let names = self.fields.all().into_iter().filter(|(name, value)| self.updates(name) && stays(name, value));
+        let names: Vec<String> = names.map(|(name, _)| name.to_owned()).collect();
+        self.fields.note(&names, Why::Other);
     }
 
     /// Takes back what [`yield_to`](Self::yield_to) did, for the sake of another contact.
     pub(crate) fn yield_nothing(&mut self) {
-        self.left_out.retain(|field| field.why != Why::Other);
+        self.fields.take_back(Why::Other);
     }
 
     /// The phone that this lead's took the place of.
     pub(crate) fn replaced_phone(&self) -> Option<&str> {
-        self.former_phone.as_deref().filter(|_| !self.left_out.iter().any(|field| field.name == "phone"))
+        self.former_phone.as_deref().filter(|_| !self.left_out().iter().any(|field| field.name == "phone"))
     }
 
     /// Takes these fields away, for the note to carry; names as GoHighLevel gives them, also paths into `customFields` of what was
     /// `sent`. False when none of them is here.
     pub(crate) fn leave_out<S: AsRef<str>>(&mut self, names: &[S], sent: &[String], why: Why) -> bool {
         let names: Vec<String> = names.iter().map(|name| resolve(name.as_ref(), sent)).collect();
-        let before = self.fields.len();
-        for name in names {
-            if let Some(index) = self.fields.iter().position(|(known, _)| *known == name) {
-                let (name, value) = self.fields.remove(index);
-                self.left_out.push(LeftOut { name, value, why });
-            }
-        }
-        self.fields.len() < before
+        self.fields.leave_out(&names, why)
     }
 
     /// Notes a field that stays as it is, because the contact that was written has another value or lost this one.
     pub(crate) fn note_left_out(&mut self, names: &[String], why: Why) {
-        for name in names {
-            let known = self.left_out.iter().any(|field| field.name == *name);
-            if let (false, Some(value)) = (known, self.value(name)) {
-                self.left_out.push(LeftOut { name: name.clone(), value: value.to_owned(), why });
-            }
-        }
+        self.fields.note(names, why);
     }
 
     /// Takes everything away that is not the name, e-mail or phone. False when nothing else is here.
     pub(crate) fn leave_out_extras(&mut self) -> bool {
-        let extras: Vec<String> = self.fields.iter().map(|(name, _)| name.clone()).filter(|name| !fields::is_core(name)).collect();
-        self.leave_out(&extras, &[], Why::Unnamed)
+        let names = self.fields.all().into_iter().map(|(name, _)| name);
+        let extras: Vec<String> = names.filter(|name| !fields::is_core(name)).map(str::to_owned).collect();
+        self.fields.leave_out(&extras, Why::Unnamed)
     }
 
-    pub(crate) fn left_out(&self) -> &[LeftOut] {
-        &self.left_out
+    pub(crate) fn left_out(&self) -> &[LeftOut<Why>] {
+        self.fields.left_out()
+    }
+
+    /// What the receipt says of it.
+    pub(crate) fn remarks(&self) -> Vec<String> {
+        self.fields.remarks()
     }
 
     /// What was left out, for a later attempt.
     pub(crate) fn memory(&self) -> String {
-        self.left_out.iter().map(|field| format!("{}:{}", field.why.letter(), field.name)).collect::<Vec<_>>().join(",")
+        self.left_out().iter().map(|field| format!("{}:{}", field.why.letter(), field.name)).collect::<Vec<_>>().join(",")
     }
 
     /// As an earlier attempt left it.
     pub(crate) fn recall(&mut self, memory: &str) {
         for (why, name) in memory.split(',').filter_map(|entry| entry.split_once(':')) {
-            self.note_left_out(&[name.to_owned()], Why::of(why));
+            match Why::of(why) {
+                why @ (Why::Dropped | Why::Other) => self.fields.note(&[name], why),
+                why => drop(self.fields.leave_out(&[name], why)),
+            }
         }
-        let is_away = |why: Why| matches!(why, Why::Refused | Why::Split | Why::Unnamed);
-        let refused: Vec<String> = self.left_out.iter().filter(|field| is_away(field.why)).map(|field| field.name.clone()).collect();
-        self.fields.retain(|(name, _)| !refused.contains(name));
     }
 }
 
@@ -289,20 +299,11 @@ pub(crate) mod tests {
     #![allow(clippy::unwrap_used, clippy::allow_attributes)]
     use super::*;
     use crate::config::tests::settings;
+    pub(crate) use leadwire_connector::testing::lead as event;
+    use leadwire_connector::testing::person;
     use proptest::prelude::*;
     use serde_json::json;
     use std::sync::LazyLock;
-
-    pub(crate) fn event(changes: &Value) -> Event {
-        let mut event = json!({
-            "id": "0199f3c2-0000-7000-8000-000000000001", "kind": "lead", "source": "acme", "chatbot_id": null,
-            "person": {"first_name": "David", "last_name": "Garcia", "email": "David@Acme.example", "phone": "+14155550100"},
-            "content": "I want a <b>quote</b>", "session_id": "31305", "page_url": "https://acme.example/",
-            "created_at": "2026-11-22T05:16:00Z", "received_at": "2026-11-22T05:17:00Z", "extra": {}, "raw": {},
-        });
-        event.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-        serde_json::from_value(event).unwrap()
-    }
 
     pub(crate) fn contact(changes: &Value, config: &Value) -> Contact {
         match Plan::of(&event(changes), &settings(config)).unwrap() {
@@ -327,17 +328,17 @@ pub(crate) mod tests {
 
     #[test]
     fn a_new_contact_gets_everything_and_a_known_one_keeps_its_email_and_source() {
-        let contact = contact(&json!({}), &json!({"fields": {"gender": "male", "city": "{{ extra.No }}"}}));
+        let person = person(Some("David"), Some("David@Acme.example"), Some("+14155550100"));
+        let contact = contact(&json!({"person": person}), &json!({"fields": {"gender": "male", "city": "{{ extra.No }}"}}));
         let create = [
             ("email", "david@acme.example"),
             ("firstName", "David"),
             ("gender", "male"),
-            ("lastName", "Garcia"),
             ("phone", "+14155550100"),
             ("source", "Website chat"),
         ];
         assert_eq!(contact.for_create(), create);
-        assert_eq!(contact.for_update(true), [("firstName", "David"), ("lastName", "Garcia"), ("phone", "+14155550100")]);
+        assert_eq!(contact.for_update(true), [("firstName", "David"), ("phone", "+14155550100")]);
         assert_eq!(contact.for_update(false)[0], ("email", "david@acme.example"));
     }
 

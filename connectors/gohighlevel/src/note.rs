@@ -1,11 +1,15 @@
 //! What notes and tasks say, and how a long text becomes several notes.
 
 use crate::config::NoteFormat;
-use crate::map::{LeftOut, Why};
+use crate::map::Why;
+use leadwire_connector::fields::LeftOut;
+use leadwire_connector::note::{self, Notes, Paper};
 use leadwire_connector::text::{self, Unit};
-use leadwire_connector::{Author, Conversation, Event, Kind};
+use leadwire_connector::{Event, Kind};
 use serde_json::Value;
 
+/// The step that writes the first note.
+pub(crate) const FIRST: &str = "note";
 /// A text of more notes than this is no conversation any more.
 pub(crate) const MAX_NOTES: usize = 50;
 /// For the marker, the part's number and, in HTML, the line breaks.
@@ -13,51 +17,22 @@ const FRAME: usize = 200;
 /// An escaped character is at most six long (`&quot;`), so that a piece of a sixth always fits.
 const LONGEST_ESCAPE: usize = 6;
 
-/// A text as notes.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Notes {
-    /// In order.
-    pub(crate) notes: Vec<Note>,
-    /// Whether the text was longer than all of them may be.
-    pub(crate) cut: bool,
-}
-
-/// One note.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Note {
-    /// The name of the step that writes it.
-    pub(crate) step: String,
-    /// Found in the note's body, it proves that this very note was written.
-    pub(crate) marker: String,
-    pub(crate) body: String,
-}
-
 /// The text of a lead or an appointment; `None` when it would say nothing that the contact does not say. `booking` says what became of
 /// the appointment.
-pub(crate) fn remark(event: &Event, left_out: &[LeftOut], former_phone: Option<&str>, booking: Option<&str>) -> Option<String> {
+pub(crate) fn remark(event: &Event, left_out: &[LeftOut<Why>], former_phone: Option<&str>, booking: Option<&str>) -> Option<String> {
     let extra: Vec<String> = event.extra.iter().filter_map(|(name, value)| extra(name, value)).collect();
     let is_empty = event.content.is_none() && left_out.is_empty() && former_phone.is_none() && extra.is_empty();
     if is_empty && event.kind != Kind::Appointment {
         return None;
     }
-    let mut lines = vec![if event.kind == Kind::Appointment { "Wish for an appointment".to_owned() } else { "Chat lead".to_owned() }];
+    let mut lines = vec![note::heading(event).to_owned()];
     lines.extend(event.content.clone());
     lines.extend(booking.map(str::to_owned));
-    lines.extend(left_out.iter().map(|field| format!("{} ({}): {}", field.name, reason(field.why), field.value)));
+    lines.extend(left_out.iter().map(LeftOut::line));
     lines.extend(former_phone.map(|phone| format!("phone (until this lead): {phone}")));
     lines.extend(extra);
-    lines.extend(origin(event));
+    lines.extend(note::origin(event));
     Some(lines.join("\n"))
-}
-
-fn reason(why: Why) -> &'static str {
-    match why {
-        Why::Refused => "not accepted as a field",
-        Why::Dropped => "accepted as a field, but not kept",
-        Why::Split => "belongs to another contact",
-        Why::Other => "this contact has another one",
-        Why::Unnamed => "not written, because GoHighLevel refused the contact without saying why",
-    }
 }
 
 fn extra(name: &str, value: &Value) -> Option<String> {
@@ -74,29 +49,11 @@ fn extra(name: &str, value: &Value) -> Option<String> {
     (!value.is_empty()).then(|| format!("{name}: {value}"))
 }
 
-fn origin(event: &Event) -> impl Iterator<Item = String> {
-    let page = event.page_url.as_ref().map(|url| format!("Page: {url}"));
-    let session = event.session_id.as_ref().map(|id| format!("Chat session: {id}"));
-    page.into_iter().chain(session)
-}
-
 /// The text of a conversation; `None` when it has no messages.
 pub(crate) fn transcript(event: &Event) -> Option<String> {
-    let conversation = event.conversation.as_ref().filter(|conversation| !conversation.messages.is_empty())?;
-    let chatbot = conversation.chatbot_name.as_deref().unwrap_or("Chatbot");
-    let mut lines = vec![title(conversation)];
-    lines.extend(origin(event));
-    lines.extend(conversation.messages.iter().map(|message| match message.author {
-        Author::Ai => format!("{chatbot}: {}", message.text),
-        Author::User => format!("Visitor: {}", message.text),
-    }));
-    Some(lines.join("\n"))
-}
-
-fn title(conversation: &Conversation) -> String {
-    let with = conversation.chatbot_name.as_ref().map_or_else(String::new, |name| format!(" with {name}"));
-    let on = conversation.window.start.map_or_else(String::new, |start| format!(", {}", start.strftime("%Y-%m-%d")));
-    format!("Chat{with}{on}")
+    let conversation = event.chat()?;
+    let lines = std::iter::once(note::title(conversation)).chain(note::origin(event)).chain(note::turns(conversation));
+    Some(lines.collect::<Vec<_>>().join("\n"))
 }
 
 /// The body of a task: what fits beside its marker.
@@ -112,14 +69,8 @@ pub(crate) fn notes(text: &str, delivery: &str, most: usize, format: NoteFormat)
     let fits = text::truncate_in(&text, MAX_NOTES * room / 2, Unit::Utf16);
     let lines: Vec<String> = fits.lines().filter(|line| !line.trim().is_empty()).flat_map(|line| pieces(line, room, format)).collect();
     let separator = if format == NoteFormat::Html { "<br>" } else { "\n" };
-    let frame = |part: usize, of: usize, body: &str| {
-        let part_line = if of > 1 { format!("Part {part} of {of}{separator}") } else { String::new() };
-        format!("{part_line}{body}{separator}{}", text::marker(delivery, &step(part)))
-    };
-    let mut bodies = text::pack(&lines, most, Unit::Utf16, separator, frame);
-    let cut = fits != text || bodies.len() > MAX_NOTES;
-    bodies.truncate(MAX_NOTES);
-    Notes { notes: bodies.into_iter().enumerate().map(|(index, body)| note(body, delivery, index + 1)).collect(), cut }
+    let notes = Paper { longest: most, separator, most: MAX_NOTES, rest: "" }.write(&lines, delivery, FIRST);
+    Notes { cut: notes.cut || fits != text, ..notes }
 }
 
 fn pieces(line: &str, room: usize, format: NoteFormat) -> Vec<String> {
@@ -130,14 +81,6 @@ fn pieces(line: &str, room: usize, format: NoteFormat) -> Vec<String> {
             .map(|piece| text::escape_html(piece).into_owned())
             .collect(),
     }
-}
-
-fn note(body: String, delivery: &str, part: usize) -> Note {
-    Note { step: step(part), marker: text::marker(delivery, &step(part)), body }
-}
-
-pub(crate) fn step(part: usize) -> String {
-    if part == 1 { "note".to_owned() } else { format!("note-{part}") }
 }
 
 #[cfg(test)]
@@ -157,8 +100,9 @@ mod tests {
 
     #[test]
     fn what_was_left_out_and_what_had_no_place_is_in_the_note() {
-        let event =
-            event(&json!({"extra": {"Company": "Acme", "n": 2, "empty": "", "nested": {}, "list": ["a", "b"], "deep": {"x": [1]}}}));
+        let event = event(
+            &json!({"content": "I want a <b>quote</b>", "extra": {"Company": "Acme", "n": 2, "empty": "", "nested": {}, "list": ["a", "b"], "deep": {"x": [1]}}}),
+        );
         let left_out = [LeftOut { name: "contact.color".to_owned(), value: "blue".to_owned(), why: Why::Dropped }];
         assert_eq!(
             remark(&event, &left_out, Some("+49301"), None).unwrap(),

@@ -34,12 +34,12 @@ pub(crate) fn daily_quota(answer: &Answer) -> Option<Quota> {
 
 /// The id of the contact, note, task or appointment that an answer is about, below `name` if that is where it stands.
 pub(crate) fn written(body: &Value, name: &str) -> Result<String, DeliveryError> {
-    let id = [&body[name]["id"], &body["id"]].into_iter().find_map(refusal::text);
+    let id = [&body[name]["id"], &body["id"]].into_iter().find_map(refusal::id);
     let missing = || {
         let message = format!("GoHighLevel answered with success, but without the id of the {name}");
         DeliveryError::retry(ErrorKind::Unexpected, message).with_excerpt(body.to_string().as_bytes())
     };
-    id.filter(|id| refusal::word(id).is_some()).ok_or_else(missing)
+    id.ok_or_else(missing)
 }
 
 /// What an answer means; `scope` is the one that the request needs, which also says what the request was about.
@@ -141,7 +141,7 @@ fn refused(answer: &Answer, body: &Value, scope: &str) -> Result<Outcome, Delive
     let fields: Vec<String> = said.iter().filter_map(|sentence| named(sentence)).collect();
     if fields.is_empty() && is_any(says_duplicate) {
         let message = format!("GoHighLevel has another contact with this e-mail or phone ({status})");
-        let existing_id = refusal::text(&body["meta"]["contactId"]).filter(|id| refusal::word(id).is_some());
+        let existing_id = refusal::id(&body["meta"]["contactId"]);
         let field = body["meta"]["matchingField"].as_str().and_then(refusal::word).unwrap_or_default();
         let error = finish(DeliveryError::reject(ErrorKind::Data, message)).with_code(field);
         return Ok(Outcome::Conflict { existing_id, error });

@@ -4,10 +4,11 @@ use crate::appointment::{Start, start_of};
 use crate::client::{Call, Task};
 use crate::config::Status;
 use crate::contact::unexpected;
-use crate::deliver::{HighLevel, done};
+use crate::deliver::HighLevel;
 use crate::map::Contact;
-use crate::note::{self, Note};
+use crate::note;
 use crate::verdict::{GONE, SLOT_TAKEN, is_gone, written};
+use leadwire_connector::note::Note;
 use leadwire_connector::reexport::Timestamp;
 use leadwire_connector::refusal::{self, Outcome};
 use leadwire_connector::{DeliveryError, ErrorKind, Event, Steps, text};
@@ -37,7 +38,7 @@ pub(crate) enum Booking {
 impl HighLevel {
     /// Never with the upsert, which would replace all tags that the contact has.
     pub(crate) async fn tags(&self, id: &str, contact: &Contact, steps: &mut Steps<'_>) -> Result<(), DeliveryError> {
-        if contact.tags.is_empty() || done(steps, TAGS).is_some() {
+        if contact.tags.is_empty() || steps.done(TAGS).is_some() {
             return Ok(());
         }
         self.api.send(&self.api.add_tags(id, &contact.tags)).await?.done()?;
@@ -46,7 +47,7 @@ impl HighLevel {
 
     /// Writes a note unless an earlier attempt, whose answer never arrived, wrote it.
     pub(crate) async fn note(&self, contact: &str, note: &Note, steps: &mut Steps<'_>) -> Result<(), DeliveryError> {
-        if done(steps, &note.step).is_some() {
+        if steps.done(&note.step).is_some() {
             return Ok(());
         }
         let may_be_there = steps.announce(&note.step).await?;
@@ -75,7 +76,7 @@ impl HighLevel {
         steps: &mut Steps<'_>,
     ) -> Result<Booking, DeliveryError> {
         let Some((start, call)) = self.booking(contact, event, delivery) else { return Ok(Booking::None) };
-        if let Some(known) = done(steps, APPOINTMENT) {
+        if let Some(known) = steps.done(APPOINTMENT) {
             let refused = known.strip_prefix(REFUSED).map(|why| Booking::Refused(why.to_owned()));
             return Ok(refused.unwrap_or(Booking::Booked(start.text)));
         }
@@ -166,7 +167,7 @@ impl HighLevel {
 
     /// Makes the task in place of an appointment unless an earlier attempt made it.
     pub(crate) async fn task(&self, contact: &str, event: &Event, delivery: &str, steps: &mut Steps<'_>) -> Result<(), DeliveryError> {
-        if done(steps, TASK).is_some() {
+        if steps.done(TASK).is_some() {
             return Ok(());
         }
         let may_be_there = steps.announce(TASK).await?;

@@ -4,20 +4,13 @@
 mod crm;
 
 use crm::{Crm, event, person};
+use leadwire_connector::simulator::Request;
 use serde_json::{Value, json};
 
 /// What was sent after `from`, without headers: one line for the request, then its body.
 fn sent(crm: &Crm, from: usize) -> Vec<Value> {
-    let requests = crm.server.requests();
-    requests[from..]
-        .iter()
-        .map(|logged| &logged.request)
-        .map(|request| {
-            json!({
-                "request": format!("{} {}", request.method, request.target), "version": request.header("version"), "body": request.json(),
-            })
-        })
-        .collect()
+    let shown = |request: &Request| json!({"request": format!("{} {}", request.method, request.target), "version": request.header("version"), "body": request.json()});
+    crm.requests()[from..].iter().map(shown).collect()
 }
 
 fn config() -> Value {

@@ -42,10 +42,6 @@ impl Subject for HighLevel {
         vec![TOKEN.to_owned()]
     }
 
-    fn records(&self, state: &Value) -> usize {
-        ["contacts", "notes", "tasks", "appointments"].iter().map(|kind| state[*kind].as_array().unwrap().len()).sum()
-    }
-
     fn is_read(&self, request: &Request) -> bool {
         request.method == "GET" || request.path() == "/contacts/search"
     }

@@ -3,11 +3,11 @@
 
 mod crm;
 
-use crm::{Crm, LOCATION, TOKEN, connector, delivery, event, person, record_id, remark};
+use crm::{Crm, LOCATION, TOKEN, event, person, record_id, remark, settings};
 use leadwire_connector::http::Method;
 use leadwire_connector::reexport::Timestamp;
 use leadwire_connector::simulator::{Request, Response, Service};
-use leadwire_connector::{ErrorKind, Event, MemorySteps, Receipt, Severity, Steps, Verdict};
+use leadwire_connector::{ErrorKind, Event, MemorySteps, Receipt, Severity, Verdict};
 use leadwire_connector_gohighlevel::simulator::Simulator;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -65,8 +65,8 @@ async fn a_crash_after_any_answer_makes_nothing_twice() {
         let before = crm.counts();
         // Once for each step: the write was done, and the bridge died before it could keep the record's id.
         for lost in ["contact", "tags", "appointment", "task", "note"] {
-            let (kept, known) = (MemorySteps::default(), all.saved().into_iter().filter(|(name, _)| name != lost));
-            crm.connector.deliver(&delivery("d1", &event), &mut Steps::new(&kept, known)).await.unwrap();
+            let kept = MemorySteps::of(all.saved().into_iter().filter(|(name, _)| name != lost));
+            crm.attempt("d1", &event, &kept).await.unwrap();
             assert_eq!(crm.counts(), before, "{kind} {lost}");
         }
     }
@@ -245,7 +245,7 @@ impl Service for Refusing {
 #[tokio::test]
 async fn a_contact_that_the_refusal_names_is_updated() {
     let meta = json!({"contactId": "contact0000000000001", "contactName": "x", "matchingField": "phone"});
-    let crm = Crm::on(Box::new(Refusing(simulator(), Some(meta))), &json!({})).await;
+    let crm = Crm::of(Refusing(simulator(), Some(meta)), &json!({})).await;
     let known = crm.make(&json!({"phone": "+14155550100", "email": "office@acme.example"})).await;
     let receipt = crm.deliver("d1", &event(&json!({}))).await.unwrap();
     assert_eq!((record_id(&receipt), crm.contacts().len()), (known, 1));
@@ -332,7 +332,7 @@ async fn an_appointment_with_an_explicit_time_is_booked_as_it_was_written() {
     let config = json!({"calendar_id": "CAL1", "appointments": {"minutes": 45, "status": "new", "notify": false, "assigned_user": "U1"}});
     let crm = Crm::with(&config).await;
     let receipt = crm.deliver("d1", &event(&json!({"kind": "appointment", "content": "2099-12-01T15:00:00+01:00"}))).await.unwrap();
-    let appointment = &crm.records("appointments")[0];
+    let appointment = &crm.list("appointments")[0];
     assert_eq!(
         (&appointment["startTime"], &appointment["endTime"]),
         (&json!("2099-12-01T15:00:00+01:00"), &json!("2099-12-01T15:45:00+01:00"))
@@ -353,7 +353,7 @@ async fn a_time_that_anybody_would_have_to_guess_becomes_a_task_and_a_note() {
     ] {
         let crm = Crm::with(&json!({"calendar_id": "CAL1"})).await;
         crm.deliver("d1", &event(&json!({"kind": "appointment", "content": content}))).await.unwrap();
-        let task = &crm.records("tasks")[0];
+        let task = &crm.list("tasks")[0];
         assert_eq!((crm.counts(), &task["dueDate"], &task["completed"]), ([1, 1, 1, 0], &json!("2026-11-23T05:16:00Z"), &json!(false)));
         assert!(task["body"].as_str().unwrap().starts_with(content));
     }
@@ -417,13 +417,14 @@ async fn a_conversation_is_found_by_the_chat_session_that_its_lead_left() {
 
 #[tokio::test]
 async fn a_token_of_oauth_is_asked_for_once_and_a_revoked_grant_holds() {
-    let oauth = json!({"client_id": "c", "client_secret": "secret-0123456789", "refresh_token": "refresh-token-0"});
-    let crm = Crm::oauth(Simulator::default().with_oauth("refresh-token-0"), &oauth).await;
+    let app = |refresh| Simulator::of_app("c", "secret-0123456789", refresh);
+    let config = json!({"oauth": {"client_id": "c", "client_secret": "secret-0123456789", "refresh_token": "refresh-token-0"}});
+    let crm = Crm::of(app("refresh-token-0"), &config).await;
     crm.deliver("d1", &event(&json!({}))).await.unwrap();
     crm.deliver("d2", &event(&json!({}))).await.unwrap();
     let asked = crm.sent().iter().filter(|line| *line == "POST /oauth/token").count();
     assert_eq!((asked, crm.contacts().len()), (1, 1));
-    let wrong = Crm::oauth(Simulator::default().with_oauth("another-refresh-token"), &oauth).await;
+    let wrong = Crm::of(app("another-refresh-token"), &config).await;
     let error = wrong.deliver("d1", &event(&json!({}))).await.unwrap_err();
     assert_eq!((error.kind, error.verdict), (ErrorKind::Credentials, Verdict::Hold { until: None }));
 }
@@ -456,7 +457,7 @@ async fn check_names_each_thing_that_is_wrong() {
     assert!(none.connector.check().await.findings[0].message.contains("contacts.readonly"));
     let foreign = Crm::of(Simulator::accepting(TOKEN, "LOC2"), &json!({})).await;
     assert!(foreign.connector.check().await.findings[0].message.contains("location_id"));
-    assert!(!connector(&crm.server, &json!({"token": "wrong"})).check().await.is_good());
+    assert!(!crm.another(&settings(&crm.server.url(), &json!({"token": "wrong"}))).check().await.is_good());
 }
 
 #[tokio::test]
@@ -476,8 +477,8 @@ async fn a_preview_is_what_is_sent_without_the_token() {
             };
             preview.iter().any(|shown| shown.method == request.method && told(&shown.url) == url && same_body(&shown.body))
         };
-        for logged in crm.server.requests() {
-            assert!(is_shown(&logged.request), "{} {} is not in the preview: {preview:#?}", logged.request.method, logged.request.target);
+        for request in crm.requests() {
+            assert!(is_shown(&request), "{} {} is not in the preview: {preview:#?}", request.method, request.target);
         }
     }
     let crm = Crm::start().await;
@@ -554,7 +555,7 @@ async fn an_appointment_of_a_deleted_contact_is_booked_again_or_becomes_a_task()
         crm.call(Method::Delete, &format!("contacts/{old}"), &Value::Null).await;
         let receipt = crm.attempt("d1", &event, &kept).await.unwrap();
         assert_eq!((crm.counts(), remark(&receipt).is_some()), (counts, free_slots_only));
-        let booked = crm.records("appointments").pop().unwrap()["contactId"] == record_id(&receipt).as_str();
+        let booked = crm.list("appointments").pop().unwrap()["contactId"] == record_id(&receipt).as_str();
         assert_eq!(booked, !free_slots_only);
     }
 }

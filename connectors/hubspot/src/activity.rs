@@ -4,10 +4,11 @@
 use crate::config::{Otherwise, Settings};
 use crate::deliver::HubSpot;
 use crate::map::Contact;
-use crate::note::{self, Page};
+use crate::note;
 use crate::verdict::{GONE, Outcome, id, written};
 use jiff::{SignedDuration, Timestamp};
 use leadwire_connector::http::Request;
+use leadwire_connector::note::Note;
 use leadwire_connector::refusal::{find, text as text_of};
 use leadwire_connector::{DeliveryError, ErrorKind, Event, Kind as EventKind, Steps, text};
 use serde_json::Value;
@@ -97,22 +98,22 @@ impl Activities {
             (EventKind::Appointment, None, Otherwise::Task) => Kind::Task,
             _ => Kind::Note,
         };
-        let pages = note::pages(&text, delivery_id, first.step());
+        let notes = note::pages(&text, delivery_id, first.step());
         let activity = |(index, page)| match (index, first, start) {
             (0, Kind::Meeting, Some(start)) => meeting(page, event, start, settings),
             (0, Kind::Task, _) => task(page, event, settings),
             _ => note(page, event),
         };
-        Self { all: pages.pages.into_iter().enumerate().map(activity).collect(), cut: pages.cut }
+        Self { all: notes.notes.into_iter().enumerate().map(activity).collect(), cut: notes.cut }
     }
 }
 
-fn note(page: Page, event: &Event) -> Activity {
+fn note(page: Note, event: &Event) -> Activity {
     of_page(Kind::Note, page, vec![("hs_timestamp", happened(event))])
 }
 
 /// Due at once: somebody is waiting. Properties as in <https://developers.hubspot.com/docs/api-reference/latest/crm/activities/tasks/guide>.
-fn task(page: Page, event: &Event, settings: &Settings) -> Activity {
+fn task(page: Note, event: &Event, settings: &Settings) -> Activity {
     let mut properties = vec![
         ("hs_timestamp", happened(event)),
         ("hs_task_subject", title(event)),
@@ -124,7 +125,7 @@ fn task(page: Page, event: &Event, settings: &Settings) -> Activity {
 }
 
 /// Properties as in <https://developers.hubspot.com/docs/api-reference/latest/crm/activities/meetings/guide>.
-fn meeting(page: Page, event: &Event, start: Timestamp, settings: &Settings) -> Activity {
+fn meeting(page: Note, event: &Event, start: Timestamp, settings: &Settings) -> Activity {
     let appointments = &settings.config.appointments;
     let end = appointments.minutes.and_then(|minutes| start.checked_add(SignedDuration::from_mins(minutes.into())).ok());
     let mut properties = vec![
@@ -138,8 +139,8 @@ fn meeting(page: Page, event: &Event, start: Timestamp, settings: &Settings) -> 
     of_page(Kind::Meeting, page, properties)
 }
 
-fn of_page(kind: Kind, page: Page, mut properties: Vec<(&'static str, String)>) -> Activity {
-    properties.push((kind.body(), page.html));
+fn of_page(kind: Kind, page: Note, mut properties: Vec<(&'static str, String)>) -> Activity {
+    properties.push((kind.body(), page.body));
     Activity { kind, step: page.step, marker: page.marker, properties }
 }
 

@@ -1,9 +1,10 @@
 //! Whether deliveries can succeed, found out without changing anything.
 
 use crate::client::{Api, DAILY};
-use crate::config::{Conversations, Otherwise, Settings};
+use crate::config::{Otherwise, Settings};
 use crate::verdict::is_gone;
 use leadwire_connector::http::{Answer, QuotaHeaders, Request, Window};
+use leadwire_connector::note::Conversations;
 use leadwire_connector::{DeliveryError, ErrorKind, Report};
 use serde_json::Value;
 

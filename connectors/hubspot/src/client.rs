@@ -7,8 +7,8 @@ use crate::contact::BY_NAME_ALONE;
 use crate::verdict::{self, Account, Outcome};
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
-use leadwire_connector::http::{Answer, Client, Method, QuotaHeaders, Request, Window};
-use leadwire_connector::token::{Token, Tokens};
+use leadwire_connector::http::{self, Answer, Client, Method, QuotaHeaders, Request, Window};
+use leadwire_connector::token::Tokens;
 use leadwire_connector::{BuildContext, DeliveryError, PreviewRequest};
 use serde_json::{Map, Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,16 +34,11 @@ pub(crate) struct Api {
 
 impl Api {
     pub(crate) fn new(settings: &Settings, context: &BuildContext) -> Result<Self, String> {
-        let tokens = match (&settings.oauth, &settings.config.token) {
-            (Some(oauth), _) => Tokens::oauth(oauth.clone(), "HubSpot", context)?,
-            (None, Some(token)) => Tokens::fixed(token),
-            (None, None) => return Err("there is neither a service key nor an app".to_owned()),
-        };
         Ok(Self {
             base: settings.config.base_url.clone(),
             version: settings.config.api_version.clone(),
-            tokens,
-            is_app: settings.oauth.is_some(),
+            tokens: settings.credentials.tokens("HubSpot", context)?,
+            is_app: settings.credentials.is_app(),
             client: Client::new(&context.http)?,
             zone: Mutex::default(),
             has_foreseen: AtomicBool::new(false),
@@ -62,7 +57,7 @@ impl Api {
 
     /// Sends, with a token that is renewed by the clock if it comes from an app.
     pub(crate) async fn ask(&self, request: &Request) -> Result<Answer, DeliveryError> {
-        self.tokens.send(&self.client, |token| with_token(request, token)).await
+        self.tokens.send(&self.client, |token| request.clone().bearer(token.expose())).await
     }
 
     /// What the answer means.
@@ -73,7 +68,7 @@ impl Api {
 
     /// As `deliver` would send it, nobody asked.
     pub(crate) fn preview(&self, request: &Request) -> PreviewRequest {
-        with_token(request, &self.tokens.placeholder()).preview()
+        request.clone().bearer(self.tokens.placeholder().expose()).preview()
     }
 
     /// The account's time zone; asked for once it matters. `None` when HubSpot does not say, as it well may once no request is left.
@@ -89,12 +84,7 @@ impl Api {
     }
 
     fn request(&self, method: Method, path: &[&str]) -> Request {
-        let mut url = self.base.clone();
-        // An address without a path cannot get here: only http and https pass the configuration.
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(path);
-        }
-        Request::new(method, url).header("Accept", "application/json")
+        Request::new(method, http::join(&self.base, path)).header("Accept", "application/json")
     }
 
     fn objects(&self, method: Method, path: &[&str]) -> Request {
@@ -189,10 +179,6 @@ impl Api {
     pub(crate) fn property(&self, name: &str) -> Request {
         self.request(Method::Get, &["crm", "properties", &self.version, "0-1", name])
     }
-}
-
-fn with_token(request: &Request, token: &Token) -> Request {
-    request.clone().secret_header("Authorization", format!("Bearer {}", token.expose()))
 }
 
 /// By its name, else by its offset of today.

@@ -6,11 +6,12 @@ use crate::deliver::HubSpot;
 use crate::recent::Recent;
 use crate::time::Times;
 use jiff::fmt::temporal::DateTimeParser;
-use leadwire_connector::http::{HttpSettings, is_loopback};
-use leadwire_connector::mapping::FieldMap;
+use leadwire_connector::http;
+use leadwire_connector::mapping::{self, FieldMap};
+use leadwire_connector::note::Conversations;
 use leadwire_connector::session::Sessions;
-use leadwire_connector::settings::{self, Fault, Origin, Secret};
-use leadwire_connector::token::{GrantKind, OAuth, OAuthKeys};
+use leadwire_connector::settings::{self, Fault, Origin, Secret, valid};
+use leadwire_connector::token::{CredentialFaults, Credentials, GrantKind, OAuth, OAuthKeys};
 use leadwire_connector::{Build, BuildContext, Connector, Limits};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -111,17 +112,6 @@ pub enum Otherwise {
     Note,
 }
 
-/// What becomes of a conversation.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Conversations {
-    /// Nothing: it is skipped.
-    Skip,
-    /// A note on the contact, if HubSpot knows the person.
-    #[default]
-    Note,
-}
-
 #[expect(clippy::unwrap_used, reason = "a constant, which a test parses")]
 fn default_base_url() -> Url {
     Url::parse("https://api.hubapi.com").unwrap()
@@ -146,7 +136,7 @@ pub(crate) struct Settings {
     pub(crate) templates: BTreeMap<String, String>,
     pub(crate) fields: FieldMap,
     pub(crate) times: Times,
-    pub(crate) oauth: Option<OAuth>,
+    pub(crate) credentials: Credentials,
 }
 
 /// Reads and validates the settings; for [`ConnectorKind::parse`](leadwire_connector::ConnectorKind).
@@ -156,30 +146,25 @@ pub(crate) fn parse(table: Map<String, Value>, origin: &dyn Origin) -> Result<Bo
 
 impl Settings {
     pub(crate) fn new(config: Config) -> Result<Self, Vec<Fault>> {
-        let mut templates: BTreeMap<String, String> =
-            DEFAULT_FIELDS.iter().map(|(name, template)| ((*name).to_owned(), (*template).to_owned())).collect();
-        templates.extend(config.fields.clone());
-        templates.retain(|_, template| !template.trim().is_empty());
-        let mut faults = faults(&config);
-        let oauth = config.oauth.as_ref().and_then(|keys| oauth(keys, &config).map_err(|more| faults.extend(more)).ok());
-        let times = times(&config.appointments).map_err(|more| faults.extend(more)).ok();
-        let fields = FieldMap::compile(&templates).map_err(|more| faults.extend(more)).ok();
-        match (fields, times) {
-            (Some(fields), Some(times)) if faults.is_empty() => Ok(Self { config, templates, fields, times, oauth }),
+        let templates = mapping::over(&DEFAULT_FIELDS, &config.fields);
+        let mut faults = Vec::new();
+        let credentials = valid(credentials(&config), &mut faults);
+        faults.extend(self::faults(&config));
+        let times = valid(times(&config.appointments), &mut faults);
+        let fields = valid(FieldMap::compile(&templates), &mut faults);
+        match (credentials, fields, times) {
+            (Some(credentials), Some(fields), Some(times)) if faults.is_empty() => {
+                Ok(Self { config, templates, fields, times, credentials })
+            }
             _ => Err(faults),
         }
     }
 }
 
 fn faults(config: &Config) -> Vec<Fault> {
-    let mut faults: Vec<Fault> = credentials_fault(config).into_iter().collect();
-    if !matches!(config.base_url.scheme(), "http" | "https") || config.base_url.query().is_some() {
-        let fault = Fault::new(["base_url"], "this is not the address of an HTTP API");
-        faults.push(fault.with_help("leave it out, or write an address such as \"https://api.hubapi.com\""));
-    }
-    if !config.base_url.username().is_empty() || config.base_url.password().is_some() {
-        faults.push(Fault::new(["base_url"], "the address holds credentials, which belong into `token`"));
-    }
+    let unusable = Fault::new(["base_url"], "this is not the address of an HTTP API");
+    let unusable = unusable.with_help("leave it out, or write an address such as \"https://api.hubapi.com\"");
+    let mut faults = http::base_faults("base_url", &config.base_url, unusable);
     if !is_version(&config.api_version) {
         let fault = Fault::new(["api_version"], "this is no date version of HubSpot's API");
         faults.push(fault.with_help(format!("leave it out, or write one such as \"{API_VERSION}\"")));
@@ -191,19 +176,15 @@ fn faults(config: &Config) -> Vec<Fault> {
     faults
 }
 
-fn credentials_fault(config: &Config) -> Option<Fault> {
-    match (&config.token, &config.oauth) {
-        (None, None) => {
-            let fault = Fault::new(["token"], "`token` is missing");
-            Some(fault.with_help("set a service key, such as { env = \"HUBSPOT_TOKEN\" }, or the keys of an app under `oauth`"))
-        }
-        (Some(_), Some(_)) => Some(Fault::new(["oauth"], "there are both `token` and `oauth`").with_help("keep one of them")),
-        (Some(token), None) if !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) => {
-            let fault = Fault::new(["token"], "the token has characters that no service key has, such as a space or a line break");
-            Some(fault.with_help("copy it again from HubSpot: Development, Keys, Service keys"))
-        }
-        _ => None,
-    }
+fn credentials(config: &Config) -> Result<Credentials, Vec<Fault>> {
+    let told = CredentialFaults {
+        missing: Fault::new(["token"], "`token` is missing")
+            .with_help("set a service key, such as { env = \"HUBSPOT_TOKEN\" }, or the keys of an app under `oauth`"),
+        both: Fault::new(["oauth"], "there are both `token` and `oauth`").with_help("keep one of them"),
+        malformed: Fault::new(["token"], "the token has characters that no service key has, such as a space or a line break")
+            .with_help("copy it again from HubSpot: Development, Keys, Service keys"),
+    };
+    Credentials::of(config.token.as_ref(), config.oauth.as_ref(), |keys| oauth(keys, config), told)
 }
 
 /// `2026-09`, `2027-03-beta`: it becomes a part of every path.
@@ -217,10 +198,7 @@ fn oauth(keys: &OAuthKeys, config: &Config) -> Result<OAuth, Vec<Fault>> {
         let fault = Fault::new(["oauth", "grant"], "HubSpot gives no access to contacts for this grant");
         return Err(vec![fault.with_help("leave it out, and set the `refresh_token` that connecting the app gave")]);
     }
-    let mut url = config.base_url.clone();
-    if let Ok(mut segments) = url.path_segments_mut() {
-        segments.pop_if_empty().extend(["oauth", &config.api_version, "token"]);
-    }
+    let url = http::join(&config.base_url, &["oauth", &config.api_version, "token"]);
     Ok(keys.oauth(Some(&url))?.lifetime(TOKEN_LIFETIME))
 }
 
@@ -228,8 +206,7 @@ fn times(appointments: &Appointments) -> Result<Times, Vec<Fault>> {
     let mut faults = Vec::new();
     let template = appointments.time.as_ref().and_then(|template| {
         let table = BTreeMap::from([("time".to_owned(), template.clone())]);
-        let moved = |fault: Fault| Fault { path: vec!["appointments".to_owned(), "time".to_owned()], ..fault };
-        FieldMap::compile(&table).map_err(|more| faults.extend(more.into_iter().map(moved))).ok()
+        valid(FieldMap::compile_at("appointments", &table), &mut faults)
     });
     let zone = appointments.time_zone.as_ref().and_then(|name| DateTimeParser::new().parse_time_zone(name).ok());
     if zone.is_none() && appointments.time_zone.is_some() {
@@ -244,8 +221,7 @@ fn times(appointments: &Appointments) -> Result<Times, Vec<Fault>> {
 
 impl Build for Settings {
     fn build(&self, context: &BuildContext) -> Result<Box<dyn Connector>, String> {
-        let http = HttpSettings { max_answer_bytes: context.http.max_answer_bytes.max(MAX_ANSWER_BYTES), ..context.http.clone() };
-        let context = context.clone().with_http(http);
+        let context = context.clone().with_http(context.http.clone().with_room_for(MAX_ANSWER_BYTES));
         Ok(Box::new(HubSpot {
             api: Api::new(self, &context)?,
             settings: self.clone(),
@@ -262,10 +238,8 @@ impl Build for Settings {
     }
 
     fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
-        if self.config.base_url.scheme() == "http" && !is_loopback(&self.config.base_url) {
-            warnings.push("`base_url` is not https: the token and the leads travel in the clear".to_owned());
-        }
+        let mut warnings: Vec<String> =
+            http::in_the_clear("base_url", &self.config.base_url, "the token and the leads").into_iter().collect();
         if !self.templates.contains_key("email") {
             warnings
                 .push("`email` is switched off: contacts are found by phone only, and the same person may become two contacts".to_owned());
@@ -332,12 +306,6 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_missing_token_is_told_at_its_place() {
-        let faults = faults_of(&json!({}));
-        assert_eq!((faults.len(), faults[0].path.join("."), faults[0].message.as_str()), (1, "token".to_owned(), "`token` is missing"));
-    }
-
-    #[test]
     fn the_reference_names_every_key() {
         let keys = ["token", "oauth", "api_version", "base_url", "fields", "create_only", "notes", "conversations", "anonymous"];
         let more = ["person_key_property", "portal_id", "appointments", "time", "time_zone", "minutes", "otherwise", "owner_id"];
@@ -354,16 +322,9 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn debug_shows_no_token() {
-        assert!(!format!("{:?}", settings(&json!({}))).contains("0123456789"));
-    }
-
-    #[test]
-    fn an_app_is_as_good_as_a_service_key_and_both_are_too_much() {
+    fn an_app_is_as_good_as_a_service_key_if_it_has_a_users_grant() {
         let app = json!({"client_id": "c", "client_secret": "s", "refresh_token": "r"});
-        assert!(settings(&json!({"oauth": app})).oauth.is_some());
-        assert_eq!(faults_of(&json!({"oauth": app, "token": "t"}))[0].path, ["oauth"]);
-        assert_eq!(faults_of(&json!({"oauth": {"client_id": "c"}}))[0].path, ["oauth", "refresh_token"]);
+        assert!(settings(&json!({"oauth": app})).credentials.is_app());
         let grant = json!({"client_id": "c", "client_secret": "s", "grant": "client_credentials"});
         assert_eq!(faults_of(&json!({"oauth": grant}))[0].path, ["oauth", "grant"]);
     }

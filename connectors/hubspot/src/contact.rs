@@ -11,8 +11,6 @@ use leadwire_connector::{DeliveryError, ErrorKind, Event, Steps, Verdict};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// The step that an attempt keeps which waits for the search to follow.
-const WAITED: &str = "waited";
 /// How often a contact is tried: each time without the properties that were refused, or without an id that was stale.
 const ROUNDS: u32 = 4;
 /// What tells whether a contact is known by its name alone.
@@ -101,7 +99,7 @@ impl HubSpot {
             return self.update(&id, contact, steps).await;
         }
         if !contact.is_unique() && may_be_there {
-            wait_once(steps, "an earlier attempt may have made the contact, and HubSpot's search does not show it yet").await?;
+            steps.wait_once("an earlier attempt may have made the contact, and HubSpot's search does not show it yet", SEARCH_LAG).await?;
         }
         if !matches!(contact.identity(), Identity::Email(_)) {
             steps.announce(CONTACT).await?;
@@ -197,7 +195,7 @@ impl HubSpot {
             (found, _) => found,
         };
         if found.is_none() && is_known {
-            wait_once(steps, "HubSpot has no contact with this e-mail or phone yet").await?;
+            steps.wait_once("HubSpot has no contact with this e-mail or phone yet", SEARCH_LAG).await?;
         }
         Ok(found)
     }
@@ -245,7 +243,7 @@ impl HubSpot {
         let id = written(&known)?;
         let kept = Known(&known["properties"]).kept_from(contact);
         if !kept.is_empty() {
-            contact.keep(kept);
+            contact.keep(&kept);
             steps.keep(Why::Kept.step(), &contact.left_out_names(Why::Kept).join(",")).await?;
         }
         let properties = contact.for_update();
@@ -318,14 +316,4 @@ fn found(outcome: Result<Outcome, DeliveryError>) -> Result<Option<String>, Deli
         Err(error) if is_gone(&error) => Ok(None),
         outcome => written(&outcome?.done()?).map(Some),
     }
-}
-
-/// The first time, an error to be tried again when HubSpot's search has followed; after that nothing.
-async fn wait_once(steps: &mut Steps<'_>, why: &str) -> Result<(), DeliveryError> {
-    if steps.get(WAITED).is_some() {
-        return Ok(());
-    }
-    steps.keep(WAITED, "").await?;
-    let message = format!("{why}; it is looked for once more in {} seconds", SEARCH_LAG.as_secs());
-    Err(DeliveryError::retry_after(ErrorKind::Unexpected, message, Some(SEARCH_LAG)))
 }

@@ -2,11 +2,13 @@
 
 use crate::activity::Activities;
 use crate::client::Api;
-use crate::config::{Conversations, Settings};
+use crate::config::Settings;
 use crate::map::{Contact, Plan, Why};
 use crate::recent::Recent;
 use crate::verdict::is_gone;
 use async_trait::async_trait;
+use leadwire_connector::fields::Reason;
+use leadwire_connector::note::Conversations;
 use leadwire_connector::session::Sessions;
 use leadwire_connector::{Connector, Delivery, DeliveryError, Erased, Event, PreviewRequest, Receipt, Record, Report, Steps};
 use std::time::{Duration, Instant};
@@ -36,7 +38,7 @@ impl Connector for HubSpot {
         recall(&mut contact, steps);
         match self.relay(&mut contact, may_create, delivery, steps).await {
             // The contact was archived between two steps, or since an earlier attempt: once more with another one.
-            Err(error) if is_gone(&error) && steps.get(CONTACT).is_some_and(|id| !id.is_empty()) => {
+            Err(error) if is_gone(&error) && steps.done(CONTACT).is_some() => {
                 self.start_over(&mut contact, delivery, steps).await?;
                 self.relay(&mut contact, may_create, delivery, steps).await
             }
@@ -72,7 +74,7 @@ impl HubSpot {
         let activities = Activities::of(&delivery.event, contact, &self.settings, &delivery.id);
         let mut lost_owner = false;
         for mut activity in activities.all {
-            if steps.get(&activity.step).is_none_or(str::is_empty) {
+            if steps.done(&activity.step).is_none() {
                 // A merge may have given the contact another id meanwhile.
                 let now = steps.get(CONTACT).unwrap_or(&id).to_owned();
                 let (remote, is_without_owner) = self.write(&now, &mut activity, steps).await?;
@@ -92,7 +94,7 @@ impl HubSpot {
         delivery: &Delivery,
         steps: &mut Steps<'_>,
     ) -> Result<Option<String>, DeliveryError> {
-        let kept = steps.get(CONTACT).filter(|id| !id.is_empty()).map(str::to_owned);
+        let kept = steps.done(CONTACT).map(str::to_owned);
         let found = match kept {
             Some(id) => Some(id),
             None if may_create => Some(self.write_contact(contact, &delivery.event, steps).await?),
@@ -115,39 +117,32 @@ impl HubSpot {
     /// Forgets the contact, and what was written beside it: that went with it.
     async fn start_over(&self, contact: &mut Contact, delivery: &Delivery, steps: &mut Steps<'_>) -> Result<(), DeliveryError> {
         for activity in Activities::of(&delivery.event, contact, &self.settings, &delivery.id).all {
-            if steps.get(&activity.step).is_some() {
-                steps.keep(&activity.step, "").await?;
-            }
+            steps.undo(&activity.step).await?;
         }
-        steps.keep(CONTACT, "").await?;
+        steps.undo(CONTACT).await?;
         self.forget(contact, steps).await
     }
 
     fn receipt(&self, id: String, contact: &Contact, lost_owner: bool, cut: bool) -> Receipt {
         let url = self.settings.config.portal_id.map(|portal| format!("https://app.hubspot.com/contacts/{portal}/record/0-1/{id}"));
         let mut remarks = contact.failed().to_vec();
-        for why in Why::ALL {
-            let names = contact.left_out_names(why);
-            if !names.is_empty() {
-                remarks.push(format!("{}: {}", why.remark(), names.join(", ")));
-            }
-        }
+        remarks.extend(Why::ALL.iter().filter_map(|why| why.told(&contact.left_out_names(*why))));
         if lost_owner {
             remarks.push("HubSpot did not accept `appointments.owner_id`, so that nobody owns the appointment".to_owned());
         }
         if cut {
             remarks.push("the text was too long and its end was left out".to_owned());
         }
-        Receipt::Delivered { record: Some(Record { id, url }), remark: (!remarks.is_empty()).then(|| remarks.join("; ")) }
+        Receipt::Delivered { record: Some(Record { id, url }), remark: None }.with_remarks(remarks)
     }
 }
 
 /// What earlier attempts found out is not to be written.
 fn recall(contact: &mut Contact, steps: &Steps<'_>) {
-    for why in Why::ALL {
+    for why in Why::ALL.iter().copied() {
         let names: Vec<&str> = steps.get(why.step()).unwrap_or_default().split(',').filter(|name| !name.is_empty()).collect();
         if why == Why::Kept {
-            contact.keep(names);
+            contact.keep(&names);
         } else {
             contact.leave_out(&names, why);
         }

@@ -16,7 +16,7 @@ pub mod simulator;
 mod time;
 mod verdict;
 
-pub use config::{Appointments, Config, Conversations, Otherwise};
+pub use config::{Appointments, Config, Otherwise};
 
 use leadwire_connector::{ConnectorKind, Simulation};
 

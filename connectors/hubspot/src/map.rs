@@ -1,6 +1,8 @@
 //! From an event to a contact: pure.
 
-use crate::config::{Conversations, Settings};
+use crate::config::Settings;
+use leadwire_connector::fields::{Fields, LeftOut, Reason};
+use leadwire_connector::note::Conversations;
 use leadwire_connector::{DeliveryError, Event, Kind};
 
 /// What to do with an event.
@@ -17,11 +19,8 @@ pub(crate) enum Plan {
 /// The properties of a contact, as the templates filled them.
 #[derive(Debug, Clone)]
 pub(crate) struct Contact {
-    properties: Vec<(String, String)>,
+    properties: Fields<Why>,
     create_only: Vec<String>,
-    left_out: Vec<LeftOut>,
-    /// The properties of which the contact in HubSpot has other values, which an update leaves as they are.
-    kept: Vec<String>,
     /// The last name of a contact that has nothing else HubSpot would take as a name.
     placeholder: String,
     /// Who had the chat session, if there was one.
@@ -32,14 +31,6 @@ pub(crate) struct Contact {
     lost_key: Option<(String, Why)>,
     /// What its templates could not make of the event.
     failed: Vec<String>,
-}
-
-/// A property that is not written, so that the note carries it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct LeftOut {
-    pub(crate) name: String,
-    pub(crate) value: String,
-    pub(crate) why: Why,
 }
 
 /// Why a property is not written.
@@ -54,8 +45,6 @@ pub(crate) enum Why {
 }
 
 impl Why {
-    pub(crate) const ALL: [Self; 3] = [Self::Refused, Self::Unnamed, Self::Kept];
-
     /// The step that keeps the names, so that a later attempt still notes the values.
     pub(crate) fn step(self) -> &'static str {
         match self {
@@ -64,9 +53,12 @@ impl Why {
             Self::Kept => "kept",
         }
     }
+}
 
-    /// What the note says behind the name.
-    pub(crate) fn note(self) -> &'static str {
+impl Reason for Why {
+    const ALL: &'static [Self] = &[Self::Refused, Self::Unnamed, Self::Kept];
+
+    fn note(self) -> &'static str {
         match self {
             Self::Refused => "not accepted as a property",
             Self::Unnamed => "left out, since HubSpot refused the data without saying which field",
@@ -74,8 +66,7 @@ impl Why {
         }
     }
 
-    /// What the receipt says before the names.
-    pub(crate) fn remark(self) -> &'static str {
+    fn remark(self) -> &'static str {
         match self {
             Self::Refused => "HubSpot did not accept these properties, which were left out",
             Self::Unnamed => "HubSpot refused the data without saying which field, so that these properties were left out",
@@ -112,9 +103,7 @@ impl Plan {
             Kind::Conversation if is_unknown && contact.visitor.is_none() => {
                 Self::Skip("the conversation gives neither an e-mail nor a phone nor a chat session to find a contact by")
             }
-            Kind::Conversation if event.conversation.as_ref().is_none_or(|chat| chat.messages.is_empty()) => {
-                Self::Skip("the conversation has no messages")
-            }
+            Kind::Conversation if event.chat().is_none() => Self::Skip("the conversation has no messages"),
             Kind::Conversation => Self::Add(contact),
             _ if is_unknown && !config.anonymous => {
                 Self::Skip("there is neither an e-mail nor a phone; set `anonymous = true` to make a contact all the same")
@@ -130,24 +119,14 @@ impl Contact {
         let rendered = settings.fields.render(event).require(|name| matches!(name, "email" | "phone" | "mobilephone"))?;
         let time = settings.times.remark(event).filter(|_| event.kind == Kind::Appointment);
         let failed = rendered.remark().into_iter().chain(time).collect();
-        let properties = rendered.fields;
+        let properties = Fields::new(rendered.fields);
         let session = event.session_id.clone().unwrap_or_else(|| event.id.to_string());
-        let placeholder = value(&properties, "phone").map_or_else(|| format!("Chat visitor {session}"), str::to_owned);
+        let placeholder = properties.value("phone").map_or_else(|| format!("Chat visitor {session}"), str::to_owned);
         let visitor = leadwire_connector::session::visitor(event);
         // An event without a session is nobody else's.
         let value = || format!("leadwire-{}", visitor.clone().unwrap_or_else(|| event.id.simple().to_string()));
         let key = settings.config.person_key_property.as_ref().map(|name| (name.clone(), value()));
-        Ok(Self {
-            properties,
-            create_only: settings.config.create_only.clone(),
-            left_out: Vec::new(),
-            kept: Vec::new(),
-            placeholder,
-            visitor,
-            key,
-            lost_key: None,
-            failed,
-        })
+        Ok(Self { properties, create_only: settings.config.create_only.clone(), placeholder, visitor, key, lost_key: None, failed })
     }
 
     /// What its templates could not make of the event, in sentences.
@@ -177,7 +156,7 @@ impl Contact {
 
     /// E-mail first; an event whose phone belongs to somebody else is still this e-mail's.
     pub(crate) fn identity(&self) -> Identity<'_> {
-        match value(&self.properties, "email") {
+        match self.properties.value("email") {
             Some(email) => Identity::Email(email),
             None => self.phone().map_or(Identity::Nothing, Identity::Phone),
         }
@@ -185,7 +164,7 @@ impl Contact {
 
     /// What a contact without an e-mail is found by.
     pub(crate) fn phone(&self) -> Option<&str> {
-        value(&self.properties, "phone").or_else(|| value(&self.properties, "mobilephone"))
+        self.properties.value("phone").or_else(|| self.properties.value("mobilephone"))
     }
 
     /// Whether there is anything that says who this is.
@@ -194,12 +173,12 @@ impl Contact {
     }
 
     fn has_name(&self) -> bool {
-        value(&self.properties, "firstname").or_else(|| value(&self.properties, "lastname")).is_some()
+        self.properties.value("firstname").or_else(|| self.properties.value("lastname")).is_some()
     }
 
     /// HubSpot wants at least one of e-mail, first and last name.
     pub(crate) fn for_create(&self) -> Vec<(&str, &str)> {
-        let mut properties = borrowed(&self.properties);
+        let mut properties = self.properties.all();
         if !matches!(self.identity(), Identity::Email(_)) && !self.has_name() {
             properties.push(("lastname", &self.placeholder));
         }
@@ -214,72 +193,52 @@ impl Contact {
 
     /// Never the e-mail: the contact may have been found by a secondary one, which must not replace the primary.
     pub(crate) fn for_update(&self) -> Vec<(&str, &str)> {
-        let keeps = |name: &str| name == "email" || self.create_only.iter().chain(&self.kept).any(|only| only == name);
-        borrowed(&self.properties).into_iter().filter(|(name, _)| !keeps(name)).collect()
+        let is_kept = |name: &str| self.create_only.iter().any(|only| only == name) || self.properties.is_left_out_for(name, Why::Kept);
+        self.properties.all().into_iter().filter(|(name, _)| *name != "email" && !is_kept(name)).collect()
     }
 
     /// Has an update leave these properties as they are, for the note to carry.
-    pub(crate) fn keep<S: Into<String>>(&mut self, names: impl IntoIterator<Item = S>) {
-        let new: Vec<String> = names.into_iter().map(Into::into).filter(|name| !self.kept.contains(name)).collect();
-        self.kept.extend(new);
+    pub(crate) fn keep<S: AsRef<str>>(&mut self, names: &[S]) {
+        self.properties.note(names, Why::Kept);
     }
 
     /// The contact whose values were kept is gone.
     pub(crate) fn keep_nothing(&mut self) {
-        self.kept.clear();
+        self.properties.take_back(Why::Kept);
     }
 
     /// What HubSpot may have meant when it refused the data and named nothing.
     pub(crate) fn beside_core(&self) -> Vec<String> {
-        let names = self.properties.iter().map(|(name, _)| name).filter(|name| !CORE.contains(&name.as_str()));
-        names.chain(self.key.as_ref().map(|(name, _)| name)).cloned().collect()
+        let names = self.properties.all().into_iter().map(|(name, _)| name).filter(|name| !CORE.contains(name));
+        names.chain(self.key().map(|(name, _)| name)).map(str::to_owned).collect()
     }
 
     /// Takes these properties away, for the note to carry. False when none of them is here.
     pub(crate) fn leave_out<S: AsRef<str>>(&mut self, names: &[S], why: Why) -> bool {
-        let before = self.properties.len();
-        let had_key = self.key.is_some();
-        for name in names.iter().map(AsRef::as_ref) {
-            if self.key.as_ref().is_some_and(|(key, _)| key == name) {
-                self.lost_key = self.key.take().map(|(key, _)| (key, why));
-            } else if let Some(index) = self.properties.iter().position(|(known, _)| known == name) {
-                let (name, value) = self.properties.remove(index);
-                self.left_out.push(LeftOut { name, value, why });
-            }
+        let is_key = self.key().is_some_and(|(key, _)| names.iter().any(|name| name.as_ref() == key));
+        if is_key {
+            self.lost_key = self.key.take().map(|(key, _)| (key, why));
         }
-        self.properties.len() < before || had_key && self.key.is_none()
+        self.properties.leave_out(names, why) || is_key
     }
 
     /// Whether it is filled, or was until HubSpot refused it.
     pub(crate) fn knows(&self, name: &str) -> bool {
         let is_key = self.key().is_some_and(|(key, _)| key == name);
-        is_key || value(&self.properties, name).is_some() || Why::ALL.iter().any(|why| self.left_out_names(*why).contains(&name))
+        is_key || self.properties.value(name).is_some() || Why::ALL.iter().any(|why| self.left_out_names(*why).contains(&name))
     }
 
-    /// What the note carries, each with its reason.
-    pub(crate) fn left_out(&self) -> Vec<LeftOut> {
-        let kept = self.kept.iter().filter_map(|name| {
-            let value = value(&self.properties, name)?.to_owned();
-            Some(LeftOut { name: name.clone(), value, why: Why::Kept })
-        });
-        self.left_out.iter().cloned().chain(kept).collect()
+    /// What the note carries, each with its reason; what the contact keeps comes last.
+    pub(crate) fn left_out(&self) -> Vec<LeftOut<Why>> {
+        let (kept, mut left_out): (Vec<_>, Vec<_>) = self.properties.left_out().iter().cloned().partition(|field| field.why == Why::Kept);
+        left_out.extend(kept);
+        left_out
     }
 
     pub(crate) fn left_out_names(&self, why: Why) -> Vec<&str> {
-        if why == Why::Kept {
-            return self.kept.iter().map(String::as_str).collect();
-        }
-        let left_out = self.left_out.iter().filter(|field| field.why == why).map(|field| field.name.as_str());
-        left_out.chain(self.lost_key.iter().filter(|(_, of)| *of == why).map(|(name, _)| name.as_str())).collect()
+        let lost_key = self.lost_key.iter().filter(|(_, of)| *of == why).map(|(name, _)| name.as_str());
+        self.properties.left_out_for(why).into_iter().chain(lost_key).collect()
     }
-}
-
-fn value<'a>(properties: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    properties.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-}
-
-fn borrowed(properties: &[(String, String)]) -> Vec<(&str, &str)> {
-    properties.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
 #[cfg(test)]
@@ -287,19 +246,10 @@ pub(crate) mod tests {
     #![allow(clippy::unwrap_used, clippy::allow_attributes)]
     use super::*;
     use crate::config::tests::settings;
+    pub(crate) use leadwire_connector::testing::lead as event;
+    use leadwire_connector::testing::person;
     use proptest::prelude::*;
     use serde_json::{Value, json};
-
-    pub(crate) fn event(changes: &Value) -> Event {
-        let mut event = json!({
-            "id": "0199f3c2-0000-7000-8000-000000000001", "kind": "lead", "source": "acme", "chatbot_id": null,
-            "person": {"first_name": "David", "last_name": "Garcia", "email": "David@Acme.example", "phone": "+14155550100"},
-            "content": "I want a <b>quote</b>", "session_id": "31305", "page_url": "https://acme.example/",
-            "created_at": "2026-11-22T05:16:00Z", "received_at": "2026-11-22T05:17:00Z", "extra": {}, "raw": {},
-        });
-        event.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-        serde_json::from_value(event).unwrap()
-    }
 
     pub(crate) fn contact(changes: &Value, config: &Value) -> Contact {
         match Plan::of(&event(changes), &settings(config)).unwrap() {
@@ -314,16 +264,11 @@ pub(crate) mod tests {
 
     #[test]
     fn a_new_contact_gets_everything_and_a_known_one_keeps_its_email_and_stage() {
-        let contact = contact(&json!({}), &json!({"fields": {"lifecyclestage": "lead", "company": "{{ extra.Company }}"}}));
-        let create = [
-            ("email", "david@acme.example"),
-            ("firstname", "David"),
-            ("lastname", "Garcia"),
-            ("lifecyclestage", "lead"),
-            ("phone", "+14155550100"),
-        ];
+        let person = person(Some("David"), Some("David@Acme.example"), Some("+14155550100"));
+        let contact = contact(&json!({"person": person}), &json!({"fields": {"lifecyclestage": "lead", "company": "{{ extra.Company }}"}}));
+        let create = [("email", "david@acme.example"), ("firstname", "David"), ("lifecyclestage", "lead"), ("phone", "+14155550100")];
         assert_eq!(contact.for_create(), create);
-        assert_eq!(contact.for_update(), [("firstname", "David"), ("lastname", "Garcia"), ("phone", "+14155550100")]);
+        assert_eq!(contact.for_update(), [("firstname", "David"), ("phone", "+14155550100")]);
         assert_eq!(contact.identity(), Identity::Email("david@acme.example"));
     }
 

@@ -4,6 +4,7 @@
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use leadwire_connector::http::Answer;
+pub(crate) use leadwire_connector::refusal::id;
 use leadwire_connector::refusal::word;
 use leadwire_connector::{DeliveryError, ErrorKind, Verdict};
 use serde_json::Value;
@@ -60,15 +61,6 @@ pub(crate) fn written(body: &Value) -> Result<String, DeliveryError> {
         return Err(unexpected("with errors inside").with_excerpt(body.to_string().as_bytes()));
     }
     id(&body["id"]).ok_or_else(|| unexpected("without the record's id").with_excerpt(body.to_string().as_bytes()))
-}
-
-/// An id as text, whether it came as text or as a number.
-pub(crate) fn id(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => word(text).map(str::to_owned),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
 }
 
 /// What an answer means.

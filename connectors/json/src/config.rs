@@ -3,13 +3,13 @@
 use crate::client::Endpoint;
 use crate::faults;
 use crate::map::{self, Body, Envelope, Payload};
-use crate::preset::{Preset, Shape};
+use crate::preset::{FLAT, Preset, Shape};
 use crate::rules::{Rule, Success};
 use crate::sign::{self, Keys, Secrets};
 use crate::template::Template;
-use leadwire_connector::http::{self, Identity, is_loopback};
-use leadwire_connector::mapping::FieldMap;
-use leadwire_connector::settings::{self, Fault, Origin, Secret, duration};
+use leadwire_connector::http::{self, Identity};
+use leadwire_connector::mapping::{self, FieldMap};
+use leadwire_connector::settings::{self, Fault, Origin, Secret, duration, valid};
 use leadwire_connector::token::{OAuth, OAuthKeys};
 use leadwire_connector::{Build, BuildContext, Connector, Limits};
 use serde::de::Error as _;
@@ -160,11 +160,11 @@ impl Settings {
             config.success = config.success.or(preset.success());
             config.answers.extend(preset.answers());
         }
-        let keys = kept(Keys::parse(&config.secret), &mut faults);
-        let oauth = kept(config.oauth.as_ref().map(|keys| keys.oauth(None)).transpose(), &mut faults);
-        let headers = kept(header_templates(&config), &mut faults);
-        let identity = kept(identity(&config), &mut faults);
-        let body = kept(body(&config), &mut faults);
+        let keys = valid(Keys::parse(&config.secret), &mut faults);
+        let oauth = valid(config.oauth.as_ref().map(|keys| keys.oauth(None)).transpose(), &mut faults);
+        let headers = valid(header_templates(&config), &mut faults);
+        let identity = valid(identity(&config), &mut faults);
+        let body = valid(body(&config), &mut faults);
         match (keys, oauth, headers, identity, body) {
             (Some(keys), Some(oauth), Some(headers), Some(identity), Some(body)) if faults.is_empty() => {
                 Ok(Self { config, keys, body, headers, oauth, identity })
@@ -217,18 +217,9 @@ pub(crate) fn is_template(name: &str, value: &Secret) -> bool {
     !is_secret_header(name, value) && ["{{", "{%"].iter().any(|start| value.expose().contains(start))
 }
 
-fn kept<T>(result: Result<T, Vec<Fault>>, faults: &mut Vec<Fault>) -> Option<T> {
-    result.map_err(|more| faults.extend(more)).ok()
-}
-
 fn header_templates(config: &Config) -> Result<FieldMap, Vec<Fault>> {
     let templates = config.headers.iter().filter(|(name, value)| is_template(name, value));
-    let compiled = FieldMap::compile(&templates.map(|(name, value)| (name.clone(), value.expose().to_owned())).collect());
-    let moved = |mut fault: Fault| {
-        fault.path = ["headers".to_owned()].into_iter().chain(fault.path.pop()).collect();
-        fault
-    };
-    compiled.map_err(|faults| faults.into_iter().map(moved).collect())
+    FieldMap::compile_at("headers", &templates.map(|(name, value)| (name.clone(), value.expose().to_owned())).collect())
 }
 
 fn identity(config: &Config) -> Result<Option<Identity>, Vec<Fault>> {
@@ -264,9 +255,7 @@ fn body(config: &Config) -> Result<Body, Vec<Fault>> {
 /// The owner's fields, over those of the preset if it wants flat ones. A form is flat by its nature.
 fn fields(config: &Config, shape: Option<Shape>, envelope: Envelope) -> Result<Option<FieldMap>, Vec<Fault>> {
     let has_defaults = shape == Some(Shape::Flat) || (envelope == Envelope::Form && config.fields.is_empty());
-    let mut templates: BTreeMap<String, String> = map::flat().filter(|_| has_defaults).collect();
-    templates.extend(config.fields.clone());
-    templates.retain(|_, template| !template.trim().is_empty());
+    let templates = mapping::over(if has_defaults { &FLAT } else { &[] }, &config.fields);
     let compiled = FieldMap::compile(&templates)?;
     Ok((!templates.is_empty() || !config.fields.is_empty()).then_some(compiled))
 }
@@ -281,11 +270,8 @@ impl Build for Settings {
     }
 
     fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
         let url = &self.config.url.url;
-        if url.scheme() == "http" && !is_loopback(url) {
-            warnings.push("`url` is not https: the leads travel in the clear".to_owned());
-        }
+        let mut warnings: Vec<String> = http::in_the_clear("url", url, "the leads").into_iter().collect();
         if self.keys.is_any_short() {
             warnings.push("`secret` is shorter than the 24 bytes that Standard Webhooks asks for".to_owned());
         }

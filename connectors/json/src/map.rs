@@ -1,6 +1,6 @@
 //! From an event to the body that is sent.
 
-use crate::preset::{FLAT, Shape};
+use crate::preset::Shape;
 use crate::template::Template;
 use crate::{slack, thin};
 use leadwire_connector::mapping::FieldMap;
@@ -130,11 +130,6 @@ pub(crate) fn is_json(content_type: Option<&str>) -> bool {
         let media = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         media.ends_with("/json") || media.ends_with("+json")
     })
-}
-
-/// The flat fields of every preset that wants such, for the owner's to be merged over.
-pub(crate) fn flat() -> impl Iterator<Item = (String, String)> {
-    FLAT.into_iter().map(|(name, template)| (name.to_owned(), template.to_owned()))
 }
 
 impl Payload {

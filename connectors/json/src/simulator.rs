@@ -169,14 +169,9 @@ mod tests {
     use super::*;
 
     fn request(id: &str, headers: &[(&str, &str)]) -> Request {
-        let given = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let ids = [("Idempotency-Key".to_owned(), format!("\"{id}\"")), ("webhook-id".to_owned(), id.to_owned())];
-        Request {
-            method: "POST".to_owned(),
-            target: "/".to_owned(),
-            headers: ids.into_iter().chain(given).collect(),
-            body: Bytes::from_static(b"{}"),
-        }
+        let request = Request::new("POST", "/").with_header("Idempotency-Key", format!("\"{id}\"")).with_header("webhook-id", id);
+        let request = headers.iter().fold(request, |request, (name, value)| request.with_header(name, *value));
+        Request { body: Bytes::from_static(b"{}"), ..request }
     }
 
     #[test]

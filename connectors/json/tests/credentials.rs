@@ -2,9 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::allow_attributes)]
 
 use leadwire_connector::conformance::sample;
-use leadwire_connector::settings::Typed;
-use leadwire_connector::simulator::{Faults, Request, Response, Server, Service, TokenEndpoint};
-use leadwire_connector::{BuildContext, Connector, Delivery, DeliveryError, ErrorKind, MemorySteps, Receipt, Steps};
+use leadwire_connector::reexport::Url;
+use leadwire_connector::simulator::{Door, Request, Response, Service, TokenEndpoint};
+use leadwire_connector::testing::{self, Stage};
+use leadwire_connector::{BuildContext, Connector, DeliveryError, ErrorKind, Receipt};
 use leadwire_connector_json::{KIND, simulator::Endpoint};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
@@ -18,13 +19,11 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 fn build(settings: &Value) -> Box<dyn Connector> {
-    (KIND.parse)(settings.as_object().unwrap().clone(), &Typed).unwrap().build(&BuildContext::new("backend")).unwrap()
+    testing::build(KIND, settings, &BuildContext::new("backend"))
 }
 
 async fn deliver(connector: &dyn Connector, id: &str) -> Result<Receipt, DeliveryError> {
-    let delivery = Delivery { id: id.to_owned(), destination: "backend".to_owned(), event: Arc::new(sample()), attempt: 1 };
-    let memory = MemorySteps::default();
-    connector.deliver(&delivery, &mut Steps::new(&memory, [])).await
+    testing::deliver(connector, id, &sample()).await
 }
 
 /// An authority, what it signed, and a server that takes no one else's certificate.
@@ -108,17 +107,18 @@ async fn an_endpoint_that_asks_for_a_certificate_is_shown_one() {
 
 /// An endpoint that takes the tokens of its own token endpoint only.
 struct Guarded {
-    tokens: TokenEndpoint,
+    door: Door,
     endpoint: Endpoint,
+    given: u32,
 }
 
 impl Service for Guarded {
     fn answer(&mut self, request: &Request) -> Response {
         if request.path() == "/token" {
-            return self.tokens.answer(request);
+            self.given += 1;
+            return self.door.token(request).unwrap();
         }
-        let token = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
-        if !token.is_some_and(|token| self.tokens.accepts(token)) {
+        if !self.door.admits(request) {
             return Response::json(401, &json!({"error": "invalid_token"}));
         }
         self.endpoint.answer(request)
@@ -133,20 +133,22 @@ impl Service for Guarded {
     }
 
     fn state(&self) -> Value {
-        json!({"deliveries": self.endpoint.state()["deliveries"], "tokens": self.tokens.counts().0})
+        json!({"deliveries": self.endpoint.state()["deliveries"], "tokens": self.given})
     }
 }
 
 #[tokio::test]
 async fn a_token_of_oauth_is_asked_for_once_and_sent() {
     let tokens = TokenEndpoint::new("client-1", "s3cret-of-the-client").lifetime(Duration::from_secs(3_600));
-    let service = Guarded { tokens, endpoint: Endpoint::default() };
-    let server = Server::start(Box::new(service), "127.0.0.1:0".parse().unwrap(), Faults::default()).await.unwrap();
-    let oauth = json!({
-        "grant": "client_credentials", "client_id": "client-1", "client_secret": "s3cret-of-the-client",
-        "token_url": server.url().join("token").unwrap(),
-    });
-    let connector = build(&json!({"url": server.url().join("leads").unwrap(), "oauth": oauth}));
+    let service = Guarded { door: Door::App(tokens), endpoint: Endpoint::default(), given: 0 };
+    let settings = |url: &Url| {
+        let oauth = json!({
+            "grant": "client_credentials", "client_id": "client-1", "client_secret": "s3cret-of-the-client",
+            "token_url": url.join("token").unwrap(),
+        });
+        json!({"url": url.join("leads").unwrap(), "oauth": oauth})
+    };
+    let Stage { server, connector, .. } = Stage::start(KIND, Box::new(service), settings).await;
     let preview = connector.preview(&sample()).unwrap().remove(0);
     assert!(preview.headers.iter().any(|(name, value)| name == "Authorization" && value.starts_with("Bearer ")), "{preview:?}");
     assert_eq!(server.count(), 0, "a preview asks nobody");
@@ -163,12 +165,11 @@ async fn while_a_key_is_replaced_both_sides_of_the_change_can_verify() {
     let (new, old) = ("whsec_bmV3LW5ldy1uZXctbmV3LW5ldy1uZXctbmV3LW5ldw==", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
     for knows in [new, old] {
         let endpoint = Box::new(Endpoint::signed(knows).unwrap());
-        let server = Server::start(endpoint, "127.0.0.1:0".parse().unwrap(), Faults::default()).await.unwrap();
-        let connector = build(&json!({"url": server.url(), "secret": [new, old]}));
-        deliver(&*connector, "d-1").await.unwrap();
-        let sent = server.requests().remove(0).request;
+        let stage = Stage::start(KIND, endpoint, |url| json!({"url": url, "secret": [new, old]})).await;
+        stage.deliver("d-1", &sample()).await.unwrap();
+        let sent = stage.requests().remove(0);
         assert_eq!(sent.header("webhook-signature").unwrap().split(' ').count(), 2);
-        let preview = format!("{:?}", connector.preview(&sample()).unwrap());
+        let preview = format!("{:?}", stage.connector.preview(&sample()).unwrap());
         assert!(!preview.contains(sent.header("webhook-signature").unwrap()));
     }
 }

@@ -2,13 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::allow_attributes)]
 
 use leadwire_connector::conformance::sample;
-use leadwire_connector::settings::Typed;
-use leadwire_connector::{BuildContext, Connector, Delivery, DeliveryError, Event, MemorySteps, Receipt, Steps, Verdict};
+use leadwire_connector::testing::{build, deliver};
+use leadwire_connector::{BuildContext, Connector, Receipt, Verdict};
 use leadwire_connector_json::KIND;
 use serde_json::json;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -44,7 +43,7 @@ impl Endpoint {
 
     fn connector(&self, secret: &str) -> Box<dyn Connector> {
         let settings = json!({"url": format!("http://127.0.0.1:{}/", self.port), "secret": secret});
-        (KIND.parse)(settings.as_object().unwrap().clone(), &Typed).unwrap().build(&BuildContext::new("backend")).unwrap()
+        build(KIND, &settings, &BuildContext::new("backend"))
     }
 }
 
@@ -55,11 +54,6 @@ impl Drop for Endpoint {
     }
 }
 
-async fn deliver(connector: &dyn Connector, id: &str, event: Event) -> Result<Receipt, DeliveryError> {
-    let delivery = Delivery { id: id.to_owned(), destination: "backend".to_owned(), event: Arc::new(event), attempt: 1 };
-    connector.deliver(&delivery, &mut Steps::new(&MemorySteps::default(), [])).await
-}
-
 #[tokio::test]
 async fn the_example_takes_a_lead_once_and_answers_with_verdicts() {
     if !python() {
@@ -68,15 +62,15 @@ async fn the_example_takes_a_lead_once_and_answers_with_verdicts() {
     let endpoint = Endpoint::start();
     let connector = endpoint.connector(SECRET);
     for _ in 0..2 {
-        assert_eq!(deliver(&*connector, "d-1", sample()).await.unwrap(), Receipt::record("lead-1"));
+        assert_eq!(deliver(&*connector, "d-1", &sample()).await.unwrap(), Receipt::record("lead-1"));
     }
     let mut nobody = sample();
     nobody.person.email = None;
-    let error = deliver(&*connector, "d-2", nobody).await.unwrap_err();
+    let error = deliver(&*connector, "d-2", &nobody).await.unwrap_err();
     assert_eq!((error.verdict, error.message.as_str()), (Verdict::Reject, "127.0.0.1 asked to reject (422): a lead needs an e-mail"));
     std::fs::write(endpoint.folder.path().join("closed"), "").unwrap();
-    let error = deliver(&*connector, "d-3", sample()).await.unwrap_err();
+    let error = deliver(&*connector, "d-3", &sample()).await.unwrap_err();
     assert_eq!(error.verdict, Verdict::Retry { after: Some(Duration::from_secs(600)) });
     let stranger = endpoint.connector("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
-    assert_eq!(deliver(&*stranger, "d-4", sample()).await.unwrap_err().verdict, Verdict::Hold { until: None });
+    assert_eq!(deliver(&*stranger, "d-4", &sample()).await.unwrap_err().verdict, Verdict::Hold { until: None });
 }

@@ -2,30 +2,24 @@
 #![allow(clippy::unwrap_used, clippy::allow_attributes)]
 
 use leadwire_connector::conformance::sample;
-use leadwire_connector::reexport::Timestamp;
-use leadwire_connector::settings::Typed;
-use leadwire_connector::simulator::{Faults, Request, Server};
-use leadwire_connector::{
-    Author, BuildContext, Connector, Conversation, Delivery, DeliveryError, Event, Kind, MemorySteps, Message, Receipt, Steps, Verdict,
-};
+use leadwire_connector::reexport::{Timestamp, Url};
+use leadwire_connector::simulator::Request;
+use leadwire_connector::testing::Stage;
+use leadwire_connector::{Author, Conversation, DeliveryError, Event, Kind, Message, Receipt, Verdict};
 use leadwire_connector_json::{KIND, simulator::Endpoint};
 use serde_json::{Map, Value, json};
-use std::sync::Arc;
 use std::time::Duration;
 
-struct Story {
-    server: Server,
-    connector: Box<dyn Connector>,
-}
+struct Story(Stage);
 
 impl Story {
     /// The simulated service at this path, asked with these settings.
     async fn at(path: &str, mut settings: Value) -> Self {
-        let server = Server::start(Box::<Endpoint>::default(), "127.0.0.1:0".parse().unwrap(), Faults::default()).await.unwrap();
-        let table = settings.as_object_mut().unwrap();
-        table.insert("url".to_owned(), json!(server.url().join(path).unwrap()));
-        let built = (KIND.parse)(table.clone(), &Typed).unwrap().build(&BuildContext::new("flow"));
-        Self { server, connector: built.unwrap() }
+        let settings = |url: &Url| {
+            settings["url"] = json!(url.join(path).unwrap());
+            settings
+        };
+        Self(Stage::start(KIND, Box::<Endpoint>::default(), settings).await)
     }
 
     /// The service of that name at its usual path, or where it answers otherwise.
@@ -34,13 +28,11 @@ impl Story {
     }
 
     async fn deliver(&self, event: Event) -> Result<Receipt, DeliveryError> {
-        let delivery = Delivery { id: "d-1".to_owned(), destination: "flow".to_owned(), event: Arc::new(event), attempt: 1 };
-        let memory = MemorySteps::default();
-        self.connector.deliver(&delivery, &mut Steps::new(&memory, [])).await
+        self.0.deliver("d-1", &event).await
     }
 
     fn sent(&self) -> Request {
-        self.server.requests().remove(0).request
+        self.0.requests().remove(0)
     }
 }
 
@@ -170,11 +162,11 @@ async fn what_the_owner_says_goes_before_the_preset() {
 #[tokio::test]
 async fn the_path_of_a_webhook_is_in_no_preview_no_error_and_no_check() {
     let story = Story::of("slack", "services/T0/B0/s3cret/prohibited").await;
-    let preview = story.connector.preview(&sample()).unwrap().remove(0);
+    let preview = story.0.connector.preview(&sample()).unwrap().remove(0);
     let error = story.deliver(sample()).await.unwrap_err();
-    let report = story.connector.check().await;
+    let report = story.0.connector.check().await;
     assert!(!format!("{preview:?} {error:?} {report:?}").contains("s3cret"), "{preview:?} {error:?} {report:?}");
     assert!(preview.url.ends_with("/••••") && report.is_good());
-    let looked = story.server.requests().pop().unwrap().request;
+    let looked = story.0.requests().pop().unwrap();
     assert_eq!((looked.method.as_str(), looked.target.as_str()), ("HEAD", "/"), "a check starts no flow");
 }

@@ -3,19 +3,25 @@
 
 use leadwire_connector::conformance::sample;
 use leadwire_connector::http::HttpSettings;
-use leadwire_connector::settings::Typed;
-use leadwire_connector::simulator::{Faults, Request, Response, Server, Service};
-use leadwire_connector::{BuildContext, Connector, Delivery, DeliveryError, ErrorKind, MemorySteps, Receipt, Steps, Verdict};
+use leadwire_connector::reexport::Url;
+use leadwire_connector::simulator::{Request, Response, Service};
+use leadwire_connector::testing::{Stage, deliver};
+use leadwire_connector::{DeliveryError, ErrorKind, Receipt, Verdict};
 use leadwire_connector_json::{KIND, simulator::Endpoint};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::ops::Deref;
 use std::time::Duration;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-struct Story {
-    server: Server,
-    connector: Box<dyn Connector>,
+struct Story(Stage);
+
+impl Deref for Story {
+    type Target = Stage;
+
+    fn deref(&self) -> &Stage {
+        &self.0
+    }
 }
 
 impl Story {
@@ -25,28 +31,26 @@ impl Story {
     }
 
     async fn with(service: Box<dyn Service>, rules: &[&str], mut settings: Value) -> Self {
-        let faults = Faults::new(rules.iter().map(|rule| rule.parse().unwrap()));
-        let server = Server::start(service, "127.0.0.1:0".parse().unwrap(), faults).await.unwrap();
-        let table = settings.as_object_mut().unwrap();
-        table.insert("url".to_owned(), json!(server.url().join("leads?list=1").unwrap()));
-        table.entry("secret").or_insert(json!(SECRET));
         let http = HttpSettings { timeout: Duration::from_secs(20), max_answer_bytes: 10_000, ..HttpSettings::default() };
-        let context = BuildContext::new("backend").with_http(http);
-        let connector = (KIND.parse)(table.clone(), &Typed).unwrap().build(&context).unwrap();
-        Self { server, connector }
+        let settings = |url: &Url| {
+            let table = settings.as_object_mut().unwrap();
+            table.insert("url".to_owned(), json!(url.join("leads?list=1").unwrap()));
+            table.entry("secret").or_insert(json!(SECRET));
+            settings
+        };
+        let stage = Stage::start_with(KIND, service, http, settings).await;
+        rules.iter().for_each(|rule| stage.order(rule));
+        Self(stage)
     }
 
     async fn deliver(&self, id: &str) -> Result<Receipt, DeliveryError> {
-        let delivery = Delivery { id: id.to_owned(), destination: "backend".to_owned(), event: Arc::new(sample()), attempt: 1 };
-        let memory = MemorySteps::default();
-        self.connector.deliver(&delivery, &mut Steps::new(&memory, [])).await
+        self.0.deliver(id, &sample()).await
     }
 
     /// The ids that arrived, and how often each.
     fn arrived(&self) -> Vec<(String, u64)> {
-        let state = self.server.state();
         let read = |seen: &Value| (seen["id"].as_str().unwrap().to_owned(), seen["count"].as_u64().unwrap());
-        state["deliveries"].as_array().unwrap().iter().map(read).collect()
+        self.list("deliveries").iter().map(read).collect()
     }
 }
 
@@ -55,7 +59,7 @@ async fn a_signed_event_arrives_once_with_its_headers() {
     let story = Story::begin(&[], json!({"headers": {"X-Team": "sales"}, "basic": {"username": "u", "password": "p4ss"}})).await;
     assert_eq!(story.deliver("d-1").await.unwrap(), Receipt::delivered());
     assert_eq!(story.arrived(), [("d-1".to_owned(), 1)]);
-    let sent = story.server.requests().remove(0).request;
+    let sent = story.requests().remove(0);
     assert_eq!((sent.method.as_str(), sent.target.as_str()), ("POST", "/leads?list=1"));
     assert_eq!(sent.header("content-type"), Some("application/json"));
     assert_eq!((sent.header("idempotency-key"), sent.header("webhook-id")), (Some("\"d-1\""), Some("d-1")));
@@ -67,7 +71,7 @@ async fn a_signed_event_arrives_once_with_its_headers() {
 async fn another_method_and_fields_of_ones_own_are_sent() {
     let story = Story::begin(&[], json!({"method": "PUT", "envelope": false, "fields": {"mail": "{{ person.email }}"}})).await;
     story.deliver("d-1").await.unwrap();
-    let sent = story.server.requests().remove(0).request;
+    let sent = story.requests().remove(0);
     assert_eq!((sent.method.as_str(), sent.json()), ("PUT", json!({"mail": "david@example.com"})));
 }
 
@@ -108,11 +112,9 @@ async fn a_kept_connection_that_closes_is_replaced_at_once() {
 #[tokio::test]
 async fn nobody_there_is_unreachable() {
     let story = Story::begin(&[], json!({})).await;
-    let Story { server, connector } = story;
+    let Stage { server, connector, .. } = story.0;
     server.stop().await;
-    let delivery = Delivery { id: "d-1".to_owned(), destination: "backend".to_owned(), event: Arc::new(sample()), attempt: 1 };
-    let memory = MemorySteps::default();
-    let error = connector.deliver(&delivery, &mut Steps::new(&memory, [])).await.unwrap_err();
+    let error = deliver(&*connector, "d-1", &sample()).await.unwrap_err();
     assert_eq!((error.kind, error.verdict), (ErrorKind::Unreachable, Verdict::Retry { after: None }));
     assert!(!connector.check().await.is_good());
 }
@@ -197,7 +199,7 @@ async fn a_preview_masks_the_signature_and_the_credentials() {
     assert!(header("X-Path").ends_with("••••"));
     assert_eq!((header("X-Team"), header("Authorization")), ("sales".to_owned(), "Bearer 0123••••".to_owned()));
     story.deliver("d-1").await.unwrap();
-    assert_eq!(story.server.requests()[0].request.json(), preview.body);
+    assert_eq!(story.requests()[0].json(), preview.body);
 }
 
 #[tokio::test]

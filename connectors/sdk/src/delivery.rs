@@ -60,6 +60,12 @@ impl Receipt {
     /// The same with this remark beside what it has; one that skips has its reason only.
     #[must_use]
     pub fn with_remark(self, more: Option<String>) -> Self {
+        self.with_remarks(more)
+    }
+
+    /// The same with these remarks beside what it has.
+    #[must_use]
+    pub fn with_remarks(self, more: impl IntoIterator<Item = String>) -> Self {
         match self {
             Self::Delivered { record, remark } => {
                 let both: Vec<String> = remark.into_iter().chain(more).collect();

@@ -128,6 +128,14 @@ pub struct Conversation {
     pub messages: Vec<Message>,
 }
 
+impl Event {
+    /// The conversation, if anything was said in it.
+    #[must_use]
+    pub fn chat(&self) -> Option<&Conversation> {
+        self.conversation.as_ref().filter(|conversation| !conversation.messages.is_empty())
+    }
+}
+
 /// One thing that happened, as every destination sees it. Its JSON is the default body of the `json` connector.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {

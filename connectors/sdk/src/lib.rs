@@ -8,8 +8,10 @@ mod connector;
 mod delivery;
 mod error;
 mod event;
+pub mod fields;
 pub mod http;
 pub mod mapping;
+pub mod note;
 mod redact;
 pub mod refusal;
 mod report;
@@ -18,6 +20,8 @@ pub mod settings;
 #[cfg(feature = "simulator")]
 pub mod simulator;
 mod steps;
+#[cfg(feature = "conformance")]
+pub mod testing;
 pub mod text;
 pub mod token;
 mod values;

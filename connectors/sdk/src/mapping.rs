@@ -40,6 +40,23 @@ pub const PERSON_FIELDS: [&str; 4] = ["first_name", "last_name", "email", "phone
 /// The fields of a conversation's `window`.
 pub const WINDOW_FIELDS: [&str; 2] = ["start", "end"];
 
+/// The templates of a connector with those of the configuration over them. An empty one switches its field off.
+///
+/// ```
+/// # use leadwire_connector::mapping;
+/// let own = [("stage", "lead"), ("phone", " ")].map(|(name, template)| (name.to_owned(), template.to_owned()));
+/// let all = mapping::over(&[("email", "{{ person.email }}"), ("phone", "{{ person.phone }}")], &own.into());
+/// assert_eq!(all.keys().collect::<Vec<_>>(), ["email", "stage"]);
+/// ```
+#[must_use]
+pub fn over(defaults: &[(&str, &str)], own: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let defaults = defaults.iter().map(|(name, template)| ((*name).to_owned(), (*template).to_owned()));
+    let own = own.iter().map(|(name, template)| (name.clone(), template.clone()));
+    let mut all: BTreeMap<String, String> = defaults.chain(own).collect();
+    all.retain(|_, template| !template.trim().is_empty());
+    all
+}
+
 /// What templates make of an event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rendered {
@@ -80,12 +97,20 @@ pub struct FieldMap {
 }
 
 impl FieldMap {
-    /// Compiles the templates.
+    /// Compiles the templates of `[destinations.NAME.fields]`.
     ///
     /// # Errors
     /// At `fields.NAME`: a template that does not compile, that names a field no event has, or that uses a filter, test, function or
     /// method which does not exist.
     pub fn compile(templates: &BTreeMap<String, String>) -> Result<Self, Vec<Fault>> {
+        Self::compile_at("fields", templates)
+    }
+
+    /// Compiles templates that stand elsewhere, such as the title under `appointments`.
+    ///
+    /// # Errors
+    /// As [`compile`](Self::compile), at `key.NAME`.
+    pub fn compile_at(key: &str, templates: &BTreeMap<String, String>) -> Result<Self, Vec<Fault>> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Chainable);
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
@@ -98,12 +123,27 @@ impl FieldMap {
             .iter()
             .filter_map(|(name, template)| {
                 let error = environment.add_template_owned(name.clone(), template.clone()).err()?;
-                Some(Fault::new(["fields", name], format!("this template does not compile: {}", explain(&error))))
+                Some(Fault::new([key, name], format!("this template does not compile: {}", explain(&error))))
             })
             .collect();
-        faults.extend(templates.keys().flat_map(|name| faults_of_use(&environment, name)));
+        faults.extend(templates.keys().flat_map(|name| faults_of_use(&environment, key, name)));
         let names = templates.keys().cloned().collect();
         if faults.is_empty() { Ok(Self { environment, names }) } else { Err(faults) }
+    }
+
+    /// Compiles a list of templates, such as tags. What comes out is in the order of the list.
+    ///
+    /// # Errors
+    /// As [`compile`](Self::compile), at `key.INDEX`.
+    pub fn compile_list(key: &str, templates: &[String]) -> Result<Self, Vec<Fault>> {
+        // Wider than any list is long, so that the order of the names is that of the list.
+        let named = templates.iter().enumerate().map(|(index, template)| (format!("{index:05}"), template.clone())).collect();
+        let index = |mut fault: Fault| {
+            let name = fault.path.pop().unwrap_or_default();
+            fault.path.push(name.parse::<usize>().unwrap_or_default().to_string());
+            fault
+        };
+        Self::compile_at(key, &named).map_err(|faults| faults.into_iter().map(index).collect())
     }
 
     /// The fields and their values for this event. A field whose template fails on it is left out, and told: one odd value must not
@@ -186,14 +226,14 @@ fn wrong_name(environment: &Environment<'_>, name: &str) -> Option<(String, Stri
     (!known.contains(&part)).then(|| (format!("{told} `{part}`"), did_you_mean(part, known)))
 }
 
-fn faults_of_use(environment: &Environment<'_>, name: &str) -> Vec<Fault> {
+fn faults_of_use(environment: &Environment<'_>, key: &str, name: &str) -> Vec<Fault> {
     // A template that did not compile is not there, and has its fault.
     let Ok(template) = environment.get_template(name) else { return Vec::new() };
     let names = check_names(environment, template.undeclared_variables(true)).into_iter();
-    let mut faults: Vec<Fault> = names.map(|(message, help)| Fault::new(["fields", name], message).with_help(help)).collect();
+    let mut faults: Vec<Fault> = names.map(|(message, help)| Fault::new([key, name], message).with_help(help)).collect();
     faults.extend(try_out(&template).into_iter().map(|message| {
         let help = "https://docs.rs/minijinja/latest/minijinja/ lists the filters, tests and functions; values have no methods";
-        Fault::new(["fields", name], format!("this template cannot run: {message}")).with_help(help)
+        Fault::new([key, name], format!("this template cannot run: {message}")).with_help(help)
     }));
     faults
 }
@@ -279,6 +319,17 @@ mod tests {
     fn a_template_that_does_not_compile_is_a_fault_with_a_place() {
         let faults = FieldMap::compile(&map(&[("stage", "{{ person. }}")])).unwrap_err();
         assert_eq!(faults[0].path, ["fields", "stage"]);
+    }
+
+    #[test]
+    fn a_list_keeps_its_order_and_a_fault_has_its_index() {
+        let list = |templates: &[&str]| templates.iter().map(|template| (*template).to_owned()).collect::<Vec<_>>();
+        let mut many: Vec<&str> = (0..12).map(|_| "{{ extra.No }}").collect();
+        many.extend(["z", "a {{ source }}"]);
+        let rendered = FieldMap::compile_list("tags", &list(&many)).unwrap().render(&event());
+        assert_eq!(rendered.fields.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>(), ["z", "a acme"]);
+        assert_eq!(FieldMap::compile_list("tags", &list(&["ok", "{{ contnet }}"])).unwrap_err()[0].path, ["tags", "1"]);
+        assert_eq!(FieldMap::compile_at("appointments", &map(&[("title", "{{ x }}")])).unwrap_err()[0].path, ["appointments", "title"]);
     }
 
     fn told(template: &str) -> String {

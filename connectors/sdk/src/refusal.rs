@@ -106,6 +106,12 @@ pub fn word(text: &str) -> Option<&str> {
     (!text.is_empty() && text.len() <= LONGEST_WORD && text.chars().all(is_word)).then_some(text)
 }
 
+/// The id of a record, whether it came as text or as a number. What is no [`word`] is no id that could be asked for.
+#[must_use]
+pub fn id(value: &Value) -> Option<String> {
+    text(value).filter(|id| word(id).is_some())
+}
+
 /// Fields of tables have spaces and any letters in their names; neither a number nor an address passes.
 fn field_name(text: &str) -> Option<&str> {
     let is_plain = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '_' | '-' | '.' | '[' | ']' | '/');

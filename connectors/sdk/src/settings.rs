@@ -87,6 +87,11 @@ pub fn parse_and<T: DeserializeOwned, U>(
     }
 }
 
+/// What is valid; the faults of what is not go to the others, so that a person learns everything at once.
+pub fn valid<T>(result: Result<T, Vec<Fault>>, faults: &mut Vec<Fault>) -> Option<T> {
+    result.map_err(|more| faults.extend(more)).ok()
+}
+
 /// What can be read, and every fault on the way. Nothing can be read when a required field is missing.
 fn collect<T: DeserializeOwned>(mut value: Value, origin: &dyn Origin) -> (Option<T>, Vec<Fault>) {
     let mut faults: Vec<Fault> = Vec::new();

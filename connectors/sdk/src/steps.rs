@@ -4,9 +4,12 @@ use crate::{DeliveryError, ErrorKind};
 use async_trait::async_trait;
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::time::Duration;
 
 /// What is kept in place of a mark that was taken back.
 const WITHDRAWN: &str = "withdrawn";
+/// The step of a delivery that has waited for a search to follow.
+const WAITED: &str = "waited";
 
 /// Where finished steps are kept. The bridge brings its store; tests bring [`MemorySteps`].
 #[async_trait]
@@ -61,6 +64,40 @@ impl<'a> Steps<'a> {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.done.get(name).map(String::as_str)
+    }
+
+    /// The remote id of a finished step, unless it was [undone](Self::undo).
+    #[must_use]
+    pub fn done(&self, name: &str) -> Option<&str> {
+        self.get(name).filter(|id| !id.is_empty())
+    }
+
+    /// The step is to be run again: what it wrote is gone, such as the notes of a contact that was deleted meanwhile.
+    ///
+    /// # Errors
+    /// One to be retried when the store refuses.
+    pub async fn undo(&mut self, name: &str) -> Result<(), DeliveryError> {
+        if self.done(name).is_some() { self.keep(name, "").await } else { Ok(()) }
+    }
+
+    /// Everything that is kept, as names and remote ids, in the order of the names. Marks of [`announce`](Self::announce) are among it.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        let mut all: Vec<(&str, &str)> = self.done.iter().map(|(name, id)| (name.as_str(), id.as_str())).collect();
+        all.sort_unstable();
+        all.into_iter()
+    }
+
+    /// For a search that is behind the writes: the first time, an error to be tried again after `lag`; then nothing, in this delivery.
+    ///
+    /// # Errors
+    /// That one; or one to be retried when the store refuses.
+    pub async fn wait_once(&mut self, why: &str, lag: Duration) -> Result<(), DeliveryError> {
+        if self.get(WAITED).is_some() {
+            return Ok(());
+        }
+        self.keep(WAITED, "").await?;
+        let message = format!("{why}; it is looked for once more in {} seconds", lag.as_secs());
+        Err(DeliveryError::retry_after(ErrorKind::Unexpected, message, Some(lag)))
     }
 
     /// Marks that a write which must not be repeated blindly is about to be sent. True when an earlier attempt
@@ -129,6 +166,12 @@ pub struct MemorySteps {
 }
 
 impl MemorySteps {
+    /// With these steps done, as (name, remote id).
+    #[must_use]
+    pub fn of(done: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self { saved: Mutex::new(done.into_iter().collect()) }
+    }
+
     /// Everything saved so far, to start the next attempt with.
     #[must_use]
     pub fn saved(&self) -> HashMap<String, String> {
@@ -142,5 +185,35 @@ impl StepStore for MemorySteps {
         let mut saved = self.saved.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         saved.insert(name.to_owned(), remote_id.to_owned());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::allow_attributes)]
+    use super::*;
+    use crate::Verdict;
+
+    #[tokio::test]
+    async fn an_undone_step_runs_again_and_one_that_was_never_done_is_left_alone() {
+        let store = MemorySteps::default();
+        let mut steps = Steps::new(&store, []);
+        steps.undo("note").await.unwrap();
+        assert!(steps.iter().next().is_none());
+        steps.keep("note", "1").await.unwrap();
+        steps.keep("contact", "7").await.unwrap();
+        steps.undo("note").await.unwrap();
+        assert_eq!((steps.done("note"), steps.done("contact")), (None, Some("7")));
+        assert_eq!(Steps::new(&store, store.saved()).iter().collect::<Vec<_>>(), [("contact", "7"), ("note", "")]);
+    }
+
+    #[tokio::test]
+    async fn a_search_is_waited_for_once_in_a_delivery() {
+        let store = MemorySteps::default();
+        let lag = Duration::from_secs(15);
+        let error = Steps::new(&store, []).wait_once("nobody is there yet", lag).await.unwrap_err();
+        assert_eq!(error.verdict, Verdict::Retry { after: Some(lag) });
+        assert!(error.message.contains("once more in 15 seconds"), "{error}");
+        assert!(Steps::new(&store, store.saved()).wait_once("nobody is there yet", lag).await.is_ok());
     }
 }

@@ -1,8 +1,9 @@
 //! Acme's requests, as values, and what its answers mean.
 
 use crate::config::Settings;
-use leadwire_connector::http::{Answer, Client, HttpSettings, Method, Request};
+use leadwire_connector::http::{self, Answer, Client, HttpSettings, Method, Request};
 use leadwire_connector::reexport::Url;
+use leadwire_connector::settings::Secret;
 use leadwire_connector::{DeliveryError, ErrorKind};
 use serde_json::{Value, json};
 
@@ -12,20 +13,16 @@ const NAME: &str = "Acme";
 pub(crate) struct Api {
     client: Client,
     url: Url,
-    token: String,
+    token: Secret,
 }
 
 impl Api {
     pub(crate) fn new(settings: &Settings, http: &HttpSettings) -> Result<Self, String> {
-        Ok(Self { client: Client::new(http)?, url: settings.url.clone(), token: settings.token.expose().to_owned() })
+        Ok(Self { client: Client::new(http)?, url: settings.url.clone(), token: settings.token.clone() })
     }
 
     fn request(&self, method: Method, path: &[&str]) -> Request {
-        let mut url = self.url.clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(path);
-        }
-        Request::new(method, url).secret_header("Authorization", format!("Bearer {}", self.token))
+        Request::new(method, http::join(&self.url, path)).bearer(self.token.expose())
     }
 
     /// Makes the contact, or updates the one with this e-mail: Acme's own key, so repeating it is harmless.

@@ -1,9 +1,10 @@
 //! `[destinations.NAME]` of `type = "acme"`. Nothing here touches the network or the disk.
 
 use crate::deliver::Acme;
-use leadwire_connector::mapping::FieldMap;
+use leadwire_connector::http;
+use leadwire_connector::mapping::{self, FieldMap};
 use leadwire_connector::reexport::Url;
-use leadwire_connector::settings::{self, Fault, Origin, Secret};
+use leadwire_connector::settings::{self, Fault, Origin, Secret, valid};
 use leadwire_connector::{Build, BuildContext, Connector, Limits};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -44,15 +45,21 @@ pub(crate) fn parse(keys: Map<String, Value>, origin: &dyn Origin) -> Result<Box
 
 impl Settings {
     fn new(keys: Keys) -> Result<Self, Vec<Fault>> {
-        let mut templates: BTreeMap<String, String> = FIELDS.map(|(name, template)| (name.to_owned(), template.to_owned())).into();
-        templates.extend(keys.fields);
-        let url = Url::parse(keys.url.as_deref().unwrap_or(API)).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-        let wrong = || vec![Fault::new(["url"], "this is no web address").with_help(format!("write it as \"{API}\", or leave it out"))];
-        match (url.ok_or_else(wrong), FieldMap::compile(&templates)) {
-            (Ok(url), Ok(fields)) => Ok(Self { token: keys.token, url, fields }),
-            (url, fields) => Err([url.err(), fields.err()].into_iter().flatten().flatten().collect()),
+        let mut faults = Vec::new();
+        let url = valid(url(keys.url.as_deref()), &mut faults);
+        let fields = valid(FieldMap::compile(&mapping::over(&FIELDS, &keys.fields)), &mut faults);
+        match (url, fields) {
+            (Some(url), Some(fields)) if faults.is_empty() => Ok(Self { token: keys.token, url, fields }),
+            _ => Err(faults),
         }
     }
+}
+
+fn url(given: Option<&str>) -> Result<Url, Vec<Fault>> {
+    let unusable = || Fault::new(["url"], "this is no web address").with_help(format!("write it as \"{API}\", or leave it out"));
+    let url = Url::parse(given.unwrap_or(API)).map_err(|_| vec![unusable()])?;
+    let faults = http::base_faults("url", &url, unusable());
+    if faults.is_empty() { Ok(url) } else { Err(faults) }
 }
 
 impl Build for Settings {

@@ -4,8 +4,8 @@ use crate::client::{Api, id_of};
 use crate::config::Settings;
 use async_trait::async_trait;
 use leadwire_connector::mapping::FieldMap;
-use leadwire_connector::{Author, BuildContext, Connector, Delivery, DeliveryError, Event, PreviewRequest, Receipt, Report, Steps};
-use serde_json::Value;
+use leadwire_connector::note;
+use leadwire_connector::{BuildContext, Connector, Delivery, DeliveryError, Event, PreviewRequest, Receipt, Report, Steps};
 
 const NOBODY: &str = "Acme knows people by their e-mail, and there is none";
 
@@ -42,13 +42,8 @@ impl Acme {
 
 /// What the contact has no field for: the remark, the form's own fields, and what was said.
 fn note_text(event: &Event) -> Option<String> {
-    let said = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let extra = event.extra.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| format!("{name}: {}", said(value)));
-    let messages = event.conversation.iter().flat_map(|conversation| &conversation.messages).map(|message| {
-        let author = if message.author == Author::Ai { "chatbot" } else { "visitor" };
-        format!("{author}: {}", message.text)
-    });
-    let lines: Vec<String> = event.content.iter().cloned().chain(extra).chain(messages).collect();
+    let turns = event.chat().into_iter().flat_map(note::turns);
+    let lines: Vec<String> = event.content.iter().cloned().chain(note::extra(event)).chain(turns).collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 

@@ -49,10 +49,11 @@ impl Simulated {
 
 impl Service for Simulated {
     fn answer(&mut self, request: &Request) -> Response {
-        if request.header("authorization") != Some(&format!("Bearer {TOKEN}")) {
+        if request.bearer() != Some(TOKEN) {
             return Response::json(401, &json!({"error": "the token is not valid"}));
         }
-        let path: Vec<&str> = request.path().split('/').skip(1).collect();
+        let path = request.segments();
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
         let body = match (request.method.as_str(), path.as_slice()) {
             ("GET", ["account"]) => json!({"name": "Acme Ltd"}),
             ("PUT", ["contacts", email]) => self.put_contact(email, &request.json()),

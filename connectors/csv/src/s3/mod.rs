@@ -5,7 +5,7 @@ mod upload;
 
 pub(crate) use upload::{Uploader, Uploads};
 
-use leadwire_connector::http::{Answer, Client, Method, Request, is_loopback};
+use leadwire_connector::http::{Answer, Client, Method, Request, in_the_clear};
 use leadwire_connector::reexport::{Timestamp, Url};
 use leadwire_connector::settings::{Fault, Secret, duration};
 use leadwire_connector::{DeliveryError, ErrorKind, PreviewRequest, Report, Verdict};
@@ -69,8 +69,7 @@ impl Keys {
     }
 
     pub(crate) fn warnings(&self) -> Vec<String> {
-        let is_open = self.endpoint.scheme() == "http" && !is_loopback(&self.endpoint);
-        is_open.then(|| "`s3.endpoint` is not https: the leads travel in the clear".to_owned()).into_iter().collect()
+        in_the_clear("s3.endpoint", &self.endpoint, "the leads").into_iter().collect()
     }
 
     pub(crate) fn max_lag(&self) -> Duration {

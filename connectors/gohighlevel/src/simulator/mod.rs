@@ -4,21 +4,22 @@
 mod answers;
 mod calendar;
 mod limits;
-mod oauth;
 mod records;
 
 use answers::{error, invalid, ok};
 use calendar::Calendars;
 use leadwire_connector::reexport::{Timestamp, Url, Uuid};
-use leadwire_connector::simulator::{FaultKind, Request, Response, Service};
+use leadwire_connector::simulator::{Door, FaultKind, Request, Response, Service, TokenEndpoint};
 use limits::Limits;
-use oauth::OAuth;
 use records::{CUSTOM_FIELDS, Contacts};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// Every version that is published.
 const VERSIONS: [&str; 4] = ["2021-04-15", "2021-07-28", "2023-02-21", "v3"];
 const LOCATION: &str = "simulated-location";
+/// That of GoHighLevel's access tokens: a day.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(86_399);
 /// The limits of the real one, in 10 seconds and in a day.
 const BURST: u64 = 100;
 const DAILY: u64 = 200_000;
@@ -39,20 +40,19 @@ pub(crate) fn settings(url: &Url) -> String {
 /// The simulated location. The default accepts every token and every location, and has every calendar that is asked for.
 #[derive(Debug, Default)]
 pub struct Simulator {
-    token: Option<String>,
+    door: Door,
     location: Option<String>,
     missing_scopes: Vec<String>,
     contacts: Contacts,
     calendars: Calendars,
     limits: Option<Limits>,
-    oauth: OAuth,
 }
 
 impl Simulator {
     /// A location with this id that accepts this token only.
     #[must_use]
     pub fn accepting(token: impl Into<String>, location: impl Into<String>) -> Self {
-        Self { token: Some(token.into()), location: Some(location.into()), ..Self::default() }
+        Self { door: Door::Token(token.into()), location: Some(location.into()), ..Self::default() }
     }
 
     /// The token lacks this scope.
@@ -62,11 +62,12 @@ impl Simulator {
         self
     }
 
-    /// Tokens are those of OAuth: this refresh token gives the first one, and each use gives another.
+    /// Any location, by the tokens of this app only. Every refresh token is good once, and gives the next one.
     #[must_use]
-    pub fn with_oauth(mut self, refresh_token: impl Into<String>) -> Self {
-        self.oauth = OAuth::starting_with(refresh_token.into());
-        self
+    pub fn of_app(client_id: &str, client_secret: &str, refresh_token: &str) -> Self {
+        let app = TokenEndpoint::new(client_id, client_secret).refresh_token(refresh_token).rotating().lifetime(TOKEN_LIFETIME);
+        let app = app.field("scope", "contacts.readonly contacts.write").field("userType", "Location");
+        Self { door: Door::App(app), ..Self::default() }
     }
 
     /// So many requests in 10 seconds and in a day; one more is answered with 429.
@@ -79,7 +80,7 @@ impl Simulator {
     /// Look-ups find a contact only when so many requests came after the one that made it.
     #[must_use]
     pub fn with_search_lag(mut self, requests: u64) -> Self {
-        self.contacts.search_lag = requests;
+        self.contacts.lag.set(requests);
         self
     }
 
@@ -126,9 +127,7 @@ impl Simulator {
     }
 
     fn refuse_token(&self, request: &Request) -> Result<(), Response> {
-        let token = request.header("authorization").and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-        let is_good =
-            self.oauth.accepts(token).unwrap_or_else(|| !token.is_empty() && self.token.as_ref().is_none_or(|known| known == token));
+        let is_good = self.door.admits(request);
         match request.header("version") {
             _ if !is_good => Err(error(401, "Invalid token: access token is invalid")),
             None => Err(error(401, "version header was not found.")),
@@ -146,7 +145,7 @@ impl Simulator {
     fn location_of(&self, request: &Request, path: &[&str], body: &Value) -> Result<String, Response> {
         let named = match path {
             ["locations", id, ..] => Some((*id).to_owned()),
-            _ => body["locationId"].as_str().map(str::to_owned).or_else(|| query(request, "locationId")),
+            _ => body["locationId"].as_str().map(str::to_owned).or_else(|| request.query("locationId")),
         };
         match (&self.location, named) {
             (Some(own), Some(named)) if *own != named => Err(error(403, "The token does not have access to this location.")),
@@ -155,10 +154,10 @@ impl Simulator {
     }
 
     fn route(&mut self, request: &Request) -> Result<Response, Response> {
-        let path = decoded_path(request);
+        let path = request.segments();
         let parts: Vec<&str> = path.iter().map(String::as_str).collect();
         if parts == ["oauth", "token"] {
-            return self.oauth.renew(request);
+            return self.door.token(request).ok_or_else(|| error(401, "there is no app here"));
         }
         self.refuse_token(request)?;
         self.refuse_scope(&request.method, &parts)?;
@@ -168,8 +167,8 @@ impl Simulator {
             ("GET", ["locations", id]) => Ok(ok(200, json!({"location": {"id": id, "name": "Simulated", "timezone": "UTC"}}))),
             ("GET", ["locations", _, "customFields"]) => Ok(custom_fields()),
             ("GET", ["calendars", "events"]) => {
-                let number = |name: &str| query(request, name).and_then(|value| value.parse().ok());
-                self.calendars.events(&query(request, "calendarId").unwrap_or_default(), number("startTime"), number("endTime"))
+                let number = |name: &str| request.query(name).and_then(|value| value.parse().ok());
+                self.calendars.events(&request.query("calendarId").unwrap_or_default(), number("startTime"), number("endTime"))
             }
             ("POST", ["calendars", "events", "appointments"]) => {
                 self.contacts.get(body["contactId"].as_str().unwrap_or_default())?;
@@ -191,7 +190,7 @@ impl Simulator {
     ) -> Result<Response, Response> {
         match (method, rest) {
             ("GET", ["search", "duplicate"]) => {
-                self.contacts.find(location, query(request, "email").as_deref(), query(request, "number").as_deref())
+                self.contacts.find(location, request.query("email").as_deref(), request.query("number").as_deref())
             }
             ("POST", ["search"]) => self.contacts.search(location, body),
             ("POST", ["upsert"]) => self.contacts.upsert(location, body, now()),
@@ -251,7 +250,7 @@ impl Service for Simulator {
         if self.limits.as_mut().is_some_and(|limits| !limits.count(now())) {
             return self.rate_limited();
         }
-        self.contacts.requests += 1;
+        self.contacts.lag.count();
         let response = self.route(request).unwrap_or_else(|refusal| refusal);
         self.told(response)
     }
@@ -350,22 +349,6 @@ fn scope(method: &str, path: &[&str]) -> Option<&'static str> {
         (_, ["locations", ..]) => "locations.readonly",
         _ => return None,
     })
-}
-
-/// The parts of the path, percent-decoded.
-fn decoded_path(request: &Request) -> Vec<String> {
-    request.path().split('/').filter(|part| !part.is_empty()).map(decoded).collect()
-}
-
-fn decoded(part: &str) -> String {
-    // The form decoder reads `+` as a space, which a path does not mean.
-    let pair = format!("v={}", part.replace('+', "%2B"));
-    url::form_urlencoded::parse(pair.as_bytes()).next().map_or_else(String::new, |(_, value)| value.into_owned())
-}
-
-fn query(request: &Request, name: &str) -> Option<String> {
-    let (_, query) = request.target.split_once('?')?;
-    url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::answers::{duplicate, error, invalid, no_contact, ok};
 use crate::compare::{same_email, same_phone};
 use crate::fields;
 use leadwire_connector::reexport::Timestamp;
-use leadwire_connector::simulator::Response;
+use leadwire_connector::simulator::{Response, SearchLag};
 use leadwire_connector::timestamp;
 use serde_json::{Map, Value, json};
 
@@ -66,9 +66,8 @@ impl Contact {
 #[derive(Debug, Default)]
 pub(super) struct Contacts {
     pub(super) list: Vec<Contact>,
-    pub(super) requests: u64,
     made: u64,
-    pub(super) search_lag: u64,
+    pub(super) lag: SearchLag,
     /// The location's order is the phone first.
     pub(super) phone_first: bool,
     /// Fields that are accepted and not kept.
@@ -108,7 +107,7 @@ impl Contacts {
     }
 
     fn is_searchable(&self, contact: &Contact) -> bool {
-        self.search_lag == 0 || self.requests > contact.request + self.search_lag
+        self.lag.shows(contact.request)
     }
 
     /// `POST /contacts/search`, as far as it filters custom fields by equality.
@@ -177,7 +176,7 @@ impl Contacts {
             notes: Vec::new(),
             tasks: Vec::new(),
             added: now,
-            request: self.requests,
+            request: self.lag.now(),
         });
         id
     }

@@ -5,9 +5,8 @@ struct Client(Simulator);
 
 impl Client {
     fn send(&mut self, method: &str, target: &str, body: &Value) -> (u16, Value) {
-        let headers = [("Authorization", "Bearer x"), ("Version", "2021-07-28")].map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let body = if body.is_null() { String::new() } else { body.to_string() };
-        let request = Request { method: method.to_owned(), target: target.to_owned(), headers: headers.to_vec(), body: body.into() };
+        let request =
+            Request::new(method, target).with_header("Authorization", "Bearer x").with_header("Version", "2021-07-28").with_json(body);
         let response = self.0.answer(&request);
         (response.status, serde_json::from_slice(&response.body).unwrap_or_default())
     }
@@ -25,18 +24,13 @@ fn client() -> Client {
 
 #[test]
 fn the_token_the_version_the_scope_and_the_location_are_looked_at() {
-    let request = |token: &str, version: &str| Request {
-        method: "GET".to_owned(),
-        target: "/locations/L".to_owned(),
-        headers: vec![("Authorization".to_owned(), format!("Bearer {token}")), ("Version".to_owned(), version.to_owned())],
-        body: Default::default(),
-    };
+    let to = |target: &str, token: &str| Request::new("GET", target).with_header("Authorization", format!("Bearer {token}"));
     let mut simulator = Simulator::accepting("t", "L").without_scope("contacts.readonly");
-    let mut status = |request: &Request| simulator.answer(request).status;
-    assert_eq!((status(&request("t", "v3")), status(&request("x", "v3")), status(&request("t", "v9"))), (200, 401, 401));
-    assert_eq!(status(&Request { target: "/locations/M".to_owned(), ..request("t", "v3") }), 403);
-    assert_eq!(status(&Request { target: "/contacts/c".to_owned(), ..request("t", "v3") }), 401);
-    assert_eq!(status(&Request { headers: request("t", "v3").headers[..1].to_vec(), ..request("t", "v3") }), 401);
+    let mut status = |request: Request| simulator.answer(&request).status;
+    let mut with = |target: &str, token: &str, version: &str| status(to(target, token).with_header("Version", version));
+    assert_eq!((with("/locations/L", "t", "v3"), with("/locations/L", "x", "v3"), with("/locations/L", "t", "v9")), (200, 401, 401));
+    assert_eq!((with("/locations/M", "t", "v3"), with("/contacts/c", "t", "v3")), (403, 401));
+    assert_eq!(status(to("/locations/L", "t")), 401);
 }
 
 #[test]
@@ -121,11 +115,8 @@ fn a_slot_is_taken_once_unless_nobody_cares() {
 #[test]
 fn staging_wants_the_token_and_the_location_that_it_prints() {
     let asked = |token: &str, location: &str| {
-        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let headers = vec![header("Authorization", &format!("Bearer {token}")), header("Version", "2021-07-28")];
-        boxed()
-            .answer(&Request { method: "GET".to_owned(), target: format!("/locations/{location}"), headers, body: Default::default() })
-            .status
+        let request = Request::new("GET", &format!("/locations/{location}")).with_header("Authorization", format!("Bearer {token}"));
+        boxed().answer(&request.with_header("Version", "2021-07-28")).status
     };
     assert_eq!((asked(TOKEN, LOCATION), asked("x", LOCATION), asked(TOKEN, "elsewhere")), (200, 401, 403));
     let printed = settings(&"http://127.0.0.1:9090/".parse().unwrap());
@@ -135,12 +126,7 @@ fn staging_wants_the_token_and_the_location_that_it_prints() {
 #[test]
 fn ordered_faults_hit_what_they_are_about() {
     let crm = Simulator::default();
-    let request = |method: &str, target: &str, body: Value| Request {
-        method: method.to_owned(),
-        target: target.to_owned(),
-        headers: Vec::new(),
-        body: body.to_string().into(),
-    };
+    let request = |method: &str, target: &str, body: Value| Request::new(method, target).with_json(&body);
     let email = FaultKind::InvalidField("email".to_owned());
     let upsert = request("POST", "/contacts/upsert", json!({"email": "a@b.example"}));
     let look_up = request("GET", "/contacts/search/duplicate?email=a", Value::Null);

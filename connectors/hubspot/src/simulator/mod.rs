@@ -11,7 +11,7 @@ mod search;
 use crate::API_VERSION;
 use answers::{error, missing_scopes};
 use leadwire_connector::reexport::{Timestamp, Url};
-use leadwire_connector::simulator::{FaultKind, Request, Response, Service, TokenEndpoint};
+use leadwire_connector::simulator::{Door, FaultKind, Request, Response, Service, TokenEndpoint};
 use limits::Limits;
 use records::{Object, Records};
 use serde_json::{Value, json};
@@ -38,8 +38,7 @@ pub(crate) fn settings(url: &Url) -> String {
 /// The simulated account. The default accepts every token.
 #[derive(Debug)]
 pub struct Simulator {
-    token: Option<String>,
-    app: Option<TokenEndpoint>,
+    door: Door,
     version: String,
     time_zone: String,
     missing_scope: Option<String>,
@@ -50,8 +49,7 @@ pub struct Simulator {
 impl Default for Simulator {
     fn default() -> Self {
         Self {
-            token: None,
-            app: None,
+            door: Door::default(),
             version: API_VERSION.to_owned(),
             time_zone: "UTC".to_owned(),
             missing_scope: None,
@@ -65,20 +63,20 @@ impl Simulator {
     /// An account that accepts this token only.
     #[must_use]
     pub fn accepting(token: impl Into<String>) -> Self {
-        Self { token: Some(token.into()), ..Self::default() }
+        Self { door: Door::Token(token.into()), ..Self::default() }
     }
 
     /// An account that accepts the access tokens of this app only.
     #[must_use]
     pub fn of_app(client_id: &str, client_secret: &str, refresh_token: &str) -> Self {
         let app = TokenEndpoint::new(client_id, client_secret).refresh_token(refresh_token).lifetime(TOKEN_LIFETIME);
-        Self { app: Some(app), ..Self::default() }
+        Self { door: Door::App(app), ..Self::default() }
     }
 
     /// Search finds a record only when so many requests came after the one that made it.
     #[must_use]
     pub fn with_search_lag(mut self, requests: u64) -> Self {
-        self.records.set_search_lag(requests);
+        self.records.lag.set(requests);
         self
     }
 
@@ -135,16 +133,8 @@ impl Simulator {
         self
     }
 
-    fn is_authorized(&self, request: &Request) -> bool {
-        let token = request.header("authorization").and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-        match &self.app {
-            Some(app) => app.accepts(token),
-            None => !token.is_empty() && self.token.as_ref().is_none_or(|expected| expected == token),
-        }
-    }
-
     fn route(&mut self, request: &Request) -> Result<Response, Response> {
-        let path = decoded_path(request);
+        let path = request.segments();
         let parts: Vec<&str> = path.iter().map(String::as_str).collect();
         let body = request.json();
         self.check_scope(request, &parts)?;
@@ -179,10 +169,10 @@ impl Simulator {
     }
 
     fn objects(&mut self, method: &str, object: Object, rest: &[&str], request: &Request, body: &Value) -> Result<Response, Response> {
-        let id_property = query(request, "idProperty");
+        let id_property = request.query("idProperty");
         match (method, rest) {
             ("POST", []) => self.records.create(object, body, now()),
-            ("GET", []) => Ok(self.records.list(object, query(request, "limit"))),
+            ("GET", []) => Ok(self.records.list(object, request.query("limit"))),
             ("POST", ["search"]) => search::answer(&self.records, object, body),
             ("POST", ["batch", "read"]) => self.records.read_batch(object, body),
             ("POST", ["merge"]) if object == Object::Contact => self.records.merge(body, now()),
@@ -205,8 +195,8 @@ impl Simulator {
     }
 
     fn token(&mut self, request: &Request) -> Option<Response> {
-        let app = self.app.as_mut().filter(|_| request.path().starts_with("/oauth/") && request.path().ends_with("/token"))?;
-        let response = app.answer(request);
+        let is_asked = request.path().starts_with("/oauth/") && request.path().ends_with("/token");
+        let response = if is_asked { self.door.token(request)? } else { return None };
         let is_revoked = response.status == 400 && request.body.windows(13).any(|part| part == b"refresh_token");
         Some(if is_revoked { answers::bad_refresh_token() } else { response })
     }
@@ -217,16 +207,16 @@ impl Service for Simulator {
         if let Some(response) = self.token(request) {
             return response;
         }
-        if !self.is_authorized(request) {
+        if !self.door.admits(request) {
             return error(401, "INVALID_AUTHENTICATION", "Authentication credentials not found.");
         }
         if let Some(refusal) = self.limits.count(now()) {
             return refusal;
         }
-        self.records.count_request();
+        self.records.lag.count();
         let response = self.route(request).unwrap_or_else(|refusal| refusal);
         // Search tells nothing of limits.
-        if request.path().ends_with("/search") { response } else { self.limits.headers(response, self.app.is_some()) }
+        if request.path().ends_with("/search") { response } else { self.limits.headers(response, self.door.is_for_apps()) }
     }
 
     fn error_inside(&self) -> Response {
@@ -292,22 +282,6 @@ fn now() -> Timestamp {
     Timestamp::now()
 }
 
-/// The parts of the path, percent-decoded.
-fn decoded_path(request: &Request) -> Vec<String> {
-    request.path().split('/').filter(|part| !part.is_empty()).map(decoded).collect()
-}
-
-fn decoded(part: &str) -> String {
-    // The form decoder reads `+` as a space, which a path does not mean.
-    let pair = format!("v={}", part.replace('+', "%2B"));
-    url::form_urlencoded::parse(pair.as_bytes()).next().map_or_else(String::new, |(_, value)| value.into_owned())
-}
-
-fn query(request: &Request, name: &str) -> Option<String> {
-    let (_, query) = request.target.split_once('?')?;
-    url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::allow_attributes)]
@@ -317,8 +291,7 @@ mod tests {
 
     impl Client {
         fn send(&mut self, method: &str, target: &str, body: &Value) -> (u16, Value) {
-            let headers = vec![("Authorization".to_owned(), "Bearer x".to_owned())];
-            let request = Request { method: method.to_owned(), target: target.to_owned(), headers, body: body.to_string().into() };
+            let request = Request::new(method, target).with_header("Authorization", "Bearer x").with_json(body);
             let response = self.0.answer(&request);
             (response.status, serde_json::from_slice(&response.body).unwrap_or_default())
         }
@@ -346,17 +319,15 @@ mod tests {
 
     #[test]
     fn without_a_token_nothing_is_answered() {
-        let request = Request { method: "GET".to_owned(), target: "/".to_owned(), headers: Vec::new(), body: Default::default() };
+        let request = Request::new("GET", "/");
         assert_eq!(Simulator::default().answer(&request).status, 401);
-        let headers = vec![("Authorization".to_owned(), "Bearer wrong".to_owned())];
-        assert_eq!(Simulator::accepting("right").answer(&Request { headers, ..request }).status, 401);
+        assert_eq!(Simulator::accepting("right").answer(&request.with_header("Authorization", "Bearer wrong")).status, 401);
     }
 
     #[test]
     fn staging_wants_the_token_that_it_prints() {
-        let headers = |token: &str| vec![("Authorization".to_owned(), format!("Bearer {token}"))];
-        let target = "/account-info/2026-09/details".to_owned();
-        let with = |token| Request { method: "GET".to_owned(), target: target.clone(), headers: headers(token), body: Default::default() };
+        let details = Request::new("GET", "/account-info/2026-09/details");
+        let with = |token| details.clone().with_header("Authorization", format!("Bearer {token}"));
         assert_eq!((boxed().answer(&with("x")).status, boxed().answer(&with(TOKEN)).status), (401, 200));
         assert!(settings(&"http://127.0.0.1:9090/".parse().unwrap()).contains(TOKEN));
     }
@@ -367,12 +338,7 @@ mod tests {
         let told = |response: Response| String::from_utf8_lossy(&response.body).into_owned();
         assert!(told(hubspot.day_is_spent()).contains("\"policyName\":\"DAILY\""));
         assert!(told(hubspot.invalid_field("email")).contains("INVALID_EMAIL"));
-        let request = |target: &str, body: Value| Request {
-            method: "POST".to_owned(),
-            target: target.to_owned(),
-            headers: Vec::new(),
-            body: body.to_string().into(),
-        };
+        let request = |target: &str, body: Value| Request::new("POST", target).with_json(&body);
         let email = FaultKind::InvalidField("email".to_owned());
         let contact = request("/crm/objects/2026-09/contacts", json!({"properties": {"email": "a@b.example"}}));
         let note = request("/crm/objects/2026-09/notes", json!({"properties": {"hs_note_body": "email"}}));

@@ -3,7 +3,7 @@
 use super::answers::{correlation_id, error, missing, rejected, required, taken};
 use super::properties::Properties;
 use leadwire_connector::reexport::Timestamp;
-use leadwire_connector::simulator::Response;
+use leadwire_connector::simulator::{Response, SearchLag};
 use leadwire_connector::timestamp;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -88,9 +88,7 @@ pub(super) struct Records {
     entries: BTreeMap<u64, Entry>,
     /// Ids that were merged away, and where they went.
     merged: BTreeMap<u64, u64>,
-    /// So many came so far.
-    requests: u64,
-    search_lag: u64,
+    pub(super) lag: SearchLag,
     pub(super) properties: Properties,
     /// A twin is found out only when its e-mail is written.
     pub(super) finds_twins_late: bool,
@@ -103,15 +101,7 @@ impl Records {
 
     /// What search knows of by now.
     pub(super) fn searchable(&self, object: Object) -> impl Iterator<Item = (u64, &Entry)> {
-        self.live(object).filter(|(_, entry)| self.search_lag == 0 || self.requests > entry.request + self.search_lag)
-    }
-
-    pub(super) fn set_search_lag(&mut self, requests: u64) {
-        self.search_lag = requests;
-    }
-
-    pub(super) fn count_request(&mut self) {
-        self.requests += 1;
+        self.live(object).filter(|(_, entry)| self.lag.shows(entry.request))
     }
 
     fn next_id(&self) -> u64 {
@@ -176,7 +166,7 @@ impl Records {
             Object::Note | Object::Task | Object::Meeting => Some(self.contact_of_new(object, &properties, body)?),
         };
         let id = self.next_id();
-        let mut entry = Entry::new(object, contact, self.requests, now);
+        let mut entry = Entry::new(object, contact, self.lag.now(), now);
         set(&mut entry, properties);
         self.entries.insert(id, entry);
         Ok(Response::json(201, &self.shown(id)))

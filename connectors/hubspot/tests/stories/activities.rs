@@ -2,10 +2,9 @@
 
 use crate::harness::{Crm, lead, person, remark};
 use leadwire_connector::http::Method;
-use leadwire_connector::{Event, MemorySteps, Steps, Verdict};
+use leadwire_connector::{Event, MemorySteps, Verdict};
 use leadwire_connector_hubspot::simulator::Simulator;
 use serde_json::{Value, json};
-use std::sync::Arc;
 
 fn wish(content: &Value) -> Event {
     lead(&json!({"kind": "appointment", "content": content}))
@@ -90,10 +89,8 @@ async fn a_crash_after_an_activity_was_written_makes_no_second_one() {
         let (crm, all) = (Crm::start().await, MemorySteps::default());
         crm.attempt("d1", &event, &all).await.unwrap();
         let step = objects.trim_end_matches('s');
-        let (kept, known) = (MemorySteps::default(), all.saved().into_iter().filter(|(name, _)| name != step));
-        let delivery =
-            leadwire_connector::Delivery { id: "d1".to_owned(), destination: "crm".to_owned(), event: Arc::new(event), attempt: 2 };
-        crm.connector.deliver(&delivery, &mut Steps::new(&kept, known)).await.unwrap();
+        let kept = MemorySteps::of(all.saved().into_iter().filter(|(name, _)| name != step));
+        crm.attempt("d1", &event, &kept).await.unwrap();
         assert_eq!(crm.records(objects).len(), 1, "{objects}");
     }
 }
@@ -119,10 +116,8 @@ async fn what_stood_on_an_archived_contact_is_written_again_on_the_new_one() {
     assert_eq!(crm.notes().len(), 2);
     // As if the bridge had died before the second page, and the contact was archived meanwhile.
     crm.call(Method::Delete, "crm/objects/2026-09/contacts/101", &Value::Null).await;
-    let without_second = MemorySteps::default();
-    let known = kept.saved().into_iter().filter(|(name, _)| !name.starts_with("note-2"));
-    let delivery = leadwire_connector::Delivery { id: "d1".to_owned(), destination: "crm".to_owned(), event: Arc::new(event), attempt: 2 };
-    crm.connector.deliver(&delivery, &mut Steps::new(&without_second, known)).await.unwrap();
+    let without_second = MemorySteps::of(kept.saved().into_iter().filter(|(name, _)| !name.starts_with("note-2")));
+    crm.attempt("d1", &event, &without_second).await.unwrap();
     assert_eq!(crm.counts(), [1, 2, 0, 0]);
 }
 

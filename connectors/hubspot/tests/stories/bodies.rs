@@ -1,16 +1,15 @@
 //! Every request, to the letter.
 
 use crate::harness::{Crm, TOKEN, lead, person};
+use leadwire_connector::simulator::Request;
 use leadwire_connector::{Event, MemorySteps};
 use leadwire_connector_hubspot::simulator::Simulator;
 use serde_json::{Value, json};
 
 /// All requests of a course, without what changes from run to run.
 fn requests(crm: &Crm) -> Value {
-    let sent = crm.server.requests();
-    sent.iter()
-        .map(|logged| json!({"request": format!("{} {}", logged.request.method, logged.request.target), "body": logged.request.json()}))
-        .collect()
+    let shown = |request: &Request| json!({"request": format!("{} {}", request.method, request.target), "body": request.json()});
+    crm.requests().iter().map(shown).collect()
 }
 
 fn phone() -> Event {

@@ -1,6 +1,6 @@
 //! The doctor's questions, and previews.
 
-use crate::harness::{Crm, TOKEN, connector, lead, person};
+use crate::harness::{Crm, TOKEN, lead, person};
 use leadwire_connector::{Event, PreviewRequest, Report, Severity};
 use leadwire_connector_hubspot::simulator::Simulator;
 use serde_json::{Value, json};
@@ -44,7 +44,7 @@ async fn every_field_that_cannot_be_filled_is_told_with_a_remedy() {
 #[tokio::test]
 async fn credentials_and_scopes_are_told_apart() {
     let crm = Crm::start().await;
-    let report = connector(&crm.server, "wrong", &json!({})).check().await;
+    let report = crm.another(&json!({"token": "wrong"})).check().await;
     assert_eq!(bad(&report)[0].0, "credentials");
     for scope in ["crm.objects.contacts.read", "crm.objects.contacts.write"] {
         let report = check_of(Simulator::accepting(TOKEN).without_scope(scope), &json!({})).await;

@@ -1,12 +1,12 @@
 //! Contacts: found, made, updated, merged and archived, and never twice.
 
-use crate::harness::{Crm, TOKEN, assert_waits, connector, lead, person, record_id, remark};
+use crate::harness::{Crm, assert_waits, lead, person, record_id, remark};
 use leadwire_connector::http::Method;
 use leadwire_connector::reexport::Timestamp;
-use leadwire_connector::simulator::{Faults, Request, Response, Server, Service};
-use leadwire_connector::{Delivery, ErrorKind, Event, MemorySteps, Receipt, StepStore, Steps, Verdict};
+use leadwire_connector::simulator::{Request, Response, Service};
+use leadwire_connector::testing::deliver;
+use leadwire_connector::{ErrorKind, Event, MemorySteps, Receipt, StepStore, Verdict};
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::time::Duration;
 
 #[tokio::test]
@@ -84,9 +84,8 @@ async fn a_crash_after_any_answer_makes_nothing_twice() {
         crm.attempt("d1", &event, &all).await.unwrap();
         // Once for each step: the write was done, and the bridge died before it could keep the record's id.
         for lost in ["contact", "note"] {
-            let (kept, known) = (MemorySteps::default(), all.saved().into_iter().filter(|(name, _)| name != lost));
-            let delivery = Delivery { id: "d1".to_owned(), destination: "crm".to_owned(), event: Arc::new(event.clone()), attempt: 2 };
-            crm.connector.deliver(&delivery, &mut Steps::new(&kept, known)).await.unwrap();
+            let kept = MemorySteps::of(all.saved().into_iter().filter(|(name, _)| name != lost));
+            crm.attempt("d1", &event, &kept).await.unwrap();
             assert_eq!((crm.contacts().len(), crm.notes().len()), (1, 1), "{who} {lost}");
         }
     }
@@ -184,13 +183,8 @@ async fn a_conflict_without_an_id_is_settled_by_the_email() {
 #[tokio::test]
 async fn a_refused_token_holds_the_destination() {
     let crm = Crm::start().await;
-    let error = connector(&crm.server, "pat-na1-wrongwrongwrong", &json!({}))
-        .deliver(
-            &Delivery { id: "d1".to_owned(), destination: "crm".to_owned(), event: Arc::new(lead(&json!({}))), attempt: 1 },
-            &mut Steps::new(&MemorySteps::default(), []),
-        )
-        .await
-        .unwrap_err();
+    let wrong = crm.another(&json!({"token": "pat-na1-wrongwrongwrong"}));
+    let error = deliver(&*wrong, "d1", &lead(&json!({}))).await.unwrap_err();
     assert_eq!((error.kind, &error.verdict), (ErrorKind::Credentials, &Verdict::Hold { until: None }));
     assert!(!format!("{error:?}").contains("wrongwrong"), "{error:?}");
 }
@@ -235,8 +229,7 @@ impl Service for Spent {
 
 #[tokio::test]
 async fn a_spent_daily_limit_holds_the_destination_for_an_hour() {
-    let server = Server::start(Box::new(Spent), "127.0.0.1:0".parse().unwrap(), Faults::default()).await.unwrap();
-    let crm = Crm { connector: connector(&server, TOKEN, &json!({})), server, values: Arc::default() };
+    let crm = Crm::of(Spent, &json!({})).await;
     let error = crm.deliver("d1", &lead(&json!({}))).await.unwrap_err();
     let Verdict::Hold { until: Some(until) } = error.verdict else { panic!("{error:?}") };
     let minutes = until.duration_since(Timestamp::now()).as_mins();

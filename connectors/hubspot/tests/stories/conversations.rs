@@ -1,6 +1,6 @@
 //! Conversations: on the contact who had the session.
 
-use crate::harness::{Crm, TOKEN, built, lead, person, record_id};
+use crate::harness::{Crm, TOKEN, lead, person, record_id};
 use leadwire_connector::http::Method;
 use leadwire_connector::{ErrorKind, Event, MemorySteps, Receipt, Verdict};
 use leadwire_connector_hubspot::simulator::Simulator;
@@ -57,10 +57,8 @@ async fn a_404_of_somebody_else_holds_and_forgets_no_session() {
     let crm = Crm::start().await;
     crm.deliver("d1", &lead(&json!({}))).await.unwrap();
     let by_email = |event: Event| Event { person: lead(&json!({})).person, ..event };
-    let right = crm.restarted();
     // This version of the API was retired: a page of a web server answers.
-    let wrong = built(&right.server, &right.values, &json!({"api_version": "2020-03"}));
-    let crm = Crm { connector: wrong, ..right };
+    let crm = crm.restarted_with(&json!({"api_version": "2020-03"}));
     for event in [chat("31305"), by_email(chat("31305")), lead(&json!({}))] {
         let error = crm.deliver("d2", &event).await.unwrap_err();
         assert_eq!((error.kind, &error.verdict), (ErrorKind::Configuration, &Verdict::Hold { until: None }), "{error:?}");

@@ -1,23 +1,28 @@
 //! A destination and the simulated account it writes to.
 
-use leadwire_connector::http::{self, HttpSettings, Method};
-use leadwire_connector::reexport::Timestamp;
-use leadwire_connector::settings::Typed;
-use leadwire_connector::simulator::{FaultRule, Faults, Request, Server};
-use leadwire_connector::{BuildContext, Connector, Delivery, DeliveryError, Event, MemorySteps, MemoryValues, Receipt, Steps, Verdict};
+use leadwire_connector::http::{self, Method};
+use leadwire_connector::reexport::Url;
+use leadwire_connector::simulator::Service;
+use leadwire_connector::testing::Stage;
+pub(crate) use leadwire_connector::testing::{lead, person, record_id, remark};
+use leadwire_connector::{Connector, DeliveryError, Verdict};
 use leadwire_connector_hubspot::KIND;
 use leadwire_connector_hubspot::simulator::Simulator;
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::ops::Deref;
 use std::time::Duration;
 
 pub(crate) const TOKEN: &str = "pat-na1-0123456789abcdef";
 
 /// A destination and the simulated account it writes to.
-pub(crate) struct Crm {
-    pub(crate) server: Server,
-    pub(crate) connector: Box<dyn Connector>,
-    pub(crate) values: Arc<MemoryValues>,
+pub(crate) struct Crm(Stage);
+
+impl Deref for Crm {
+    type Target = Stage;
+
+    fn deref(&self) -> &Stage {
+        &self.0
+    }
 }
 
 impl Crm {
@@ -34,37 +39,28 @@ impl Crm {
         Self::of(Simulator::accepting(TOKEN).with_search_lag(requests), config).await
     }
 
-    pub(crate) async fn of(simulator: Simulator, config: &Value) -> Self {
-        let server = Server::start(Box::new(simulator), "127.0.0.1:0".parse().unwrap(), Faults::default()).await.unwrap();
-        let values = Arc::<MemoryValues>::default();
-        let connector = built(&server, &values, config);
-        Self { server, connector, values }
+    pub(crate) async fn of(service: impl Service + 'static, config: &Value) -> Self {
+        Self(Stage::start(KIND, Box::new(service), |url| settings(url, config)).await)
     }
 
     /// The same account after the bridge was restarted.
     pub(crate) fn restarted(self) -> Self {
-        let connector = built(&self.server, &self.values, &json!({"anonymous": true}));
-        Self { connector, ..self }
+        self.restarted_with(&json!({"anonymous": true}))
     }
 
-    pub(crate) fn order(&self, fault: &str) {
-        self.server.order(fault.parse::<FaultRule>().unwrap());
+    pub(crate) fn restarted_with(self, config: &Value) -> Self {
+        let settings = settings(&self.server.url(), config);
+        Self(self.0.restarted(&settings))
     }
 
-    /// One attempt of delivery `id`, with what earlier attempts kept.
-    pub(crate) async fn attempt(&self, id: &str, event: &Event, kept: &MemorySteps) -> Result<Receipt, DeliveryError> {
-        let delivery = Delivery { id: id.to_owned(), destination: "crm".to_owned(), event: Arc::new(event.clone()), attempt: 1 };
-        self.connector.deliver(&delivery, &mut Steps::new(kept, kept.saved())).await
-    }
-
-    pub(crate) async fn deliver(&self, id: &str, event: &Event) -> Result<Receipt, DeliveryError> {
-        self.attempt(id, event, &MemorySteps::default()).await
+    /// Another destination at the same account, with what this one keeps.
+    pub(crate) fn another(&self, config: &Value) -> Box<dyn Connector> {
+        self.0.another(&settings(&self.server.url(), config))
     }
 
     /// Asks the simulated HubSpot directly, as its owner would.
     pub(crate) fn records(&self, kind: &str) -> Vec<Value> {
-        let records = self.server.state()[kind].as_array().unwrap().clone();
-        records.into_iter().filter(|record| record["archived"] == false).collect()
+        self.list(kind).into_iter().filter(|record| record["archived"] == false).collect()
     }
 
     pub(crate) fn contacts(&self) -> Vec<Value> {
@@ -76,10 +72,7 @@ impl Crm {
     }
 
     pub(crate) async fn call(&self, method: Method, path: &str, body: &Value) -> Value {
-        let client = http::Client::new(&HttpSettings::default()).unwrap();
-        let url = self.server.url().join(path).unwrap();
-        let request = http::Request::new(method, url).header("Authorization", format!("Bearer {TOKEN}")).json(body);
-        client.send(&request).await.unwrap().json().unwrap_or_default()
+        self.0.call(&http::Request::new(method, self.server.url().join(path).unwrap()).bearer(TOKEN).json(body)).await
     }
 
     pub(crate) async fn contact(&self, properties: &Value) -> Value {
@@ -106,59 +99,15 @@ impl Crm {
             "hasUniqueValue": is_unique});
         assert_eq!(self.call(Method::Post, "crm/properties/2026-09/0-1", &body).await["name"], name);
     }
+}
 
-    pub(crate) fn sent(&self) -> Vec<String> {
-        let line = |request: &Request| format!("{} {}", request.method, request.path());
-        self.server.requests().iter().map(|logged| line(&logged.request)).collect()
+fn settings(url: &Url, config: &Value) -> Value {
+    let mut settings = json!({"base_url": url});
+    if config.get("oauth").is_none() {
+        settings["token"] = TOKEN.into();
     }
-}
-
-/// A connector of its own, with a token unless `config` has an app.
-pub(crate) fn connector(server: &Server, token: &str, config: &Value) -> Box<dyn Connector> {
-    let mut table = config.clone();
-    table["token"] = token.into();
-    built(server, &Arc::default(), &table)
-}
-
-pub(crate) fn built(server: &Server, values: &Arc<MemoryValues>, config: &Value) -> Box<dyn Connector> {
-    let mut table = config.as_object().unwrap().clone();
-    if !table.contains_key("oauth") {
-        table.entry("token").or_insert(TOKEN.into());
-    }
-    table.insert("base_url".to_owned(), server.url().as_str().into());
-    let http = HttpSettings { timeout: Duration::from_secs(5), ..HttpSettings::default() };
-    let context = BuildContext::new("crm").with_http(http).with_values(values.clone());
-    (KIND.parse)(table, &Typed).unwrap().build(&context).unwrap()
-}
-
-pub(crate) fn lead(changes: &Value) -> Event {
-    let mut event = json!({
-        "id": "0199f3c2-0000-7000-8000-000000000001", "kind": "lead", "source": "acme", "chatbot_id": null,
-        "person": {"first_name": "David", "last_name": "Garcia", "email": "david@acme.example", "phone": "+14155550100"},
-        "content": "I want a quote", "session_id": "31305", "page_url": "https://acme.example/",
-        "created_at": "2026-11-22T05:16:00Z", "received_at": leadwire_connector::timestamp::format(Timestamp::now()),
-        "extra": {}, "raw": {},
-    });
-    event.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-    serde_json::from_value(event).unwrap()
-}
-
-pub(crate) fn person(first: Option<&str>, email: Option<&str>, phone: Option<&str>) -> Value {
-    json!({"first_name": first, "last_name": null, "email": email, "phone": phone})
-}
-
-pub(crate) fn record_id(receipt: &Receipt) -> String {
-    match receipt {
-        Receipt::Delivered { record: Some(record), .. } => record.id.clone(),
-        other => panic!("no record: {other:?}"),
-    }
-}
-
-pub(crate) fn remark(receipt: &Receipt) -> Option<&str> {
-    match receipt {
-        Receipt::Delivered { remark, .. } => remark.as_deref(),
-        Receipt::Skipped { reason } => panic!("skipped: {reason}"),
-    }
+    settings.as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
+    settings
 }
 
 pub(crate) fn assert_waits(error: &DeliveryError) {

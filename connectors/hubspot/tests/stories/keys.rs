@@ -1,11 +1,10 @@
 //! Contacts by a visitor's key of their own, and by an app instead of a service key.
 
-use crate::harness::{Crm, TOKEN, built, lead, person, remark};
-use leadwire_connector::simulator::{Faults, Request, Server};
-use leadwire_connector::{ErrorKind, MemorySteps, MemoryValues, Verdict};
+use crate::harness::{Crm, TOKEN, lead, person, remark};
+use leadwire_connector::simulator::Request;
+use leadwire_connector::{ErrorKind, MemorySteps, Verdict};
 use leadwire_connector_hubspot::simulator::Simulator;
 use serde_json::{Value, json};
-use std::sync::Arc;
 
 async fn keyed(lag: u64) -> Crm {
     let config = json!({"person_key_property": "visitor", "anonymous": true});
@@ -30,8 +29,7 @@ async fn a_key_makes_contacts_without_an_email_certain_although_search_lags() {
 /// After a restart, so that nothing is remembered.
 fn crm_again(crm: Crm) -> Crm {
     let config = json!({"person_key_property": "visitor", "anonymous": true});
-    let connector = built(&crm.server, &Arc::default(), &config);
-    Crm { connector, ..crm }
+    crm.restarted_with(&config)
 }
 
 #[tokio::test]
@@ -64,25 +62,19 @@ async fn a_key_property_that_does_not_exist_is_left_out_and_told() {
 
 const APP: [&str; 3] = ["client-0123", "client-secret-0123456789", "refresh-token-0123456789"];
 
-async fn app() -> (Server, Value) {
+fn app() -> (Simulator, Value) {
     let [id, secret, refresh] = APP;
-    let server = Server::start(Box::new(Simulator::of_app(id, secret, refresh)), "127.0.0.1:0".parse().unwrap(), Faults::default());
-    (server.await.unwrap(), json!({"oauth": {"client_id": id, "client_secret": secret, "refresh_token": refresh}}))
-}
-
-fn crm_of(server: Server, config: &Value) -> Crm {
-    let values = Arc::<MemoryValues>::default();
-    Crm { connector: built(&server, &values, config), server, values }
+    (Simulator::of_app(id, secret, refresh), json!({"oauth": {"client_id": id, "client_secret": secret, "refresh_token": refresh}}))
 }
 
 fn token_requests(crm: &Crm) -> Vec<Request> {
-    crm.server.requests().into_iter().map(|logged| logged.request).filter(|request| request.path() == "/oauth/2026-09/token").collect()
+    crm.requests().into_iter().filter(|request| request.path() == "/oauth/2026-09/token").collect()
 }
 
 #[tokio::test]
 async fn an_app_gets_its_token_once_and_by_the_form_that_hubspot_wants() {
-    let (server, config) = app().await;
-    let crm = crm_of(server, &config);
+    let (simulator, config) = app();
+    let crm = Crm::of(simulator, &config).await;
     crm.deliver("d1", &lead(&json!({}))).await.unwrap();
     crm.deliver("d2", &lead(&json!({}))).await.unwrap();
     assert_eq!(crm.counts(), [1, 2, 0, 0]);
@@ -97,9 +89,9 @@ async fn an_app_gets_its_token_once_and_by_the_form_that_hubspot_wants() {
 
 #[tokio::test]
 async fn a_revoked_app_holds_the_destination_with_the_remedy() {
-    let (server, mut config) = app().await;
+    let (simulator, mut config) = app();
     config["oauth"]["refresh_token"] = "refresh-token-that-was-revoked".into();
-    let crm = crm_of(server, &config);
+    let crm = Crm::of(simulator, &config).await;
     let error = crm.deliver("d1", &lead(&json!({}))).await.unwrap_err();
     assert_eq!((error.kind, &error.verdict), (ErrorKind::Credentials, &Verdict::Hold { until: None }));
     assert!(error.message.contains("connect the account again"), "{error}");
@@ -109,8 +101,8 @@ async fn a_revoked_app_holds_the_destination_with_the_remedy() {
 
 #[tokio::test]
 async fn a_token_that_is_refused_though_fresh_holds_and_is_not_asked_for_again() {
-    let (server, config) = app().await;
-    let crm = crm_of(server, &config);
+    let (simulator, config) = app();
+    let crm = Crm::of(simulator, &config).await;
     crm.deliver("d1", &lead(&json!({}))).await.unwrap();
     crm.order("401 @/crm");
     let error = crm.deliver("d2", &lead(&json!({}))).await.unwrap_err();

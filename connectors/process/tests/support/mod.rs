@@ -1,7 +1,7 @@
 //! What the stories share.
 
 use leadwire_connector::conformance::sample;
-use leadwire_connector::settings::Typed;
+use leadwire_connector::testing;
 use leadwire_connector::{BuildContext, Connector, Delivery, DeliveryError, Event, MemorySteps, Receipt, Steps};
 use leadwire_connector_process::KIND;
 use serde_json::{Value, json};
@@ -88,8 +88,7 @@ fn lines(path: &Path) -> Vec<String> {
 }
 
 fn build(settings: &Value) -> Box<dyn Connector> {
-    let context = BuildContext::new("tester").with_base_directory(env!("CARGO_MANIFEST_DIR"));
-    (KIND.parse)(settings.as_object().unwrap().clone(), &Typed).unwrap().build(&context).unwrap()
+    testing::build(KIND, settings, &BuildContext::new("tester").with_base_directory(env!("CARGO_MANIFEST_DIR")))
 }
 
 /// Whether a process lives; a zombie does not.

@@ -2,12 +2,14 @@
 
 mod address;
 mod answer;
+mod base;
 mod client;
 mod quota;
 mod request;
 
 pub use address::is_public;
 pub use answer::{Answer, parse_retry_after};
+pub use base::{base_faults, in_the_clear, join};
 pub use client::Client;
 pub use quota::{Quota, QuotaHeaders, Reset, Window};
 pub use request::{Method, Request};
@@ -44,6 +46,14 @@ impl Default for HttpSettings {
             identity: None,
             extra_roots: Vec::new(),
         }
+    }
+}
+
+impl HttpSettings {
+    /// The same for a service whose answers may be so long.
+    #[must_use]
+    pub fn with_room_for(self, answer_bytes: usize) -> Self {
+        Self { max_answer_bytes: self.max_answer_bytes.max(answer_bytes), ..self }
     }
 }
 

@@ -101,6 +101,12 @@ impl Request {
         self.header(name, value)
     }
 
+    /// Adds `Authorization: Bearer` with this token, as a secret header.
+    #[must_use]
+    pub fn bearer(self, token: &str) -> Self {
+        self.secret_header("Authorization", format!("Bearer {token}"))
+    }
+
     /// Says that this text, wherever in the request it stands, is a secret: previews mask it, and it is taken out of the answer should
     /// the other side repeat it. For secrets in the address or the body.
     #[must_use]

@@ -14,17 +14,22 @@
 
 mod connection;
 mod control;
+mod door;
 mod faults;
+mod lag;
 mod server;
 mod tokens;
 mod wire;
 
+pub use door::Door;
 pub use faults::{FaultKind, FaultRule, Faults};
+pub use lag::SearchLag;
 pub use server::{Logged, Server};
 pub use tokens::TokenEndpoint;
 
 use bytes::Bytes;
 use serde_json::Value;
+use url::form_urlencoded;
 
 /// A request as a service sees it.
 #[derive(Debug, Clone)]
@@ -40,6 +45,48 @@ pub struct Request {
 }
 
 impl Request {
+    /// A request without headers and body.
+    #[must_use]
+    pub fn new(method: &str, target: &str) -> Self {
+        Self { method: method.to_owned(), target: target.to_owned(), headers: Vec::new(), body: Bytes::new() }
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Sets the body; none for `null`.
+    #[must_use]
+    pub fn with_json(self, body: &Value) -> Self {
+        let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
+        Self { body, ..self }
+    }
+
+    /// The parts of the path, percent-decoded.
+    #[must_use]
+    pub fn segments(&self) -> Vec<String> {
+        // The form decoder reads `+` as a space, which a path does not mean.
+        let pair = |part: &str| format!("v={}", part.replace('+', "%2B"));
+        let decoded = |part| form_urlencoded::parse(pair(part).as_bytes()).next().map(|(_, value)| value.into_owned());
+        self.path().split('/').filter(|part| !part.is_empty()).filter_map(decoded).collect()
+    }
+
+    /// A parameter of the query, decoded.
+    #[must_use]
+    pub fn query(&self, name: &str) -> Option<String> {
+        let (_, query) = self.target.split_once('?')?;
+        form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    }
+
+    /// The token of `Authorization: Bearer`.
+    #[must_use]
+    pub fn bearer(&self) -> Option<&str> {
+        self.header("authorization")?.strip_prefix("Bearer ")
+    }
+
     /// The path without the query.
     #[must_use]
     pub fn path(&self) -> &str {
@@ -128,4 +175,21 @@ pub trait Service: Send {
 
     /// Everything it holds, for people and tests to look at.
     fn state(&self) -> Value;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_taken_apart_as_it_was_put_together() {
+        let request = Request::new("GET", "/contacts/a%2Fb%20c+d@x.example/notes/?number=%2B1+415&empty=");
+        assert_eq!(request.segments(), ["contacts", "a/b c+d@x.example", "notes"]);
+        assert_eq!(
+            (request.query("number").as_deref(), request.query("empty").as_deref(), request.query("no")),
+            (Some("+1 415"), Some(""), None)
+        );
+        assert_eq!(Request::new("GET", "/").with_header("authorization", "Bearer x").bearer(), Some("x"));
+        assert_eq!(Request::new("GET", "/").with_header("authorization", "Basic x").bearer(), None);
+    }
 }

@@ -100,9 +100,11 @@ impl TokenEndpoint {
 
     fn judge(&self, fields: &BTreeMap<String, String>, request: &Request) -> Result<(), (u16, &'static str)> {
         let given = |name: &str| fields.get(name).map_or("", String::as_str);
+        let is_form = request.header("content-type").is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
         let in_body = given("client_id") == self.client_id && given("client_secret") == self.client_secret;
         let is_client = in_body || request.header("authorization").is_some_and(|value| value.starts_with("Basic "));
         match (given("grant_type"), &self.refresh_token) {
+            _ if !is_form => Err((400, "invalid_request")),
             _ if !is_client => Err((401, "invalid_client")),
             ("refresh_token", Some(token)) if given("refresh_token") != token => Err((400, "invalid_grant")),
             ("refresh_token", Some(_)) | ("client_credentials", None) => Ok(()),

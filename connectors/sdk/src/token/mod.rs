@@ -23,18 +23,20 @@
 //! let client = Client::new(&context.http)?;
 //! let answer = tokens.send(&client, |token| {
 //!     let url = "https://api.example.com/contacts".parse().expect("it is an address");
-//!     Request::new(Method::Get, url).secret_header("Authorization", format!("Bearer {}", token.expose()))
+//!     Request::new(Method::Get, url).bearer(token.expose())
 //! }).await?;
 //! # drop(answer);
 //! # Ok(())
 //! # }
 //! ```
 
+mod credentials;
 mod held;
 mod keys;
 mod oauth;
 mod renewal;
 
+pub use credentials::{CredentialFaults, Credentials};
 pub use keys::{GrantKind, OAuthKeys};
 pub use oauth::{ClientAuth, Grant, OAuth};
 
