@@ -12,6 +12,7 @@ pub mod fields;
 pub mod http;
 pub mod mapping;
 pub mod note;
+pub mod phone;
 mod redact;
 pub mod refusal;
 mod report;
