@@ -14,6 +14,7 @@ FLOORS = [
     ["cli"],
     ["app"],
     ["console"],
+    ["inspect", "alerts"],
     ["receive", "deliver", "simulate"],
     ["config", "normalize", "telemetry"],
     ["route", "store", "verify", "connectors", "bucket"],

@@ -1,28 +1,24 @@
 //! The bridge, put together from its settings.
 
+use crate::alerts::{self, Watching};
 use crate::bucket::Bucket;
 use crate::config::{self, Settings, StoreUrl};
-use crate::console::{self, Console};
-use crate::deliver::{self, Backoff, Deliverer, LaneLimits, Policy, StoredValues};
+use crate::console::{self, Access, Console, Jobs};
+use crate::deliver::{self, Backoff, Deliverer, LaneLimits, LateConnector, Policy, connect};
+use crate::inspect::SecretMask;
 use crate::normalize::{self, Profile};
 use crate::receive::{self, Budget, Intake, Receiver, SourceGate, reverify};
 use crate::route::Rules;
-use crate::store::{self, Checkup, DestinationId, Keeper, Origin, Ownership, QuarantineLimits, Retention, Spool, Store};
+use crate::store::{self, Checkup, Keeper, Origin, Ownership, QuarantineLimits, Retention, Spool, Store};
 use crate::telemetry::{Health, Refusals};
 use crate::verify::{SigningKey, Tolerance};
 use actix_web::dev::ServerHandle;
-use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use leadwire_connector::http::HttpSettings;
-use leadwire_connector::{
-    Background, Build, BuildContext, Connector, Delivery, DeliveryError, Erased, ErrorKind, Event, Kept, PreviewRequest, Receipt, Report,
-    Steps, ValueStore,
-};
+use leadwire_connector::Background;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 
 /// How often retention and the age of the quarantine are looked after.
@@ -41,11 +37,10 @@ const SIGN_OFF: Duration = Duration::from_secs(5);
 /// How long a stop, or a command at its end, waits beyond its time for tokens that are being renewed: a refresh token that was rotated and is not kept is lost.
 /// It is what a token endpoint may take, and a little for the store.
 pub const LAST_RENEWALS: Duration = Duration::from_secs(12);
+/// How long the trail of what people did is kept.
+const ACTIONS_FOR: SignedDuration = SignedDuration::from_hours(400 * 24);
 /// How long verifying the quarantine again waits after the store failed.
 const REVERIFY_AGAIN: Duration = Duration::from_secs(5);
-
-/// What a check looked at when it could not be made at all.
-pub const SET_UP: &str = "set-up";
 
 /// Why the bridge did not start.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +67,9 @@ pub struct Bridge {
     showing: (ServerHandle, JoinHandle<std::io::Result<()>>),
     deliverer: Deliverer,
     background: Background,
+    alerts: Option<Watching>,
     tidy: JoinHandle<()>,
+    indexing: JoinHandle<()>,
     keeping: JoinHandle<()>,
     shutdown_timeout: Duration,
     _ownership: Ownership,
@@ -205,7 +202,9 @@ impl Bridge {
         let quarantine = QuarantineLimits { max_bytes: settings.store.quarantine_max_bytes };
         let keeper = Keeper::new(store.clone(), spool, quarantine, settings.destinations.keys());
         let background = Background::default();
-        let deliverer = Deliverer::start(&store, build_destinations(&mut settings, &store, &background)).await?;
+        let mask = SecretMask::of([&settings]);
+        let (destinations, connectors) = build_destinations(&mut settings, &store, &background);
+        let deliverer = Deliverer::start(&store, destinations).await?;
         let receiver = Receiver {
             intake: Arc::clone(&intake),
             keeper: keeper.clone(),
@@ -217,19 +216,31 @@ impl Bridge {
         };
         let server = receive::listen(receiver, listener, &listen_limits(&settings))?;
         let receiving = (server.handle(), tokio::spawn(server));
+        let alerts = alerts::start(&settings, &store, &keeper, deliverer.statuses());
         let console = Console {
+            alerts: alerts.as_ref().map(|watching| Arc::clone(&watching.overview)),
             store: store.clone(),
             keeper: keeper.clone(),
             health: Arc::clone(&health),
             refusals,
             lanes: deliverer.statuses(),
-            token: settings.console.token.as_ref().map(|token| token.expose().to_owned()),
+            access: Access::new(&settings.console, &settings.server.trusted_proxies),
             sources: settings.sources.iter().map(|(name, source)| (name.clone(), !source.signing_keys.is_empty())).collect(),
+            intake: Arc::clone(&intake),
+            connectors,
+            secrets: mask,
+            public_url: settings
+                .server
+                .public_url
+                .as_ref()
+                .map_or_else(|| format!("http://{address}"), |url| url.as_str().trim_end_matches('/').to_owned()),
+            jobs: Jobs::new(),
         };
         let server = console::listen(console, console_listener)?;
         let showing = (server.handle(), tokio::spawn(server));
         let retention = Retention { age: settings.store.retention, max_bytes: settings.store.max_bytes };
         let tidy = tokio::spawn(tidy(store.clone(), intake, retention, settings.store.quarantine_max_age));
+        let indexing = tokio::spawn(store.clone().keep_index());
         let shutdown_timeout = settings.server.shutdown_timeout;
         Ok(Self {
             address,
@@ -240,7 +251,9 @@ impl Bridge {
             showing,
             deliverer,
             background,
+            alerts,
             tidy,
+            indexing,
             keeping: keeper.start(),
             shutdown_timeout,
             _ownership: ownership,
@@ -252,6 +265,11 @@ impl Bridge {
     pub async fn stop(self) -> bool {
         self.health.stop();
         self.tidy.abort();
+        self.indexing.abort();
+        // What is not told yet is remembered, and told after the next start.
+        if let Some(alerts) = &self.alerts {
+            alerts.task.abort();
+        }
         // Lanes first: what is still being received then waits in the store, instead of being started and cut short.
         self.deliverer.begin_stop();
         let (handle, task) = self.receiving;
@@ -283,7 +301,12 @@ fn listen_limits(settings: &Settings) -> receive::Limits {
     }
 }
 
-fn build_destinations(settings: &mut Settings, store: &Store, background: &Background) -> Vec<deliver::Destination> {
+/// The destinations for their lanes, and what talks to them, by name, for the console.
+fn build_destinations(
+    settings: &mut Settings,
+    store: &Store,
+    background: &Background,
+) -> (Vec<deliver::Destination>, BTreeMap<String, LateConnector>) {
     let destinations: BTreeMap<String, config::Destination> = std::mem::take(&mut settings.destinations);
     let share = MEMORY_WINDOW.checked_div(destinations.len()).unwrap_or(MEMORY_WINDOW).clamp(32, 1_024);
     let window = u32::try_from(share).unwrap_or(32);
@@ -302,133 +325,21 @@ fn build_destinations(settings: &mut Settings, store: &Store, background: &Backg
             let policy = Policy { backoff, give_up_after: destination.give_up_after };
             let connector = connect(&name, destination, &settings.delivery, Some((store, id))).with_background(background.clone());
             connector.prepare();
-            Some(deliver::Destination { name, id, connector: Box::new(connector), limits, policy })
+            let built = (name.clone(), connector.clone());
+            Some((deliver::Destination { name, id, connector: Box::new(connector), limits, policy }, built))
         })
-        .collect()
+        .unzip()
 }
 
-/// The connector of a destination, built when it is first needed. What it keeps, such as renewed tokens, is kept `at` its place in the
-/// store; without one it is kept in memory, which is right only where nothing is asked of the destination.
-#[must_use]
-pub fn connect(
-    name: &str,
-    destination: config::Destination,
-    delivery: &config::Delivery,
-    at: Option<(&Store, DestinationId)>,
-) -> LateConnector {
-    let http = HttpSettings {
-        connect_timeout: delivery.connect_timeout,
-        timeout: delivery.timeout,
-        block_private_addresses: delivery.block_private_addresses,
-        ..HttpSettings::default()
-    };
-    let context = BuildContext::new(name).with_base_directory(destination.base_directory).with_http(http);
-    let context = match at {
-        Some((store, id)) => context.with_values(Arc::new(StoredValues::new(store, id))),
-        None => context,
-    };
-    LateConnector { settings: Arc::from(destination.settings), context, built: Arc::default() }
-}
-
-/// A connector that is set up at its first use, and again at the next when that failed: a folder on a disk that is not mounted
-/// yet must not keep the bridge from receiving.
-#[derive(Clone)]
-pub struct LateConnector {
-    settings: Arc<dyn Build>,
-    context: BuildContext,
-    built: Arc<OnceCell<Box<dyn Connector>>>,
-}
-
-impl std::fmt::Debug for LateConnector {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LateConnector").field("context", &self.context).finish_non_exhaustive()
-    }
-}
-
-impl LateConnector {
-    /// Sets it up beside whatever else is going on: a folder may hold a file that a crash left open, and no lead may come for days.
-    fn prepare(&self) {
-        let late = self.clone();
-        // What keeps it from being set up is told when a delivery needs it.
-        tokio::spawn(async move {
-            if let Ok(connector) = late.get().await {
-                drop(connector.prepare().await);
-            }
-        });
-    }
-
-    /// The connector, set up.
-    ///
-    /// # Errors
-    /// What keeps it from being set up.
-    pub async fn get(&self) -> Result<&dyn Connector, DeliveryError> {
-        // Opening a folder may take a while on a slow disk, and must not keep other lanes waiting.
-        let build = || async {
-            let (settings, context) = (Arc::clone(&self.settings), self.context.clone());
-            let built = tokio::task::spawn_blocking(move || settings.build(&context)).await;
-            built.unwrap_or_else(|_| Err("setting it up panicked; this is a bug in its connector".to_owned()))
-        };
-        let failed = |reason: String| DeliveryError::retry(ErrorKind::Unreachable, format!("the destination cannot be set up: {reason}"));
-        self.built.get_or_try_init(build).await.map(AsRef::as_ref).map_err(failed)
-    }
-}
-
-impl LateConnector {
-    /// The same destination, not set up yet.
-    #[must_use]
-    pub fn again(&self) -> Self {
-        Self { settings: Arc::clone(&self.settings), context: self.context.clone(), built: Arc::default() }
-    }
-
-    /// The same destination, not set up yet, with what it keeps kept there.
-    #[must_use]
-    pub fn keeping_in(&self, values: Arc<dyn ValueStore>) -> Self {
-        Self { context: self.context.clone().with_values(values), ..self.again() }
-    }
-
-    /// The same destination, not set up yet, with the work waited for there that outlives deliveries.
-    #[must_use]
-    pub fn with_background(&self, background: Background) -> Self {
-        Self { context: self.context.clone().with_background(background), ..self.again() }
-    }
-
-    /// What is kept on our side and `wanted` says yes to; sets nothing up.
-    ///
-    /// # Errors
-    /// What is in the way, in a sentence for a person.
-    pub fn kept(&self, wanted: &dyn Fn(&Kept) -> bool) -> Result<Vec<Kept>, String> {
-        self.settings.kept(&self.context, wanted)
-    }
-}
-
-#[async_trait]
-impl Connector for LateConnector {
-    async fn deliver(&self, delivery: &Delivery, steps: &mut Steps<'_>) -> Result<Receipt, DeliveryError> {
-        self.get().await?.deliver(delivery, steps).await
-    }
-
-    async fn check(&self) -> Report {
-        match self.get().await {
-            Ok(connector) => connector.check().await,
-            Err(error) => Report::default().bad(SET_UP, error.message),
-        }
-    }
-
-    async fn erase(&self, deliveries: &[String]) -> Result<Erased, DeliveryError> {
-        self.get().await?.erase(deliveries).await
-    }
-
-    fn preview(&self, event: &Event) -> Result<Vec<PreviewRequest>, DeliveryError> {
-        self.settings.build(&self.context).map_err(|reason| DeliveryError::retry(ErrorKind::Configuration, reason))?.preview(event)
-    }
-}
-
-/// At the start, bodies that a new key verifies are admitted; then, for ever, what is old enough is removed.
+/// At the start, bodies that a new key verifies are admitted, and dead letters from before causes were kept get theirs; then, for ever, what is old enough is removed.
 async fn tidy(store: Store, intake: Arc<Intake>, retention: Retention, quarantine_max_age: Duration) {
     for name in intake.sources.keys() {
         reverify_patiently(&store, &intake, name).await;
     }
     loop {
+        if let Err(error) = sort_dead(&store).await {
+            tracing::error!("dead letters were not sorted by their causes: {error}");
+        }
         if let Err(error) = remove_old(&store, retention, quarantine_max_age).await {
             tracing::error!("what is old was not removed: {error}");
         }
@@ -461,10 +372,16 @@ async fn reverify_patiently(store: &Store, intake: &Intake, name: &str) {
     }
 }
 
+async fn sort_dead(store: &Store) -> store::Result<()> {
+    while store.sort_dead().await? > 0 {}
+    Ok(())
+}
+
 async fn remove_old(store: &Store, retention: Retention, quarantine_max_age: Duration) -> store::Result<()> {
     let now = Timestamp::now();
     let before = SignedDuration::try_from(quarantine_max_age).ok().and_then(|age| now.checked_sub(age).ok());
     store.purge_quarantine(None, before.or(Some(Timestamp::MIN)), false).await?;
+    store.forget_actions(now.checked_sub(ACTIONS_FOR).unwrap_or(Timestamp::MIN)).await?;
     let removed = store.tidy(retention, now).await?;
     if removed > 0 {
         tracing::info!(removed, "old events were removed");

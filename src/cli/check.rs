@@ -13,11 +13,11 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
         show::note(&format!("warning: {warning}\n"));
     }
     show::line(&format!(
-        "{}: fine ({} sources, {} destinations, {} routes, {} warnings)",
+        "{}: fine ({}, {}, {}, {})",
         context.config.display(),
-        settings.sources.len(),
-        settings.destinations.len(),
-        settings.routes.iter().count(),
-        settings.warnings.len(),
+        show::count(settings.sources.len(), "source"),
+        show::count(settings.destinations.len(), "destination"),
+        show::count(settings.routes.iter().count(), "route"),
+        show::count(settings.warnings.len(), "warning"),
     ))
 }

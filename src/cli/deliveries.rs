@@ -2,9 +2,10 @@
 
 use super::show::{is_narrow, table};
 use super::{Context, Failure, time};
-use crate::store::{DeliveryFilter, DeliveryRow, State};
+use crate::store::{DeadCause, DeliveryFilter, DeliveryRow, Hold, State};
 use clap::ValueEnum;
 use jiff::Timestamp;
+use std::collections::HashMap;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct DeliveriesArgs {
@@ -26,12 +27,18 @@ struct ListArgs {
     /// Only to this destination.
     #[arg(long, short)]
     destination: Option<String>,
+    /// Only dead letters of this cause, as `--by-cause` names it.
+    #[arg(long)]
+    cause: Option<String>,
     /// Only of events received since: a moment, a day, or an age such as 2h.
     #[arg(long, value_parser = time::parse)]
     since: Option<Timestamp>,
     /// How many at most.
     #[arg(long, default_value_t = 50)]
     limit: u32,
+    /// Instead of each delivery, how many dead letters died of what.
+    #[arg(long, conflicts_with_all = ["cause", "since"])]
+    by_cause: bool,
 }
 
 /// The states that people ask for.
@@ -72,13 +79,39 @@ impl StateArg {
 
 pub(super) async fn run(args: DeliveriesArgs, context: &Context) -> Result<(), Failure> {
     let DeliveriesCommand::List(args) = args.command;
+    if args.by_cause {
+        return list_causes(&args, context).await;
+    }
+    let store = context.store_to_read().await?;
     let states = args.state.map(StateArg::states).unwrap_or_default();
-    let filter = DeliveryFilter { states, destination: args.destination, since: args.since, limit: args.limit };
-    let deliveries = context.store_to_read().await?.deliveries(filter).await?;
+    let ListArgs { destination, cause, since, limit, .. } = args;
+    let mut deliveries = store.deliveries(DeliveryFilter { states, destination, cause, since, limit }).await?;
+    let holds: HashMap<String, Hold> = store.holds().await?.into_iter().filter_map(|row| Some((row.name, row.hold?))).collect();
+    deliveries.iter_mut().for_each(|delivery| delivery.tell_wait(holds.get(&delivery.destination)));
     if context.json {
         return context.print_json(&deliveries);
     }
     show(&deliveries, is_narrow())
+}
+
+async fn list_causes(args: &ListArgs, context: &Context) -> Result<(), Failure> {
+    if args.state.is_some_and(|state| state != StateArg::Dead) {
+        return Err(Failure::Usage("only dead letters have a cause; say --state dead".to_owned()));
+    }
+    let mut causes = context.store_to_read().await?.dead_causes().await?;
+    causes.retain(|cause| args.destination.as_ref().is_none_or(|name| *name == cause.destination));
+    causes.truncate(args.limit as usize);
+    if context.json {
+        return context.print_json(&causes);
+    }
+    let row = |cause: &DeadCause| {
+        vec![cause.count.to_string(), cause.destination.clone(), cause.cause.clone(), time::short(cause.newest), cause.message.clone()]
+    };
+    table(
+        &["dead", "destination", "cause", "newest", "what the newest says"],
+        causes.iter().map(row).collect(),
+        "there are no dead letters",
+    )
 }
 
 fn show(deliveries: &[DeliveryRow], is_narrow: bool) -> Result<(), Failure> {

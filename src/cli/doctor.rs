@@ -5,11 +5,11 @@ mod show;
 mod sources;
 mod store;
 
-use super::mask::Mask;
 use super::show::{line, note};
 use super::{Context, Failure};
 use crate::app;
 use crate::config::Settings;
+use crate::inspect::SecretMask;
 use leadwire_connector::settings::{did_you_mean, duration};
 use leadwire_connector::{Report, Severity};
 use serde::Serialize;
@@ -42,7 +42,7 @@ struct Asked {
 
 pub(super) async fn run(args: DoctorArgs, context: &Context) -> Result<(), Failure> {
     let mut settings = context.settings()?;
-    let mask = Mask::of([&settings]);
+    let mask = SecretMask::of([&settings]);
     args.refuse_unknown(&settings)?;
     for warning in &settings.warnings {
         note(&format!("warning: {warning}\n"));
@@ -72,7 +72,7 @@ impl DoctorArgs {
 }
 
 /// What the other side said stands in some of the messages.
-fn without_secrets(asked: &mut Asked, mask: &Mask) {
+fn without_secrets(asked: &mut Asked, mask: &SecretMask) {
     for finding in &mut asked.report.findings {
         finding.message = mask.text(&finding.message);
         finding.remedy = finding.remedy.as_deref().map(|remedy| mask.text(remedy));

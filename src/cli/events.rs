@@ -3,7 +3,7 @@
 use super::id::{self, Id};
 use super::show::{is_narrow, line, plain, table};
 use super::{Context, Failure, time};
-use crate::store::{EventDetail, EventFilter, EventRow};
+use crate::store::{EventDetail, EventFilter, EventRow, State};
 use jiff::Timestamp;
 use leadwire_connector::Kind;
 
@@ -27,6 +27,10 @@ enum EventsCommand {
 
 #[derive(Debug, clap::Args)]
 struct ListArgs {
+    /// With these words, or beginnings of words: of the name, the e-mail or its domain, the phone or its last digits, the session, the
+    /// chatbot, the content, or of what was said in the chat.
+    #[arg(long, value_name = "TEXT")]
+    search: Option<String>,
     /// Of the person with this e-mail address.
     #[arg(long)]
     email: Option<String>,
@@ -42,6 +46,15 @@ struct ListArgs {
     /// lead, appointment, conversation, test or unrecognized.
     #[arg(long)]
     kind: Option<Kind>,
+    /// Of the chatbot with this id or name.
+    #[arg(long)]
+    chatbot: Option<String>,
+    /// With a delivery in this state: waiting, leased, blocked, delivered, skipped, dead or erased.
+    #[arg(long, value_parser = parse_state)]
+    state: Option<State>,
+    /// With a delivery to this destination.
+    #[arg(long)]
+    destination: Option<String>,
     /// Received since: a moment, a day, or an age such as 2h.
     #[arg(long, value_parser = time::parse)]
     since: Option<Timestamp>,
@@ -51,9 +64,20 @@ struct ListArgs {
     /// Only events that no route takes.
     #[arg(long)]
     unrouted: bool,
+    /// Only events whose body came more than once.
+    #[arg(long)]
+    duplicates: bool,
+    /// The next page: events received before this one, the last of the page before. Its id, or the first 8 digits or more.
+    #[arg(long, value_name = "ID", value_parser = id::parse)]
+    before: Option<Id>,
     /// How many at most.
     #[arg(long, default_value_t = 50)]
     limit: u32,
+}
+
+fn parse_state(word: &str) -> Result<State, String> {
+    let known = || State::ALL.map(State::as_str).join(", ");
+    State::ALL.into_iter().find(|state| state.as_str() == word).ok_or_else(|| format!("unknown state `{word}`; known are {}", known()))
 }
 
 pub(super) async fn run(args: EventsArgs, context: &Context) -> Result<(), Failure> {
@@ -64,7 +88,18 @@ pub(super) async fn run(args: EventsArgs, context: &Context) -> Result<(), Failu
 }
 
 async fn list(args: ListArgs, context: &Context) -> Result<(), Failure> {
+    let store = context.store_to_read().await?;
+    let before = match &args.before {
+        Some(id) => Some(id.find(&store).await?.event.id),
+        None => None,
+    };
     let filter = EventFilter {
+        text: args.search,
+        chatbot: args.chatbot,
+        state: args.state,
+        destination: args.destination,
+        duplicates: args.duplicates,
+        before,
         email: args.email,
         phone: args.phone,
         session: args.session,
@@ -75,7 +110,7 @@ async fn list(args: ListArgs, context: &Context) -> Result<(), Failure> {
         unrouted: args.unrouted,
         limit: args.limit,
     };
-    let events = context.store_to_read().await?.events(filter).await?;
+    let events = store.events(filter).await?;
     if context.json {
         return context.print_json(&events);
     }

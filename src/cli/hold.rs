@@ -1,7 +1,8 @@
 //! `leadwire hold` and `leadwire resume`.
 
 use super::show::line;
-use super::{Context, Failure};
+use super::{Context, Failure, who};
+use crate::store::{Act, Entry, NewAction};
 use jiff::{SignedDuration, Timestamp};
 use leadwire_connector::settings::duration;
 use serde_json::json;
@@ -25,7 +26,7 @@ pub(super) struct ResumeArgs {
     destination: String,
 }
 
-fn reason(text: &str) -> Result<String, String> {
+pub(super) fn reason(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() { Err("say why, for whoever looks later".to_owned()) } else { Ok(text.to_owned()) }
 }
@@ -35,7 +36,9 @@ pub(super) async fn hold(args: HoldArgs, context: &Context) -> Result<(), Failur
     let id = store.find_destination(&args.destination).await.map_err(|error| Failure::Usage(error.to_string()))?;
     let now = Timestamp::now();
     let until = args.r#for.and_then(|span| now.checked_add(SignedDuration::try_from(span).ok()?).ok());
-    store.hold(id, args.reason.clone(), until, now).await?;
+    let end = until.map(|until| format!("until {until}")).unwrap_or_default();
+    let new = NewAction { reason: args.reason.clone(), ..who::acts("hold", &args.destination, 1, end) };
+    store.perform(Entry::New(new), Act::Hold { destination: id, reason: args.reason.clone(), until }, now).await?;
     if context.json {
         return context.print_json(&json!({"destination": args.destination, "held": true, "until": until}));
     }
@@ -48,7 +51,8 @@ pub(super) async fn hold(args: HoldArgs, context: &Context) -> Result<(), Failur
 pub(super) async fn resume(args: ResumeArgs, context: &Context) -> Result<(), Failure> {
     let store = context.store_or_new().await?;
     let id = store.find_destination(&args.destination).await.map_err(|error| Failure::Usage(error.to_string()))?;
-    let was_held = store.resume(id, Timestamp::now()).await?;
+    let new = who::acts("resume", &args.destination, 1, String::new());
+    let was_held = store.perform(Entry::New(new), Act::Resume { destination: id }, Timestamp::now()).await? == 1;
     if context.json {
         return context.print_json(&json!({"destination": args.destination, "held": false, "was_held": was_held}));
     }

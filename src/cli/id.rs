@@ -41,6 +41,15 @@ pub(super) fn parse(text: &str) -> Result<Id, String> {
     }
 }
 
+/// What the trail says of these: the only one, or how many. `None` without any.
+pub(super) fn target(ids: &[Id]) -> Option<String> {
+    match ids {
+        [] => None,
+        [only] => Some(only.written.clone()),
+        more => Some(format!("{} ids", more.len())),
+    }
+}
+
 impl Id {
     /// The one event that is meant.
     pub(super) async fn find(&self, store: &Store) -> Result<EventRow, Failure> {

@@ -2,26 +2,30 @@
 //!
 //! Exit codes: 0 fine, 1 failed, 64 wrong usage or configuration (`EX_USAGE` of sysexits.h).
 
+mod actions;
+mod alerts;
 mod audit;
 mod check;
 mod connectors;
 mod deliveries;
 mod demo;
+mod discard;
 mod doctor;
 mod events;
 mod hold;
 mod id;
-mod mask;
 mod person;
 mod preview;
 mod quarantine;
 mod replay;
+mod route;
 mod run;
 mod send;
 mod show;
 mod simulate;
 mod store;
 mod time;
+mod who;
 
 use crate::app;
 use crate::config::{self, Settings, StoreUrl};
@@ -65,6 +69,10 @@ enum Command {
     Deliveries(deliveries::DeliveriesArgs),
     /// Deliver again what has ended.
     Replay(replay::ReplayArgs),
+    /// End dead letters that need not be delivered, with the reason; they can still be replayed.
+    Discard(discard::DiscardArgs),
+    /// Give events deliveries that no route took, by the routes as they are now, or where you say.
+    Route(route::RouteArgs),
     /// Park a destination: its deliveries wait.
     Hold(hold::HoldArgs),
     /// Release a parked destination.
@@ -75,6 +83,10 @@ enum Command {
     Person(person::PersonArgs),
     /// Show the exact requests a destination would be sent, or which of them another configuration would change. Sends nothing.
     Preview(preview::PreviewArgs),
+    /// List what people did: who, when, what, and to how many.
+    Actions(actions::ActionsArgs),
+    /// Test the channels of alerts, and list open trouble.
+    Alerts(alerts::AlertsArgs),
     /// Prove that every event and delivery is accounted for.
     Audit,
     /// Sizes, backups, restore drills, and moving everything to another store.
@@ -220,11 +232,15 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Events(args) => events::run(args, context).await,
         Command::Deliveries(args) => deliveries::run(args, context).await,
         Command::Replay(args) => replay::run(args, context).await,
+        Command::Discard(args) => discard::run(args, context).await,
+        Command::Route(args) => route::run(args, context).await,
         Command::Hold(args) => hold::hold(args, context).await,
         Command::Resume(args) => hold::resume(args, context).await,
         Command::Quarantine(args) => quarantine::run(args, context).await,
         Command::Person(args) => Box::pin(person::run(args, context)).await,
         Command::Preview(args) => Box::pin(preview::run(args, context)).await,
+        Command::Actions(args) => actions::run(args, context).await,
+        Command::Alerts(args) => Box::pin(alerts::run(args, context)).await,
         Command::Audit => audit::run(context).await,
         Command::Store(args) => Box::pin(store::run(args, context)).await,
         Command::Connectors(args) => connectors::run(&args, context),

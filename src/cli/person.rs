@@ -7,8 +7,8 @@ mod find;
 
 use super::show::{line, table};
 use super::{Context, Failure, time};
-use crate::app::{self, LateConnector};
 use crate::config::Settings;
+use crate::deliver::{LateConnector, connect};
 use crate::normalize::Subject;
 use crate::store::{Erasure, Store, Unfinished};
 use certificate::Head;
@@ -103,7 +103,7 @@ impl Scene {
         let store = context.whole_store().await?;
         let connect = |(name, destination): (String, _)| {
             let at = store.destination_id(&name).map(|id| (&store, id));
-            (name.clone(), app::connect(&name, destination, &delivery, at))
+            (name.clone(), connect(&name, destination, &delivery, at))
         };
         let destinations = destinations.into_iter().map(connect).collect();
         Ok(Self { store, subject: subject.map_err(Failure::Usage)?, countries, destinations, kinds })

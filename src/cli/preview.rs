@@ -8,13 +8,13 @@ mod show_diff;
 mod subject;
 
 use super::id::{self, Id};
-use super::mask::Mask;
 use super::{Context, Failure, time};
 use crate::config::Settings;
+use crate::inspect::{Outcome, SecretMask};
 use crate::simulate::SampleKind;
 use jiff::Timestamp;
 use leadwire_connector::settings::did_you_mean;
-use outcome::{Outcome, Previewer};
+use outcome::Previewer;
 use serde_json::json;
 use std::path::PathBuf;
 use subject::Subject;
@@ -57,7 +57,7 @@ pub(super) async fn run(args: PreviewArgs, context: &Context) -> Result<(), Fail
         return against::run(&against::Task { args: &args, since, other }, context).await;
     }
     let mut settings = context.settings()?;
-    let mask = Mask::of([&settings]);
+    let mask = SecretMask::of([&settings]);
     let name = args.destination_name(&settings)?.to_owned();
     let subjects = subject::find(&args, &settings, &name, context).await?;
     let previewer = Previewer::new(&name, &mut settings, mask)?;

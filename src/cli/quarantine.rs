@@ -1,10 +1,10 @@
 //! `leadwire quarantine`: bodies that could not be verified.
 
 use super::show::{line, table};
-use super::{Context, Failure, time};
+use super::{Context, Failure, time, who};
 use crate::app;
 use crate::receive::{Reverified, reverify};
-use crate::store::QuarantineRow;
+use crate::store::{Act, Entry, Purge, QuarantineRow};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use serde_json::{Map, json};
@@ -81,10 +81,20 @@ async fn verify(only: Option<String>, context: &Context) -> Result<(), Failure> 
     bar.set_style(
         ProgressStyle::with_template("{spinner} {pos} bodies verified again").unwrap_or_else(|_| ProgressStyle::default_spinner()),
     );
+    let names: Vec<&String> = intake.sources.keys().filter(|name| only.as_ref().is_none_or(|only| only == *name)).collect();
+    let planned = usize::try_from(store.count_quarantined().await?).unwrap_or(0);
+    let new = who::acts("verify", only.as_deref().unwrap_or("all sources"), planned, String::new());
+    let action = store.begin_action(new, Timestamp::now()).await?;
     let mut reports: Vec<(String, Reverified)> = Vec::new();
-    for name in intake.sources.keys().filter(|name| only.as_ref().is_none_or(|only| only == *name)) {
-        reports.push((name.clone(), reverify(&intake, &store, name, || bar.inc(1)).await?));
+    for name in names {
+        let report = reverify(&intake, &store, name, || bar.inc(1)).await;
+        let failure = report.as_ref().err().map(ToString::to_string);
+        if failure.is_some() {
+            store.end_action(action, admitted(&reports), failure, Timestamp::now()).await?;
+        }
+        reports.push((name.clone(), report?));
     }
+    store.end_action(action, admitted(&reports), None, Timestamp::now()).await?;
     bar.finish_and_clear();
     if context.json {
         let by_source: Map<_, _> = reports.iter().map(|(name, report)| (name.clone(), json!(report))).collect();
@@ -102,6 +112,10 @@ async fn verify(only: Option<String>, context: &Context) -> Result<(), Failure> 
     table(&["source", "verified", "new events", "known events", "still refused"], rows.collect(), "there is no source")
 }
 
+fn admitted(reports: &[(String, Reverified)]) -> usize {
+    usize::try_from(reports.iter().map(|(_, report)| report.admitted).sum::<u64>()).unwrap_or(usize::MAX)
+}
+
 async fn purge(
     source: Option<String>,
     before: Option<Timestamp>,
@@ -114,6 +128,11 @@ async fn purge(
             "this removes bodies for good; add --yes to do it, or look at `leadwire quarantine list` first".to_owned(),
         ));
     }
-    let removed = context.store().await?.purge_quarantine(source, before, with_promised).await?;
+    let store = context.store().await?;
+    let also = if with_promised { "also promised ones" } else { "no promised ones" };
+    let detail = before.map_or_else(|| also.to_owned(), |before| format!("from before {before}; {also}"));
+    let new = who::acts("purge", source.as_deref().unwrap_or("all sources"), 0, detail);
+    let which = Purge { id: None, source, before, with_promised };
+    let removed = store.perform(Entry::New(new), Act::Purge(which), Timestamp::now()).await?;
     if context.json { context.print_json(&json!({"removed": removed})) } else { line(&format!("{removed} bodies removed")) }
 }

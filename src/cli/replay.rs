@@ -2,17 +2,13 @@
 
 use super::id::{self, Id};
 use super::show::{ask, line, note};
-use super::{Context, Failure, time};
-use crate::store::{DeliveryFilter, DeliveryKey, EventRow, State, Store};
+use super::{Context, Failure, time, who};
+use crate::store::{Act, DeliveryFilter, DeliveryKey, EventRow, NewAction, Pace, State, Store};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use serde_json::json;
 use std::collections::{BTreeSet, HashSet};
-use std::time::Duration;
-
-/// Deliveries made pending in one transaction.
-const PIECE: usize = 100;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ReplayArgs {
@@ -25,6 +21,9 @@ pub(super) struct ReplayArgs {
     /// Those in this state.
     #[arg(long, default_value = "dead")]
     state: EndedArg,
+    /// Dead letters of this cause, as `leadwire deliveries list --state dead --by-cause` names it.
+    #[arg(long)]
+    cause: Option<String>,
     /// Of events received since: a moment, a day, or an age such as 2h.
     #[arg(long, value_parser = time::parse)]
     since: Option<Timestamp>,
@@ -71,7 +70,7 @@ pub(super) async fn run(args: ReplayArgs, context: &Context) -> Result<(), Failu
     if !args.yes && !ask(&format!("Replay {count} deliveries?"), &without_terminal)? {
         return Err(Failure::Failed("nothing was replayed".to_owned()));
     }
-    let replayed = replay(&store, &keys, args.per_second.max(1)).await?;
+    let replayed = replay(&store, &keys, &args).await?;
     report(context, keys.len(), replayed)
 }
 
@@ -79,18 +78,27 @@ async fn find(store: &Store, args: &ReplayArgs) -> Result<Vec<DeliveryKey>, Fail
     if let Some(name) = &args.destination {
         store.find_destination(name).await.map_err(|error| Failure::Usage(error.to_string()))?;
     }
-    let filter = DeliveryFilter { states: vec![args.state.state()], destination: args.destination.clone(), since: args.since, limit: 0 };
+    if args.cause.is_some() && args.state != EndedArg::Dead {
+        return Err(Failure::Usage("only dead letters have a cause; leave out --cause or --state".to_owned()));
+    }
+    let filter = DeliveryFilter {
+        states: vec![args.state.state()],
+        destination: args.destination.clone(),
+        cause: args.cause.clone(),
+        since: args.since,
+        limit: 0,
+    };
     if !args.ids.is_empty() {
         return find_of(store, &args.ids, &filter).await;
     }
-    if args.destination.is_none() && args.since.is_none() {
-        return Err(Failure::Usage("say what to replay: ids, --destination D, or --since T".to_owned()));
+    if args.destination.is_none() && args.since.is_none() && args.cause.is_none() {
+        return Err(Failure::Usage("say what to replay: ids, --destination D, --cause C, or --since T".to_owned()));
     }
     Ok(store.find_ended(filter).await?)
 }
 
 /// Fails when nothing matches. When only some ids have nothing, says so: the others may be what is left of an interrupted replay.
-async fn find_of(store: &Store, ids: &[Id], filter: &DeliveryFilter) -> Result<Vec<DeliveryKey>, Failure> {
+pub(super) async fn find_of(store: &Store, ids: &[Id], filter: &DeliveryFilter) -> Result<Vec<DeliveryKey>, Failure> {
     let (mut keys, mut reasons) = (Vec::new(), Vec::new());
     for id in ids {
         let event = id.find(store).await?;
@@ -111,7 +119,7 @@ async fn find_of(store: &Store, ids: &[Id], filter: &DeliveryFilter) -> Result<V
 }
 
 /// The filter for what this id names.
-fn narrowed(filter: &DeliveryFilter, id: &Id) -> Result<DeliveryFilter, Failure> {
+pub(super) fn narrowed(filter: &DeliveryFilter, id: &Id) -> Result<DeliveryFilter, Failure> {
     match (&id.destination, &filter.destination) {
         (Some(own), Some(asked)) if own != asked => {
             Err(Failure::Usage(format!("a delivery to {own} is named, but --destination is {asked}")))
@@ -147,21 +155,24 @@ fn instead(states: &BTreeSet<State>) -> String {
 }
 
 /// What was replayed before an interruption is pending and is not found again, so running the command once more goes on.
-async fn replay(store: &Store, keys: &[DeliveryKey], per_second: u32) -> Result<usize, Failure> {
+async fn replay(store: &Store, keys: &[DeliveryKey], args: &ReplayArgs) -> Result<usize, Failure> {
     let bar = ProgressBar::new(keys.len() as u64);
     bar.set_style(
         ProgressStyle::with_template("{bar:40} {pos}/{len} replayed, {eta} left").unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
-    let mut replayed = 0;
-    for piece in keys.chunks(PIECE.min(per_second as usize)) {
-        replayed += store.replay(piece.to_vec(), Timestamp::now()).await?;
-        bar.inc(piece.len() as u64);
-        if replayed < keys.len() {
-            tokio::time::sleep(Duration::from_secs_f64(piece.len() as f64 / f64::from(per_second))).await;
-        }
-    }
+    let from = vec![args.state.state()];
+    let pace = Pace { per_second: Some(args.per_second) };
+    let act = |keys| Act::Replay { keys, from: from.clone() };
+    let replayed = store.perform_all(noted(args, keys.len()), keys, pace, act, |rows| bar.inc(rows as u64)).await?;
     bar.finish_and_clear();
     Ok(replayed)
+}
+
+fn noted(args: &ReplayArgs, planned: usize) -> NewAction {
+    let since = args.since.map(|since| format!(", received since {since}")).unwrap_or_default();
+    let cause = args.cause.as_ref().map(|cause| format!(", died of {cause}")).unwrap_or_default();
+    let target = id::target(&args.ids).or_else(|| args.destination.clone()).unwrap_or_else(|| "all destinations".to_owned());
+    who::acts("replay", &target, planned, format!("those {}{cause}{since}", args.state.state().as_str()))
 }
 
 fn report(context: &Context, found: usize, replayed: usize) -> Result<(), Failure> {

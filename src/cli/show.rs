@@ -82,6 +82,11 @@ fn is_whole(cell: &str) -> bool {
     cell.chars().count() <= SHORT || is_moment() || is_id()
 }
 
+/// `1 source`, `2 sources`.
+pub(super) fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
 /// Whether the terminal is too narrow for an id and much beside it.
 pub(super) fn is_narrow() -> bool {
     width() < NARROW

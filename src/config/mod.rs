@@ -3,6 +3,9 @@
 //! Every fault is found at once and told with its place, its line and what would be right. Nothing here touches the network or
 //! writes a file.
 
+mod alerts;
+mod channels;
+mod console;
 mod destinations;
 mod diagnostics;
 mod document;
@@ -16,8 +19,10 @@ mod shown;
 mod spool;
 mod values;
 
+pub use alerts::{AlertKind, Alerts, Digest};
+pub use channels::{AlertChannel, AlertSeverity, MailTls, Medium, Smtp};
 pub use diagnostics::{Diagnostic, Diagnostics, Excerpt, Place};
-pub use settings::{Console, Delivery, Destination, Log, LogFormat, Server, Settings, Source, Store, StoreUrl};
+pub use settings::{Console, Delivery, Destination, Log, LogFormat, Role, Server, Settings, Source, Store, StoreUrl, User};
 
 use crate::connectors::Connectors;
 use document::Document;
@@ -27,7 +32,7 @@ use reader::Reader;
 use std::path::Path;
 
 /// Everything that may stand at the top of the file.
-const SECTIONS: [&str; 8] = ["server", "console", "store", "delivery", "log", "sources", "destinations", "routes"];
+const SECTIONS: [&str; 9] = ["server", "console", "store", "delivery", "alerts", "log", "sources", "destinations", "routes"];
 
 /// Reads the file at `path` and the variables `LEADWIRE__SECTION__KEY` of `environment`, which win over it.
 ///
@@ -75,17 +80,18 @@ pub fn parse(
 /// With faults noted in the reader, the settings are only as good as what was left.
 fn assemble(path: &Path, reader: &mut Reader<'_>, connectors: &Connectors) -> Settings {
     let server = sections::server(reader);
-    let console = sections::console(reader, &server);
+    let console = console::read(reader, &server);
     let store = sections::store(reader);
     let delivery = sections::delivery(reader);
     sections::check_keeping(reader, &store, &delivery);
     let log = sections::log(reader);
     let sources = sections::sources(reader);
+    let alerts = alerts::read(reader, &sources);
     let (destinations, declared) = destinations::read(reader, connectors, delivery.give_up_after);
     let routes = routes::read(reader, &sources, &declared);
     let redactor = secrets::redactor(&reader.layers.merged);
     let path = path.to_owned();
-    Settings { path, server, console, store, delivery, log, sources, destinations, routes, redactor, warnings: Vec::new() }
+    Settings { path, server, console, store, delivery, alerts, log, sources, destinations, routes, redactor, warnings: Vec::new() }
 }
 
 /// What could not be read counts as not given, which may be wrong in turn; only the first thing said of a place is news.

@@ -26,18 +26,25 @@ impl<'a> Reader<'a> {
 
     /// The tables below a section, by name: `[sources.NAME]`.
     pub(super) fn named(&mut self, section: &str) -> Vec<(String, Map<String, Value>)> {
-        let entries = self.section(section);
-        entries
+        let value = Value::Object(self.section(section));
+        self.named_at(&[section], value)
+    }
+
+    /// The same for the tables in `value`, which stands at `path`.
+    pub(super) fn named_at(&mut self, path: &[&str], value: Value) -> Vec<(String, Map<String, Value>)> {
+        self.table(path, value)
             .into_iter()
             .map(|(name, value)| {
+                let below: Vec<&str> = path.iter().copied().chain([name.as_str()]).collect();
                 if !is_name(&name) {
                     let message =
                         format!("the name `{name}` has other characters than lower-case letters, digits, `_` and `-`, or is too long");
                     self.faults.push(
-                        Fault::new([section, &name], message).with_help("names start with a letter or digit, such as `acme` or `crm-2`"),
+                        Fault::new(below.iter().copied(), message)
+                            .with_help("names start with a letter or digit, such as `acme` or `crm-2`"),
                     );
                 }
-                let table = self.table(&[section, &name], value);
+                let table = self.table(&below, value);
                 (name, table)
             })
             .collect()

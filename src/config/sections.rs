@@ -1,17 +1,13 @@
-//! The sections that need no connector: the listeners, the store, delivery, the log and the sources.
+//! The sections that need no connector: the public listener, the store, delivery, the log and the sources.
 
 use super::reader::Reader;
-use super::settings::{Console, Delivery, Log, Server, Source, Store, StoreUrl};
+use super::settings::{Delivery, Log, Server, Source, Store, StoreUrl};
 use super::spool;
 use crate::store::has_postgres_password;
 use leadwire_connector::settings::Secret;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
-const LITERAL: &str = "write { env = \"NAME\" } or { file = \"/run/secrets/name\" } and give the secret there";
-
-/// Shorter ones can be guessed over the network.
-const SHORTEST_TOKEN: usize = 16;
+pub(super) const LITERAL: &str = "write { env = \"NAME\" } or { file = \"/run/secrets/name\" } and give the secret there";
 
 /// Indexes and a few thousand leads.
 const SMALLEST_STORE: u64 = 64 << 20;
@@ -19,52 +15,6 @@ const SMALLEST_STORE: u64 = 64 << 20;
 pub(super) fn server(reader: &mut Reader<'_>) -> Server {
     let table = reader.section("server");
     reader.read(&["server"], table)
-}
-
-pub(super) fn console(reader: &mut Reader<'_>, server: &Server) -> Console {
-    let table = reader.section("console");
-    let console: Console = reader.read(&["console"], table);
-    if collide(server.listen, console.listen) {
-        let message = format!("the console listens on {}, where [server] already does", console.listen);
-        reader.fault(&["console", "listen"], message, "give it a port of its own, such as \"127.0.0.1:8081\"");
-    }
-    match &console.token {
-        Some(token) => check_token(reader, token),
-        None if reader.is_faulty(&["console", "token"]) => {}
-        None if console.listen.ip().is_loopback() => {
-            reader.warn(&["console"], "the console has no token: everyone on this machine can read the leads", "set `token` in [console]");
-        }
-        None => {
-            let message = format!("without a token the console listens on this machine only, not on {}", console.listen);
-            reader.fault(
-                &["console", "listen"],
-                message,
-                "set `token = { env = \"LEADWIRE_CONSOLE_TOKEN\" }` in [console], or listen on 127.0.0.1",
-            );
-        }
-    }
-    console
-}
-
-/// Port 0 is any free port, so two of those never collide.
-fn collide(a: SocketAddr, b: SocketAddr) -> bool {
-    a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
-}
-
-fn check_token(reader: &mut Reader<'_>, token: &Secret) {
-    let path = ["console", "token"];
-    if !token.expose().chars().all(|c| c.is_ascii_graphic()) {
-        reader.fault(
-            &path,
-            "no HTTP header can carry this token",
-            "use letters, digits and signs without spaces, such as the output of `openssl rand -hex 32`",
-        );
-    } else if token.expose().len() < SHORTEST_TOKEN {
-        reader.warn(&path, "this token is short enough to be guessed", "use the output of `openssl rand -hex 32`");
-    }
-    if token.is_literal() && reader.layers.is_from_file(&path) {
-        reader.warn(&path, "this secret stands in the file itself", LITERAL);
-    }
 }
 
 pub(super) fn store(reader: &mut Reader<'_>) -> Store {

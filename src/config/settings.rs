@@ -1,13 +1,14 @@
 //! What the bridge is told: every section of the configuration with its defaults.
 
 use super::Diagnostic;
+use super::alerts::Alerts;
 use super::values;
 use crate::route::Rules;
 use ipnet::IpNet;
 use leadwire_connector::settings::{Secret, duration};
 use leadwire_connector::{Build, Redactor};
-use serde::Deserialize;
 use serde::de::IntoDeserializer as _;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -27,6 +28,8 @@ pub struct Settings {
     pub store: Store,
     /// How deliveries are tried.
     pub delivery: Delivery,
+    /// Who is told of trouble.
+    pub alerts: Alerts,
     /// What is logged.
     pub log: Log,
     /// By name.
@@ -82,21 +85,60 @@ impl Default for Server {
     }
 }
 
-/// `[console]`: the operator's page, and the same as JSON.
+/// `[console]`: the listener for people and programs that look after the bridge.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Console {
     /// Address and port; loopback unless there is a token.
     #[serde(deserialize_with = "values::listen")]
     pub listen: SocketAddr,
-    /// What a caller must show.
+    /// Whoever shows it may do everything.
     pub token: Option<Secret>,
+    /// `[console.users.NAME]`, by name; read on their own.
+    #[serde(skip)]
+    pub users: BTreeMap<String, User>,
+    /// Whether those who may only read see persons masked.
+    pub mask_personal_data: bool,
+    /// How long a login lasts.
+    #[serde(deserialize_with = "values::period")]
+    pub session_lifetime: Duration,
+    /// How long a login lasts that nobody uses.
+    #[serde(deserialize_with = "values::period")]
+    pub session_idle: Duration,
 }
 
 impl Default for Console {
     fn default() -> Self {
-        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)), token: None }
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)),
+            token: None,
+            users: BTreeMap::new(),
+            mask_personal_data: false,
+            session_lifetime: Duration::from_hours(12),
+            session_idle: Duration::from_hours(2),
+        }
     }
+}
+
+/// What somebody may do on the console.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Look.
+    #[default]
+    Read,
+    /// Look and act.
+    Operate,
+}
+
+/// `[console.users.NAME]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct User {
+    /// What they log in with. `None` is a fault.
+    pub token: Option<Secret>,
+    /// What they may do.
+    pub role: Role,
 }
 
 /// The kind of store and where it is.
@@ -252,6 +294,9 @@ pub struct Source {
     /// Requests per minute; `None` is no limit.
     #[serde(deserialize_with = "values::some_count")]
     pub max_per_minute: Option<u32>,
+    /// How long nothing may come before it is trouble; `None` is for ever.
+    #[serde(deserialize_with = "values::some_period")]
+    pub silence_after: Option<Duration>,
 }
 
 impl Default for Source {
@@ -266,6 +311,7 @@ impl Default for Source {
             max_body_bytes: 32 << 20,
             test_reply: true,
             max_per_minute: None,
+            silence_after: None,
         }
     }
 }

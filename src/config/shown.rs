@@ -7,7 +7,7 @@ use leadwire_connector::settings::Fault;
 pub(super) const DOTS: &str = "\"••••\"";
 
 /// The keys of the bridge whose values are no secrets.
-pub(super) const HARMLESS: [&str; 38] = [
+pub(super) const HARMLESS: [&str; 59] = [
     "listen",
     "trusted_proxies",
     "workers",
@@ -15,6 +15,10 @@ pub(super) const HARMLESS: [&str; 38] = [
     "request_timeout",
     "max_connections",
     "public_url",
+    "mask_personal_data",
+    "session_lifetime",
+    "session_idle",
+    "role",
     "retention",
     "max_bytes",
     "quarantine_max_bytes",
@@ -46,6 +50,23 @@ pub(super) const HARMLESS: [&str; 38] = [
     "kinds",
     "chatbots",
     "when",
+    "silence_after",
+    "look_every",
+    "remind_every",
+    "settle",
+    "breaker_open_for",
+    "lead_older_than",
+    "quarantine_per_hour",
+    "disk_free",
+    "store_sick_for",
+    "off",
+    "digest_at",
+    "time_zone",
+    "severity",
+    "digest",
+    "host",
+    "port",
+    "tls",
 ];
 
 /// Parts of the names of keys whose values are secrets.

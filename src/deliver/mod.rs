@@ -6,6 +6,7 @@
 mod attempt;
 mod backoff;
 mod clock;
+mod connect;
 pub mod decide;
 pub mod erasure;
 pub mod gate;
@@ -18,6 +19,7 @@ mod simulation;
 mod values;
 
 pub use backoff::Backoff;
+pub use connect::{LateConnector, SET_UP, connect};
 pub use decide::Policy;
 pub use lane::LaneLimits;
 pub use shell::LaneStatus;

@@ -30,7 +30,8 @@ pub struct PersonKey(pub [u8; 16]);
 
 impl PersonKey {
     /// `None` when the event has none of the three.
-    pub(super) fn of(event: &Event) -> Option<Self> {
+    #[must_use]
+    pub fn of(event: &Event) -> Option<Self> {
         if let Some(email) = &event.person.email {
             // Mail servers may tell `A@x` from `a@x`; in practice none does, and people write either.
             return Some(Self(half_sha256(&["email", &email.to_lowercase()])));

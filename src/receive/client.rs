@@ -7,7 +7,7 @@ use std::net::IpAddr;
 /// one. Whatever stands left of that was written by the client and is never believed.
 ///
 /// `forwarded` are the values of the header in the order they came.
-pub(super) fn address<'a>(peer: IpAddr, forwarded: impl DoubleEndedIterator<Item = &'a str>, trusted: &[IpNet]) -> IpAddr {
+pub fn address<'a>(peer: IpAddr, forwarded: impl DoubleEndedIterator<Item = &'a str>, trusted: &[IpNet]) -> IpAddr {
     let peer = peer.to_canonical();
     let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
     if !is_trusted(&peer) {

@@ -73,7 +73,7 @@ impl Intake {
     ///
     /// # Errors
     /// Why it is refused; the words may name another source and are for the owner, not for the sender.
-    fn verify(&self, name: &str, body: &[u8], header: Option<&str>, received_at: Timestamp) -> Result<Verified, Refusal> {
+    pub fn verify(&self, name: &str, body: &[u8], header: Option<&str>, received_at: Timestamp) -> Result<Verified, Refusal> {
         let Some(source) = self.sources.get(name) else { return Err(Refusal::AwaitingKey) };
         verify(body, header, &source.keys, &source.tolerance, received_at).map_err(|refusal| match refusal {
             Refusal::NoKeyMatched { age_s, .. } => {
@@ -100,19 +100,23 @@ impl Intake {
         let Some(source) = self.sources.get(name) else { return Vec::new() };
         normalize(verified, &source.profile, &mut Uuid::now_v7)
             .into_iter()
-            .map(|normalized| {
-                let routed = self.rules.route(&normalized.event);
-                for fault in &routed.faults {
-                    tracing::warn!(source = name, event = %normalized.event.id, "{fault}");
-                }
-                NewEvent {
-                    content_key: normalized.content_key.0,
-                    person_key: normalized.person_key.map(|key| key.0),
-                    destinations: routed.destinations.iter().filter_map(|name| self.destinations.get(name).copied()).collect(),
-                    body: write(&normalized.event),
-                    event: Arc::new(normalized.event),
-                }
+            .map(|normalized| NewEvent {
+                content_key: normalized.content_key.0,
+                person_key: normalized.person_key.map(|key| key.0),
+                destinations: self.route(&normalized.event),
+                body: write(&normalized.event),
+                event: Arc::new(normalized.event),
             })
             .collect()
+    }
+
+    /// Where an event goes by the rules.
+    #[must_use]
+    pub fn route(&self, event: &Event) -> Vec<DestinationId> {
+        let routed = self.rules.route(event);
+        for fault in &routed.faults {
+            tracing::warn!(source = event.source, event = %event.id, "{fault}");
+        }
+        routed.destinations.iter().filter_map(|name| self.destinations.get(name).copied()).collect()
     }
 }

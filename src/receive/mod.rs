@@ -8,10 +8,13 @@ mod budget;
 mod client;
 mod hook;
 mod intake;
+mod reroute;
 mod reverify;
 
 pub use budget::Budget;
+pub use client::address as client_address;
 pub use intake::{Intake, SourceGate};
+pub use reroute::{Rerouted, route_unrouted, routing};
 pub use reverify::{Reverified, reverify};
 
 use crate::store::Keeper;

@@ -54,8 +54,9 @@ pub(super) struct Table {
     pub(super) columns: &'static [(&'static str, Kind)],
 }
 
-/// Everything that moves. What is not here is made anew from it (totals) or belongs to one place only (the mark of a transfer).
-pub(super) static TABLES: [Table; 11] = {
+/// Everything that moves. What is not here is made anew from it (totals, the search index) or belongs to one place only (the mark of a
+/// transfer).
+pub(super) static TABLES: [Table; 13] = {
     use Kind::{Bytes, Int, Text};
     [
         Table { name: "source", part: Part::Head, columns: &[("id", Int), ("name", Text), ("received", Int), ("removed", Int)] },
@@ -94,6 +95,24 @@ pub(super) static TABLES: [Table; 11] = {
         },
         Table { name: "certificate", part: Part::Head, columns: &[("id", Text), ("begun_at", Int), ("head", Text), ("removed", Text)] },
         Table { name: "token", part: Part::Head, columns: &[("destination", Int), ("name", Text), ("value", Text), ("version", Int)] },
+        Table {
+            name: "action",
+            part: Part::Head,
+            columns: &[
+                ("id", Int),
+                ("at", Int),
+                ("who", Text),
+                ("client", Text),
+                ("action", Text),
+                ("target", Text),
+                ("planned", Int),
+                ("count", Int),
+                ("detail", Text),
+                ("ended_at", Int),
+                ("failure", Text),
+            ],
+        },
+        Table { name: "alert", part: Part::Head, columns: &[("name", Text), ("page", Text), ("version", Int)] },
         Table { name: "pulse", part: Part::Head, columns: &[("id", Int), ("beats", Int), ("alive_at", Int)] },
         Table {
             name: "event",
@@ -130,6 +149,7 @@ pub(super) static TABLES: [Table; 11] = {
                 ("record_id", Text),
                 ("record_url", Text),
                 ("remark", Text),
+                ("cause", Text),
             ],
         },
         Table {
@@ -368,6 +388,7 @@ pub(super) const ROW_COUNTS: &str = "
     UNION ALL SELECT 'all', 'erasures', count(*) FROM erasure
     UNION ALL SELECT 'all', 'certificates', count(*) FROM certificate
     UNION ALL SELECT 'all', 'tokens', count(*) FROM token
+    UNION ALL SELECT 'all', 'actions', count(*) FROM action
     UNION ALL SELECT 'quarantine ' || source, 'bodies', count(*) FROM quarantine GROUP BY source
     UNION ALL SELECT 'quarantine ' || source, 'bytes', CAST(sum(size) AS bigint) FROM quarantine GROUP BY source";
 

@@ -5,6 +5,9 @@
 //! - at one destination, at most one delivery of a person is leased or waiting: later ones are *blocked* until it ends;
 //! - counts that are kept beside the rows in the same transaction always agree with the rows (`leadwire audit`).
 
+mod acts;
+mod alert;
+mod cause;
 mod checkup;
 mod drain;
 mod dump;
@@ -19,11 +22,15 @@ mod person;
 mod postgres;
 mod refused;
 mod room;
+mod search;
 mod spool;
 mod sqlite;
 mod telling;
 
-pub use checkup::{Checkup, DiskCheck, check_disk, check_postgres, check_sqlite};
+pub use acts::{ACT_PIECE, Act, ActionFilter, ActionRow, DeadCause, Entry, NewAction, Pace, Purge, Routing, Unrouted};
+pub use alert::AlertPage;
+pub use cause::UNSORTED;
+pub use checkup::{Checkup, DiskCheck, check_disk, check_postgres, check_sqlite, free_bytes};
 pub use keeper::{Condition, Keeper, Kept};
 pub use keeping::{DestinationStatus, OldestPending, Pending, Retention, Status, Verification};
 pub use model::{

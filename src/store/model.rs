@@ -379,6 +379,20 @@ pub struct EventFilter {
     pub until: Option<Timestamp>,
     /// Only events with no deliveries that are no tests.
     pub unrouted: bool,
+    /// What a person types: beginnings of words of the name, the e-mail, the content, the chat and of fields without a place of their
+    /// own, an address or its domain, a telephone number in any writing or its last digits, a session, a chatbot; or an event's id.
+    /// Every word must be there. Of a long chat, the first 400 different words count.
+    pub text: Option<String>,
+    /// The chatbot's id or name, without regard to case.
+    pub chatbot: Option<String>,
+    /// Only events with a delivery in this state,
+    pub state: Option<State>,
+    /// and, or, to this destination.
+    pub destination: Option<String>,
+    /// Only events whose body came more than once.
+    pub duplicates: bool,
+    /// Only events received before this one: the last one of the page before. New events do not move what is on a page.
+    pub before: Option<Uuid>,
     /// At most so many, newest first.
     pub limit: u32,
 }
@@ -430,6 +444,8 @@ pub struct DeliveryFilter {
     pub states: Vec<State>,
     /// Destination name.
     pub destination: Option<String>,
+    /// Of dead letters: what they died of.
+    pub cause: Option<String>,
     /// Event received at or after.
     pub since: Option<Timestamp>,
     /// At most so many, newest first.
@@ -462,6 +478,23 @@ pub struct DeliveryRow {
     pub record: Option<Record>,
     /// Reason or last error.
     pub remark: Option<String>,
+}
+
+impl DeliveryRow {
+    /// Says of one that is pending what it waits for, beside what its last attempt said: the end of its destination's `hold`, or of an
+    /// earlier delivery of the same person.
+    pub fn tell_wait(&mut self, hold: Option<&Hold>) {
+        let why = match (self.state, hold) {
+            (State::Waiting, Some(hold)) => format!("{} is on hold: {}", self.destination, hold.reason),
+            (State::Blocked, Some(hold)) => {
+                format!("waits behind an earlier delivery of the same person; {} is on hold: {}", self.destination, hold.reason)
+            }
+            (State::Blocked, None) => "waits behind an earlier delivery of the same person".to_owned(),
+            _ => return,
+        };
+        let last = self.remark.take().map(|last| format!("; the last attempt said: {last}")).unwrap_or_default();
+        self.remark = Some(why + &last);
+    }
 }
 
 /// One line of the audit.

@@ -8,7 +8,10 @@ mod oracle;
 #[path = "../support/postgres.rs"]
 mod postgres;
 
+mod access;
+mod acts;
 mod advice;
+mod alerts;
 mod bad_input;
 mod cli;
 mod clock;
@@ -20,6 +23,7 @@ mod disk;
 mod failpoints;
 mod keeping;
 mod load;
+mod mail;
 mod outage;
 mod person;
 mod promises;

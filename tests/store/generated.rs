@@ -1,11 +1,11 @@
 //! Sequences of operations that nobody thought of, on a store and on the model: all that is visible must be the same.
 
-use crate::model::{Destination, Model};
+use crate::model::{Destination, Kept, Model};
 use crate::stage::{DESTINATIONS, Engine, SOURCES, Stage, event, now, with};
 use jiff::{SignedDuration, Timestamp};
 use leadwire::store::{
-    Again, AttemptRow, AuditReport, DeliveryFilter, DestinationId, Ended, Erasing, EventDetail, EventFilter, Handoff, LaneEnd, Leased,
-    NewEvent, Outcome, QuarantineClass, QuarantineLimits, Refused, Room, Settlement, State,
+    Act, Again, AttemptRow, AuditReport, DeliveryFilter, DestinationId, Ended, Entry, Erasing, EventDetail, EventFilter, Handoff, LaneEnd,
+    Leased, NewAction, NewEvent, Outcome, QuarantineClass, QuarantineLimits, Refused, Room, Routing, Settlement, State,
 };
 use leadwire_connector::{Kind, Record};
 use proptest::collection::vec;
@@ -84,6 +84,14 @@ enum Op {
         destination: Option<usize>,
         most: usize,
     },
+    Discard {
+        destination: Option<usize>,
+        most: usize,
+    },
+    Route {
+        events: Vec<Index>,
+        destinations: u8,
+    },
     Erase {
         events: Vec<Index>,
         body: Option<Index>,
@@ -117,6 +125,8 @@ enum Op {
     /// The clock is set back, and what waits follows it.
     SetBack(i64),
     Look(Box<(EventFilter, DeliveryFilter)>),
+    /// The search index takes in what came, and removes what went.
+    Index(u32),
 }
 
 fn specs() -> impl Strategy<Value = Spec> {
@@ -155,6 +165,8 @@ fn work() -> impl Strategy<Value = Op> {
         2 => (any::<Index>(), 0..3_u8, any::<u8>()).prop_map(|(which, name, remote)| Op::SaveStep { which, name, remote }),
         4 => (vec(ended(), 0..3), option::of(destinations()), 1..5_usize)
             .prop_map(|(states, destination, most)| Op::Replay { states, destination, most }),
+        2 => (option::of(destinations()), 1..5_usize).prop_map(|(destination, most)| Op::Discard { destination, most }),
+        2 => (vec(any::<Index>(), 1..5), 0..8_u8).prop_map(|(events, destinations)| Op::Route { events, destinations }),
         2 => (vec(any::<Index>(), 0..4), option::weighted(0.3, any::<Index>())).prop_map(|(events, body)| Op::Erase { events, body }),
         1 => (0..60_i64).prop_map(|ago| Op::RemoveEnded { ago }),
         2 => (destinations(), any::<bool>()).prop_map(|(destination, is_open)| Op::OpenLane { destination, is_open }),
@@ -181,6 +193,7 @@ fn refusing() -> impl Strategy<Value = Op> {
         ),
         1 => (any::<Index>(), specs()).prop_map(|(which, spec)| Op::Admit { which, spec }),
         1 => any::<Index>().prop_map(Op::Explain),
+        1 => (1..6_u32).prop_map(Op::Index),
         1 => (option::of(0..2_usize), option::of(0..60_i64), any::<bool>())
             .prop_map(|(source, ago, with_promised)| Op::Purge { source, ago, with_promised }),
     ]
@@ -198,8 +211,14 @@ fn looks() -> impl Strategy<Value = Op> {
         let source = SOURCES.get(source).map(|name| (*name).to_owned());
         let session = session.map(|n| n.to_string());
         let (since, until) = if ago % 2 == 0 { (time, None) } else { (None, time) };
-        let events = EventFilter { email, phone, session, source, kind, since, until, unrouted: unrouted && ago % 4 == 0, limit };
-        let deliveries = DeliveryFilter { states, destination: destination.map(|n| DESTINATIONS[n].to_owned()), since, limit };
+        let text = (ago % 7 == 0).then(|| (if limit % 4 == 0 { "nobody" } else { "P1@example.com" }).to_owned());
+        let state = (ago % 6 == 1).then(|| State::ALL[usize::try_from(ago).unwrap() % State::ALL.len()]);
+        let to = (ago % 8 == 1).then(|| DESTINATIONS[1].to_owned());
+        let unrouted = unrouted && ago % 4 == 0;
+        let people = EventFilter { email, phone, session, text, ..EventFilter::default() };
+        let events =
+            EventFilter { source, kind, since, until, unrouted, state, destination: to, duplicates: ago % 11 == 3, limit, ..people };
+        let deliveries = DeliveryFilter { states, destination: destination.map(|n| DESTINATIONS[n].to_owned()), cause: None, since, limit };
         Op::Look(Box::new((events, deliveries)))
     })
 }
@@ -292,6 +311,8 @@ impl Trial {
                 Ok(())
             }
             Op::Replay { states, destination, most } => self.replay(states, *destination, *most).await,
+            Op::Discard { destination, most } => self.discard(*destination, *most).await,
+            Op::Route { events, destinations } => self.route(events, *destinations).await,
             Op::Erase { events, body } => self.erase(events, body.as_ref()).await,
             Op::Quarantine { source, content, header, class, max_bytes } => {
                 let refused = self.refused(*source, *content, *header, *class);
@@ -327,6 +348,14 @@ impl Trial {
                 self.now -= by;
                 self.model.follow_clock(by, self.now);
                 store.follow_clock(by, self.now).await.unwrap();
+                Ok(())
+            }
+            Op::Index(at_least) => {
+                while store.index_events(*at_least).await.unwrap() {}
+                let mut checked = i64::MIN;
+                while let Some(next) = store.check_index(checked).await.unwrap() {
+                    checked = next;
+                }
                 Ok(())
             }
             Op::Look(filters) => {
@@ -492,6 +521,38 @@ impl Trial {
             self.model.replay(*event, *id, self.now);
         }
         same("replayed", &self.stage.store.replay(keys, self.now).await.unwrap(), &expected.len())
+    }
+
+    /// All that has ended is named, and only what is dead is discarded.
+    async fn discard(&mut self, destination: Option<usize>, most: usize) -> Verdict {
+        let destination = destination.map(|n| DESTINATIONS[n].to_owned());
+        let filter = DeliveryFilter { destination, ..DeliveryFilter::default() };
+        let mut keys = self.stage.store.find_ended(filter.clone()).await.unwrap();
+        let mut known = self.model.deliveries(&DeliveryFilter { limit: u32::MAX, ..filter });
+        known.retain(|row| !row.state.is_pending() && row.state != State::Erased);
+        let id = |name: &str| self.stage.store.destination_id(name).unwrap();
+        let position = |event| self.model.events.iter().position(|kept| kept.new.event.id == event);
+        known.sort_by_key(|row| (position(row.event), id(&row.destination)));
+        let known: Vec<_> = known.iter().map(|row| (row.event, id(&row.destination))).take(most).collect();
+        keys.truncate(most);
+        let (now, remark) = (self.now, format!("discarded by me: {most}"));
+        let expected = known.iter().filter(|(event, id)| self.model.discard(*event, *id, &remark, now)).count();
+        let act = Act::Discard { keys, remark };
+        same("discarded", &self.stage.store.perform(Entry::New(NewAction::default()), act, now).await.unwrap(), &expected)
+    }
+
+    async fn route(&mut self, events: &[Index], destinations: u8) -> Verdict {
+        let all = &self.model.events;
+        let chosen: Vec<_> = events.iter().filter(|_| !all.is_empty()).map(|which| &all[which.index(all.len())]).collect();
+        let destinations: Vec<DestinationId> =
+            self.ids.iter().enumerate().filter(|(n, _)| destinations >> n & 1 == 1).map(|(_, id)| *id).collect();
+        let routing =
+            |kept: &&Kept| Routing { event: kept.new.event.id, person_key: kept.new.person_key, destinations: destinations.clone() };
+        let routings: Vec<Routing> = chosen.iter().map(routing).collect();
+        let chosen: Vec<_> = chosen.iter().map(|kept| kept.new.event.id).collect();
+        let expected = self.model.route(&chosen, &destinations, self.now);
+        let entry = Entry::New(NewAction::default());
+        same("routed", &self.stage.store.perform(entry, Act::Route { routings }, self.now).await.unwrap(), &expected)
     }
 
     /// A body whose size is its own, so that which is the largest is never a matter of taste.

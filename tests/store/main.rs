@@ -24,12 +24,15 @@ macro_rules! on_every_engine {
     };
 }
 
+mod acts;
+mod alerts;
 mod clock;
 mod contention;
 mod generated;
 mod holds;
 mod keeping;
 mod leases;
+mod million;
 mod model;
 mod moving;
 mod order;
@@ -41,3 +44,4 @@ mod server;
 mod stage;
 mod text;
 mod tokens;
+mod words;

@@ -215,6 +215,50 @@ impl Model {
         };
     }
 
+    /// A dead letter that need not be delivered. Whether it was one.
+    pub(crate) fn discard(&mut self, event: Uuid, id: DestinationId, remark: &str, now: Timestamp) -> bool {
+        let delivery = self.delivery(event, id);
+        let is_dead = delivery.state == State::Dead;
+        if is_dead {
+            (delivery.state, delivery.ended_at, delivery.remark) = (State::Skipped, Some(now), Some(remark.to_owned()));
+        }
+        is_dead
+    }
+
+    /// Events are given the deliveries that they do not have, in the order of receipt. How many.
+    pub(crate) fn route(&mut self, events: &[Uuid], destinations: &[DestinationId], now: Timestamp) -> usize {
+        let mut made = 0;
+        for place in 0..self.events.len() {
+            let kept = &self.events[place];
+            if kept.erased_at.is_some() || !events.contains(&kept.new.event.id) {
+                continue;
+            }
+            for id in destinations {
+                if self.events[place].deliveries.contains_key(id) {
+                    continue;
+                }
+                let is_blocked = self.is_pending(*id, self.events[place].new.person_key);
+                let destination = self.destinations.get_mut(id).unwrap();
+                destination.made += 1;
+                made += 1;
+                let delivery = Delivery {
+                    state: if is_blocked { State::Blocked } else { State::Waiting },
+                    attempts: 0,
+                    not_before: now,
+                    clock_start: now,
+                    parked_base_us: destination.parked_at(now),
+                    ended_at: None,
+                    record: None,
+                    remark: None,
+                    tries: BTreeMap::new(),
+                    steps: BTreeMap::new(),
+                };
+                self.events[place].deliveries.insert(*id, delivery);
+            }
+        }
+        made
+    }
+
     pub(crate) fn remove_ended(&mut self, cutoff: Timestamp) -> usize {
         let before = self.events.len();
         let is_over = |delivery: &Delivery| matches!(delivery.state, State::Delivered | State::Skipped);
@@ -479,7 +523,15 @@ impl Model {
     }
 
     pub(crate) fn events(&self, filter: &EventFilter) -> Vec<EventRow> {
-        let matching = self.events.iter().rev().filter(|kept| matches(filter, kept));
+        let to = |name: &String| self.destinations.iter().find(|(_, known)| known.name == *name).map(|(id, _)| *id).unwrap();
+        let to = filter.destination.as_ref().map(to);
+        let has_delivery = |kept: &Kept| {
+            let is_meant = |(id, delivery): (&DestinationId, &Delivery)| {
+                to.is_none_or(|to| to == *id) && filter.state.is_none_or(|state| state == delivery.state)
+            };
+            (to.is_none() && filter.state.is_none()) || kept.deliveries.iter().any(is_meant)
+        };
+        let matching = self.events.iter().rev().filter(|kept| matches(filter, kept) && has_delivery(kept));
         matching.take(filter.limit as usize).map(|kept| self.event_row(kept)).collect()
     }
 
@@ -503,6 +555,9 @@ fn matches(filter: &EventFilter, kept: &Kept) -> bool {
     let person = &event.person;
     filter.email.as_ref().is_none_or(|wanted| person.email.as_ref().is_some_and(|email| email.eq_ignore_ascii_case(wanted)))
         && filter.phone.as_ref().is_none_or(|wanted| person.phone.as_ref().is_some_and(|phone| is_phone(phone, wanted)))
+        // No other text has an address than the e-mail.
+        && filter.text.as_ref().is_none_or(|wanted| person.email.as_ref().is_some_and(|email| email.eq_ignore_ascii_case(wanted)))
+        && (!filter.duplicates || kept.duplicates > 0)
         && has(&filter.session, event.session_id.as_deref())
         && has(&filter.source, Some(&event.source))
         && has(&filter.kind, Some(event.kind.as_str()))

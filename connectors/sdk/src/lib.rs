@@ -18,6 +18,7 @@ pub mod refusal;
 mod report;
 pub mod session;
 pub mod settings;
+pub mod signature;
 #[cfg(feature = "simulator")]
 pub mod simulator;
 mod steps;

@@ -90,7 +90,7 @@ pub struct Note {
 ///
 /// ```
 /// use leadwire_connector::note::Paper;
-/// let paper = Paper { longest: 60, separator: "\n", most: 10, rest: "" };
+/// let paper = Paper { longest: 64, separator: "\n", most: 10, rest: "" };
 /// let notes = paper.write(&["Ada: Hello", "Visitor: Hi there", "Ada: Good bye"], "d1", "note").notes;
 /// assert_eq!(notes[0].body, "Part 1 of 2\nAda: Hello\nVisitor: Hi there\n[Leadwire d1 note]");
 /// assert_eq!((notes[1].step.as_str(), notes[1].marker.as_str()), ("note-2", "[Leadwire d1 note-2]"));

@@ -1,15 +1,17 @@
 //! The destinations, all at once.
 
 use super::Asked;
-use crate::app::{self, LateConnector};
+use crate::app;
 use crate::config::{Delivery, Destination};
-use crate::store::{DestinationRow, Store};
+use crate::deliver::{self, LateConnector, SET_UP};
+use crate::inspect::{examine, with_state};
+use crate::store::Store;
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::{SignedDuration, Timestamp};
-use leadwire_connector::{Background, Connector as _, Report, Severity, Stored, ValueStore};
+use leadwire_connector::{Background, Report, Severity, Stored, ValueStore};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,10 +57,10 @@ pub(super) async fn ask(
         .into_iter()
         .map(|(name, destination)| {
             let state = states.iter().find(|row| row.name == name);
-            let connector = |destination| connect(&name, destination, delivery, store).with_background(background.clone());
-            let (kind, connector) = (destination.kind.clone(), connector(destination));
+            let kind = destination.kind.clone();
+            let connector = connect(&name, destination, delivery, store).with_background(background.clone());
             async move {
-                let report = ask_one(connector, limit).await;
+                let report = examine(connector, limit).await;
                 let report = if has_bridge { beside_a_bridge(report) } else { report };
                 Asked { what: "destination", report: with_state(report, state), name, kind: Some(kind) }
             }
@@ -94,21 +96,8 @@ fn names(waiting: &BTreeSet<String>) -> String {
 
 fn connect(name: &str, destination: Destination, delivery: &Delivery, store: Option<&Store>) -> LateConnector {
     match store.and_then(|store| Some((store, store.destination_id(name)?))) {
-        Some(at) => app::connect(name, destination, delivery, Some(at)),
-        None => app::connect(name, destination, delivery, None).keeping_in(Arc::new(NoStore)),
-    }
-}
-
-/// Whatever one connector does, the others are told of.
-async fn ask_one(connector: LateConnector, limit: Duration) -> Report {
-    let check = tokio::spawn(async move { tokio::time::timeout(limit, connector.check()).await });
-    match check.await {
-        Ok(Ok(report)) if report.findings.is_empty() => report.warn("check", "its connector looked at nothing"),
-        Ok(Ok(report)) => report,
-        Ok(Err(_)) => Report::default()
-            .bad("answer", format!("none within {limit:?}"))
-            .remedy("see that the other side is up and reachable from here, or give it more time with --timeout"),
-        Err(_) => Report::default().bad("check", "it panicked; this is a bug in its connector"),
+        Some(at) => deliver::connect(name, destination, delivery, Some(at)),
+        None => deliver::connect(name, destination, delivery, None).keeping_in(Arc::new(NoStore)),
     }
 }
 
@@ -119,27 +108,11 @@ async fn has_bridge(store: &Store) -> bool {
 
 /// What one process alone can use, such as a folder, is in use by the bridge.
 fn beside_a_bridge(mut report: Report) -> Report {
-    for finding in report.findings.iter_mut().filter(|finding| finding.subject == app::SET_UP && finding.severity == Severity::Bad) {
+    for finding in report.findings.iter_mut().filter(|finding| finding.subject == SET_UP && finding.severity == Severity::Bad) {
         finding.severity = Severity::Warn;
         finding.remedy.get_or_insert_with(|| {
             "a bridge runs; if it is what uses this destination, all is well, and `leadwire deliveries list` shows it".to_owned()
         });
-    }
-    report
-}
-
-/// What the store knows of it.
-fn with_state(mut report: Report, state: Option<&DestinationRow>) -> Report {
-    let Some(row) = state else { return report };
-    if let Some(hold) = &row.hold {
-        report = report
-            .warn("hold", format!("it is on hold: {}; {} deliveries wait", hold.reason, row.counts.pending))
-            .remedy(format!("mend what the reason says, then: leadwire resume {}", row.name));
-    }
-    if row.counts.dead > 0 {
-        report = report
-            .warn("dead letters", format!("{} deliveries need a person", row.counts.dead))
-            .remedy("leadwire deliveries list --state dead");
     }
     report
 }
@@ -254,19 +227,8 @@ mod tests {
 
     #[test]
     fn what_the_bridge_may_be_using_is_no_fault_beside_it() {
-        let report = beside_a_bridge(Report::default().bad(app::SET_UP, "the folder is in use").bad("credentials", "refused"));
+        let report = beside_a_bridge(Report::default().bad(SET_UP, "the folder is in use").bad("credentials", "refused"));
         let severities: Vec<Severity> = report.findings.iter().map(|finding| finding.severity).collect();
         assert_eq!(severities, [Severity::Warn, Severity::Bad]);
-    }
-
-    #[test]
-    fn a_hold_is_told_with_the_way_out() {
-        let hold = crate::store::Hold { reason: "the token was revoked".to_owned(), since: Timestamp::UNIX_EPOCH, until: None };
-        let counts = crate::store::Counts { pending: 3, dead: 2, ..crate::store::Counts::default() };
-        let row = DestinationRow { id: 1, name: "crm".to_owned(), hold: Some(hold), parked_us: 0, counts, due_since: None };
-        let report = with_state(Report::default(), Some(&row));
-        assert_eq!(report.findings[0].message, "it is on hold: the token was revoked; 3 deliveries wait");
-        assert!(report.findings[0].remedy.as_deref().is_some_and(|remedy| remedy.ends_with("leadwire resume crm")));
-        assert_eq!(report.findings[1].message, "2 deliveries need a person");
     }
 }

@@ -183,6 +183,11 @@ impl Certificate {
         self.deliveries.contains(delivery)
     }
 
+    /// How many events were erased so far.
+    pub(super) fn count_events(&self) -> usize {
+        self.removed.events
+    }
+
     /// What is said now is what was done, no longer what was found.
     pub(super) fn begin(&mut self) {
         self.remove_by_hand.retain(|by_hand| self.deliveries.contains(&by_hand.delivery.delivery));

@@ -4,7 +4,7 @@ use super::certificate::{Certificate, Interrupted, Progress, RowLeft};
 use super::find::{self, Found, Search};
 use super::{Context, Failure, Scene, must_be_new, to_json, write_private};
 use crate::cli::show::{ask, line, note};
-use crate::cli::time;
+use crate::cli::{time, who};
 use crate::deliver::erasure;
 use crate::normalize::Subject;
 use crate::store::{DestinationId, Erasing, ErasureResult, EventRow, Needle};
@@ -53,13 +53,13 @@ pub(super) async fn run(scene: &Scene, mut wish: Wish, context: &Context) -> Res
     // Before the first row goes, so that a file that cannot be written stops it here, and the records are on paper.
     write(&certificate, &wish, context)?;
     certificate.begin();
-    let needles = erase_rounds(scene, &mut search, found, &wish, &mut certificate).await?;
-    if !is_fresh {
-        ask_again(scene, &mut certificate).await?;
-    }
-    carry_out(scene, &mut certificate).await?;
-    certificate.rows_left = rows_left(scene, &certificate)?;
-    scrub(scene, needles, !is_fresh, &mut certificate).await;
+    // The trail names nobody: whom it was is in the certificate.
+    let new = who::acts("erase", "a person", 0, format!("certificate {}", certificate.id()));
+    let action = scene.store.begin_action(new, Timestamp::now()).await?;
+    let erased = finish(scene, (&mut search, found), &wish, &mut certificate, is_fresh).await;
+    let failure = erased.as_ref().err().map(|_| "interrupted; the same command goes on with it".to_owned());
+    scene.store.end_action(action, certificate.count_events(), failure, Timestamp::now()).await?;
+    erased?;
     certificate.conclude();
     write(&certificate, &wish, context)?;
     line(&to_json(&certificate, context)?)?;
@@ -68,6 +68,24 @@ pub(super) async fn run(scene: &Scene, mut wish: Wish, context: &Context) -> Res
     }
     note("leadwire: the erasure is not complete; see incomplete_because. The same command goes on with it");
     Err(Failure::Silent)
+}
+
+/// From the first row that goes to the last look for remains.
+async fn finish(
+    scene: &Scene,
+    (search, found): (&mut Search<'_>, Found),
+    wish: &Wish,
+    certificate: &mut Certificate,
+    is_fresh: bool,
+) -> Result<(), Failure> {
+    let needles = erase_rounds(scene, search, found, wish, certificate).await?;
+    if !is_fresh {
+        ask_again(scene, certificate).await?;
+    }
+    carry_out(scene, certificate).await?;
+    certificate.rows_left = rows_left(scene, certificate)?;
+    scrub(scene, needles, !is_fresh, certificate).await;
+    Ok(())
 }
 
 async fn find_interrupted(scene: &Scene) -> Result<Option<Interrupted>, Failure> {

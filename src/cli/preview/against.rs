@@ -1,12 +1,12 @@
 //! `leadwire preview --since T --against OTHER_CONFIG`: which requests would another configuration change?
 
 use super::diff::{Differences, Place, compare};
-use super::outcome::{Outcome, Previewer};
+use super::outcome::Previewer;
 use super::{PreviewArgs, show_diff};
-use crate::cli::mask::Mask;
 use crate::cli::show::line;
 use crate::cli::{Context, Failure};
 use crate::config::Settings;
+use crate::inspect::{Outcome, SecretMask};
 use crate::route::Rules;
 use crate::store::{EventRow, Store};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
@@ -115,7 +115,7 @@ impl Tally {
 
 pub(super) async fn run(task: &Task<'_>, context: &Context) -> Result<(), Failure> {
     let (mut here, mut there) = both(context, task.other)?;
-    let mask = Mask::of([&here, &there]);
+    let mask = SecretMask::of([&here, &there]);
     let name = task.args.destination_name(&here)?.to_owned();
     let known: Vec<&str> = there.destinations.keys().map(String::as_str).collect();
     if !known.contains(&name.as_str()) {
@@ -352,7 +352,7 @@ mod tests {
         let connectors = Connectors::default().with(kind);
         let toml = format!("[sources.a]\n[destinations.d]\ntype = \"restless\"\ntext = \"{text}\"\n[[routes]]\nto = [\"d\"]\n");
         let mut settings = crate::config::parse("test.toml".as_ref(), &toml, &connectors, std::iter::empty()).unwrap();
-        let mask = Mask::of([&settings]);
+        let mask = SecretMask::of([&settings]);
         Side { previewer: Previewer::new("d", &mut settings, mask).unwrap(), rules: std::mem::take(&mut settings.routes) }
     }
 

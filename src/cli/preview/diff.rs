@@ -1,7 +1,7 @@
 //! In which places two lists of requests differ. Pure.
 
 use super::Outcome;
-use crate::cli::mask::is_masked;
+use crate::inspect::is_masked;
 use leadwire_connector::PreviewRequest;
 use serde::Serialize;
 use serde_json::{Map, Value, json};

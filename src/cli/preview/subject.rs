@@ -4,9 +4,10 @@ use super::PreviewArgs;
 use crate::cli::show::note;
 use crate::cli::{Context, Failure, time};
 use crate::config::{Settings, Source};
+use crate::inspect::vouch;
 use crate::normalize::{Profile, normalize};
 use crate::simulate::{Samples, write};
-use crate::verify::{Form, SigningKey, Tolerance, Verified, sign, verify};
+use crate::verify::Form;
 use jiff::Timestamp;
 use leadwire_connector::Event;
 use leadwire_connector::settings::did_you_mean;
@@ -52,7 +53,8 @@ pub(super) async fn find(args: &PreviewArgs, settings: &Settings, destination: &
         }
     };
     let profile = Profile { source: name.to_owned(), default_country: source.default_country.clone() };
-    let events = normalize(&signed_here(&body, now)?, &profile, &mut Uuid::now_v7).into_iter();
+    let verified = vouch(&body, now).map_err(|refusal| Failure::Failed(refusal.to_string()))?;
+    let events = normalize(&verified, &profile, &mut Uuid::now_v7).into_iter();
     Ok(events.map(|normalized| Subject::new(normalized.event, settings, destination)).collect())
 }
 
@@ -96,11 +98,4 @@ fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
         return Err(Failure::Failed(format!("{shown} is longer than the {limit} bytes that the source takes; see its `max_body_bytes`")));
     }
     Ok(body)
-}
-
-/// Only what was verified becomes events. Nobody vouches for this body, so it is signed here, with a key of this moment.
-fn signed_here(body: &[u8], now: Timestamp) -> Result<Verified, Failure> {
-    let key = SigningKey::new(&Uuid::now_v7().to_string());
-    let header = sign(&key, &now.as_second().to_string(), body);
-    verify(body, Some(&header), &[key], &Tolerance::default(), now).map_err(|refusal| Failure::Failed(refusal.to_string()))
 }

@@ -1,7 +1,8 @@
 //! Proving that the states add up to what was received.
 
 use super::hold::{COUNT_COLUMNS, SUMS, read_counts};
-use super::{Postgres, column, query};
+use super::{Postgres, column, index, query};
+use crate::store::search::{INDEX_INVARIANT, has_strays};
 use crate::store::{AuditFinding, AuditReport, DestinationLedger, Result, SourceLedger};
 use deadpool_postgres::{GenericClient, Object};
 use tokio_postgres::IsolationLevel;
@@ -129,11 +130,27 @@ impl Postgres {
 async fn audit(mut client: Object) -> Result<AuditReport> {
     let snapshot = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?;
     snapshot.batch_execute(PATIENCE).await?;
-    let mut findings = Vec::with_capacity(INVARIANTS.len());
+    let mut findings = Vec::with_capacity(INVARIANTS.len() + 1);
     for (invariant, sql) in INVARIANTS {
         findings.push(find(&snapshot, invariant, sql).await?);
     }
+    findings.push(AuditFinding { invariant: INDEX_INVARIANT.to_owned(), differing: find_strays(&snapshot).await? });
     Ok(AuditReport { sources: read_sources(&snapshot).await?, destinations: read_destinations(&snapshot).await?, findings })
+}
+
+/// Parts of the search index that know what is not there.
+async fn find_strays(client: &impl GenericClient) -> Result<Vec<String>> {
+    let sql = "SELECT DISTINCT 'pages of ' || stretch FROM search_page WHERE stretch NOT IN (SELECT id FROM search_stretch)";
+    let mut strays = query(client, sql, &[]).await?.iter().map(|row| column(row, 0)).collect::<Result<Vec<String>>>()?;
+    for stretch in index::read_stretches(client).await? {
+        let (first, last) = (stretch.first, stretch.last);
+        let (there, erased) = (index::read_places(client, first, last, false).await?, index::read_places(client, first, last, true).await?);
+        if has_strays(&stretch, &index::read_pages(client, stretch.id).await?, &there, &erased) {
+            strays.push(format!("events {first} to {last}"));
+        }
+    }
+    strays.truncate(SHOWN);
+    Ok(strays)
 }
 
 async fn find(client: &impl GenericClient, invariant: &str, sql: &str) -> Result<AuditFinding> {

@@ -22,6 +22,16 @@ pub(super) const COUNT_COLUMNS: &str = "coalesce(c.created - c.removed - c.deliv
 /// When the delivery that is due longest was due first.
 const DUE_SINCE: &str = "(SELECT min(d.not_before) FROM delivery d WHERE d.destination = n.id AND d.state = 0)";
 
+/// Parks destination `$1` for reason `$2` until `$3`; a hold that is on only when `$5` says so, or it ends earlier. One without end ends
+/// later than any other.
+pub(super) const PARK: &str = "UPDATE destination SET hold_reason = $2, hold_until = $3, hold_since = coalesce(hold_since, $4)
+    WHERE id = $1 AND ($5::BOOLEAN OR hold_since IS NULL OR hold_until < coalesce($3, 9223372036854775807))";
+
+/// Ends the hold of destination `$1` at `$2`, with `$3` only when it has an end that has come by then.
+pub(super) const RELEASE: &str = "UPDATE destination SET parked_us = parked_us + greatest(0, $2::BIGINT - hold_since), hold_reason = NULL,
+        hold_since = NULL, hold_until = NULL
+    WHERE id = $1 AND hold_since IS NOT NULL AND ($3::BIGINT IS NULL OR hold_until <= $3)";
+
 impl Postgres {
     pub(in crate::store) async fn hold(
         &self,
@@ -51,11 +61,8 @@ impl Postgres {
         now: Timestamp,
         overrule: bool,
     ) -> Result<()> {
-        // One without end ends later than any other.
-        let sql = "UPDATE destination SET hold_reason = $2, hold_until = $3, hold_since = coalesce(hold_since, $4)
-             WHERE id = $1 AND ($5::BOOLEAN OR hold_since IS NULL OR hold_until < coalesce($3, 9223372036854775807))";
         let (id, reason, until, now) = (i64::from(destination), text(&reason), until.map(micros), micros(now));
-        self.change(sql, vec![Box::new(id), Box::new(reason), Box::new(until), Box::new(now), Box::new(overrule)]).await.map(drop)
+        self.change(PARK, vec![Box::new(id), Box::new(reason), Box::new(until), Box::new(now), Box::new(overrule)]).await.map(drop)
     }
 
     pub(in crate::store) async fn resume(&self, destination: DestinationId, now: Timestamp) -> Result<bool> {
@@ -68,12 +75,8 @@ impl Postgres {
 
     /// Of two that release at once, the second finds no hold any more, so that the time is added once.
     async fn release_hold(&self, destination: DestinationId, expired_at: Option<Timestamp>, now: Timestamp) -> Result<bool> {
-        let sql =
-            "UPDATE destination SET parked_us = parked_us + greatest(0, $2::BIGINT - hold_since), hold_reason = NULL, hold_since = NULL,
-                 hold_until = NULL
-             WHERE id = $1 AND hold_since IS NOT NULL AND ($3::BIGINT IS NULL OR hold_until <= $3)";
         let (id, now, expired_at) = (i64::from(destination), micros(now), expired_at.map(micros));
-        Ok(self.change(sql, vec![Box::new(id), Box::new(now), Box::new(expired_at)]).await? == 1)
+        Ok(self.change(RELEASE, vec![Box::new(id), Box::new(now), Box::new(expired_at)]).await? == 1)
     }
 
     /// Instances that send to the same destination see the same outage: what another one has credited already is not credited again.

@@ -75,7 +75,8 @@ impl Postgres {
                     "SELECT setval('event_seq', (SELECT coalesce(max(seq), 0) + 1 FROM event), false);
                      SELECT setval(pg_get_serial_sequence('source', 'id'), (SELECT coalesce(max(id), 0) + 1 FROM source), false);
                      SELECT setval(pg_get_serial_sequence('destination', 'id'), (SELECT coalesce(max(id), 0) + 1 FROM destination), false);
-                     SELECT setval(pg_get_serial_sequence('quarantine', 'id'), (SELECT coalesce(max(id), 0) + 1 FROM quarantine), false);",
+                     SELECT setval(pg_get_serial_sequence('quarantine', 'id'), (SELECT coalesce(max(id), 0) + 1 FROM quarantine), false);
+                     SELECT setval(pg_get_serial_sequence('action', 'id'), (SELECT coalesce(max(id), 0) + 1 FROM action), false);",
                 )
                 .await?;
             execute(&transaction, "UPDATE transfer SET finished_at = $1", &[&micros(now)]).await?;

@@ -3,13 +3,17 @@
 //! What many instances do at once is kept apart by the database itself: content by the key of `content`, the order per person by the
 //! unique index `delivery_active`, leases by `FOR UPDATE SKIP LOCKED` and the number of the lease. Isolation is READ COMMITTED.
 
+mod acts;
 mod address;
+mod alert;
 mod audit;
 mod batch;
+mod causes;
 mod checkup;
 mod connect;
 mod dump;
 mod hold;
+mod index;
 mod instance;
 mod lease;
 mod ledger;

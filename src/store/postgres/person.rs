@@ -2,7 +2,7 @@
 
 use super::ledger::Tally;
 use super::quarantine::{self, COLUMNS, read_row};
-use super::{Postgres, again, column, execute, hold, micros, moment, query, query_opt, settle, tell_all};
+use super::{Postgres, again, column, execute, hold, index, micros, moment, query, query_opt, settle, tell_all};
 use crate::store::person::tombstone;
 use crate::store::{
     DestinationId, Erasing, Erasure, ErasureResult, Needle, Owed, Progress, QuarantineRow, Removed, RemovedDelivery, RemovedEvent, Result,
@@ -97,7 +97,8 @@ impl Postgres {
             // The settings of this connection are changed, so it does not go back to the others.
             let client = Object::take(client);
             client.batch_execute("SET statement_timeout = '1h'").await?;
-            for table in ["event", "delivery", "attempt", "step", "quarantine", "erasure", "certificate", "token"] {
+            for table in ["event", "delivery", "attempt", "step", "quarantine", "erasure", "certificate", "token", "search_page", "action"]
+            {
                 // Samples of the values are kept for planning; they are drawn anew.
                 client.batch_execute(&format!("VACUUM (ANALYZE) {table}")).await?;
             }
@@ -148,6 +149,8 @@ struct Work {
     removed: Removed,
     tally: Tally,
     waiting: Vec<(i64, Vec<u8>)>,
+    /// Of the events that were erased.
+    places: Vec<i64>,
 }
 
 async fn erase(mut client: Object, erasing: &Erasing, at: Timestamp, slot: i64) -> Result<(Removed, HashSet<DestinationId>)> {
@@ -170,6 +173,7 @@ async fn erase(mut client: Object, erasing: &Erasing, at: Timestamp, slot: i64) 
     if let Some(owed) = &erasing.owed {
         owe(&transaction, owed, &work.removed).await?;
     }
+    index::forget(&transaction, &work.places).await?;
     work.tally.write(&transaction, slot).await?;
     tell_all(&transaction).await?;
     transaction.commit().await?;
@@ -218,6 +222,7 @@ async fn erase_event(transaction: &Transaction<'_>, id: Uuid, at: Timestamp, wor
     work.removed.steps += count(execute(transaction, "DELETE FROM step WHERE event = $1", &[&seq]).await?);
     let sql = "UPDATE event SET email = NULL, phone = NULL, session_id = NULL, body = $2, erased_at = $3 WHERE seq = $1";
     execute(transaction, sql, &[&seq, &body, &micros(at)]).await?;
+    work.places.push(seq);
     work.removed.events.push(RemovedEvent { id, kind, deliveries });
     Ok(())
 }
@@ -246,7 +251,7 @@ async fn erase_delivery(
     let steps = query(transaction, sql, &[&seq, &destination]).await?;
     let steps = steps.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?))).collect::<Result<_>>()?;
     let sql =
-        "UPDATE delivery SET state = 6, ended_at = $3, person = NULL, record_id = NULL, record_url = NULL, remark = NULL, leased_by = NULL
+        "UPDATE delivery SET state = 6, ended_at = $3, person = NULL, record_id = NULL, record_url = NULL, remark = NULL, cause = '', leased_by = NULL
          WHERE event = $1 AND destination = $2";
     execute(transaction, sql, &[&seq, &destination, &micros(at)]).await?;
     Ok(RemovedDelivery { delivery, destination: name, was, record: record.map(|id| Record { id, url }), steps })

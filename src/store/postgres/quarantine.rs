@@ -5,7 +5,7 @@
 
 use super::receive::Arrival;
 use super::{Postgres, again, column, execute, micros, moment, query, query_opt, text};
-use crate::store::{NewEvent, QuarantineClass, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Result};
+use crate::store::{NewEvent, Purge, QuarantineClass, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Result};
 use deadpool_postgres::{GenericClient, Object};
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -74,9 +74,25 @@ impl Postgres {
         before: Option<Timestamp>,
         with_promised: bool,
     ) -> Result<usize> {
+        let which = Arc::new(Purge { id: None, source, before, with_promised });
         again(|| {
-            let source = source.clone();
-            self.run(move |client| async move { purge(client, source, before.map(micros), with_promised).await })
+            let which = Arc::clone(&which);
+            self.run(move |mut client| async move {
+                let transaction = client.transaction().await?;
+                let removed = purge(&transaction, &which).await?;
+                transaction.commit().await?;
+                Ok(removed)
+            })
+        })
+        .await
+    }
+
+    pub(in crate::store) async fn quarantined_body(&self, id: i64, most_bytes: u32) -> Result<Option<(QuarantineRow, Vec<u8>)>> {
+        self.run(move |client| async move {
+            let sql = format!("SELECT {COLUMNS}, substr(body, 1, $2) FROM quarantine WHERE id = $1");
+            let most = i32::try_from(most_bytes).unwrap_or(i32::MAX);
+            let row = query_opt(&client, &sql, &[&id, &most]).await?;
+            row.map(|row| Ok((read_row(&row)?, column(&row, 9)?))).transpose()
         })
         .await
     }
@@ -166,21 +182,21 @@ async fn remove_one(client: &impl GenericClient, condition: &str, values: super:
     Ok(Some(size))
 }
 
-async fn purge(mut client: Object, source: Option<String>, before: Option<i64>, with_promised: bool) -> Result<usize> {
-    let transaction = client.transaction().await?;
+/// Within the transaction of the caller.
+pub(super) async fn purge(client: &impl GenericClient, Purge { id, source, before, with_promised }: &Purge) -> Result<usize> {
     let sql = "SELECT 1 FROM quarantine_total WHERE $1::TEXT IS NULL OR source = $1 ORDER BY source COLLATE \"C\", class FOR UPDATE";
-    execute(&transaction, sql, &[&source]).await?;
+    execute(client, sql, &[source]).await?;
     let sql = "WITH gone AS (
-             DELETE FROM quarantine WHERE ($1::TEXT IS NULL OR source = $1) AND ($2::BIGINT IS NULL OR at < $2) AND ($3 OR class < 2)
+             DELETE FROM quarantine
+             WHERE ($1::TEXT IS NULL OR source = $1) AND ($2::BIGINT IS NULL OR at < $2) AND ($3 OR class < 2) AND ($4::BIGINT IS NULL OR id = $4)
              RETURNING source, class, size
          ), counted AS (
              UPDATE quarantine_total t SET bodies = t.bodies - g.bodies, bytes = t.bytes - g.bytes
              FROM (SELECT source, class, count(*) AS bodies, sum(size)::BIGINT AS bytes FROM gone GROUP BY source, class) g
              WHERE t.source = g.source AND t.class = g.class
          ) SELECT count(*) FROM gone";
-    let row = query_opt(&transaction, sql, &[&source, &before, &with_promised]).await?;
+    let row = query_opt(client, sql, &[source, &before.map(micros), with_promised, id]).await?;
     let removed: i64 = row.map_or(Ok(0), |row| column(&row, 0))?;
-    transaction.commit().await?;
     Ok(usize::try_from(removed).unwrap_or(usize::MAX))
 }
 

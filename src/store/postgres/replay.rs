@@ -6,17 +6,17 @@ use super::row::DELIVERY_TABLES;
 use super::search::{Conditions, delivery_conditions};
 use super::{Postgres, again, column, execute, hold, micros, query, tell_all};
 use crate::store::{DeliveryFilter, DeliveryKey, DestinationId, Result, State};
-use deadpool_postgres::{GenericClient, Object};
+use deadpool_postgres::{GenericClient, Transaction};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use uuid::Uuid;
 
 /// An ended delivery that no other transaction changes before this one ends.
-struct Ended {
-    key: DeliveryKey,
+pub(super) struct Ended {
+    pub(super) key: DeliveryKey,
     person: Option<Vec<u8>>,
-    state: State,
+    pub(super) state: State,
 }
 
 impl Ended {
@@ -40,7 +40,12 @@ impl Postgres {
         let (keys, slot) = (Arc::new(keys), self.shared.membership.slot() + 2);
         let (replayed, due) = again(|| {
             let keys = Arc::clone(&keys);
-            self.run(move |client| async move { revive(client, &keys, micros(now), slot).await })
+            self.run(move |mut client| async move {
+                let transaction = client.transaction().await?;
+                let revived = revive(&transaction, &keys, &[], micros(now), slot).await?;
+                transaction.commit().await?;
+                Ok(revived)
+            })
         })
         .await?;
         self.shared.tell_waiting(due);
@@ -57,11 +62,18 @@ async fn read_ended(client: &impl GenericClient, conditions: &Conditions) -> Res
     rows.iter().map(|row| Ok(DeliveryKey { event: column(row, 0)?, destination: hold::number(row, 1)? })).collect()
 }
 
-/// How many had ended, and the destinations that have something due now.
-async fn revive(mut client: Object, keys: &[DeliveryKey], now: i64, slot: i64) -> Result<(usize, HashSet<DestinationId>)> {
-    let transaction = client.transaction().await?;
-    let ended = lock_ended(&transaction, keys).await?;
-    let mut under_way = lock_ahead(&transaction, &ended.iter().filter_map(Ended::place).collect()).await?;
+/// How many had ended, in one of these states if there are any, and the destinations that have something due now. Within the
+/// transaction of the caller.
+pub(super) async fn revive(
+    transaction: &Transaction<'_>,
+    keys: &[DeliveryKey],
+    from: &[State],
+    now: i64,
+    slot: i64,
+) -> Result<(usize, HashSet<DestinationId>)> {
+    let mut ended = lock_ended(transaction, keys).await?;
+    ended.retain(|one| from.is_empty() || from.contains(&one.state));
+    let mut under_way = lock_ahead(transaction, &ended.iter().filter_map(Ended::place).collect()).await?;
     let mut tally = Tally::default();
     // Of several deliveries of a person, the first goes ahead and the others wait behind it.
     let states: Vec<State> = ended
@@ -71,20 +83,19 @@ async fn revive(mut client: Object, keys: &[DeliveryKey], now: i64, slot: i64) -
             if one.place().is_none_or(|place| under_way.insert(place)) { State::Waiting } else { State::Blocked }
         })
         .collect();
-    make_pending(&transaction, &ended, &states, now).await?;
-    tally.write(&transaction, slot).await?;
+    make_pending(transaction, &ended, &states, now).await?;
+    tally.write(transaction, slot).await?;
     let due: HashSet<DestinationId> =
         ended.iter().zip(&states).filter(|(_, state)| **state == State::Waiting).map(|(one, _)| one.key.destination).collect();
     if !due.is_empty() {
-        tell_all(&transaction).await?;
+        tell_all(transaction).await?;
     }
-    transaction.commit().await?;
     Ok((ended.len(), due))
 }
 
 /// Those of the deliveries that have ended, each once, in the order they were named. They are locked in the order in which an erasure
 /// does it.
-async fn lock_ended(client: &impl GenericClient, keys: &[DeliveryKey]) -> Result<Vec<Ended>> {
+pub(super) async fn lock_ended(client: &impl GenericClient, keys: &[DeliveryKey]) -> Result<Vec<Ended>> {
     let (events, destinations): (Vec<i64>, Vec<i64>) = keys.iter().map(|key| (key.event, i64::from(key.destination))).unzip();
     let sql = "SELECT d.event, d.destination, d.person, d.state, k.place
          FROM unnest($1::BIGINT[], $2::BIGINT[]) WITH ORDINALITY AS k(event, destination, place)

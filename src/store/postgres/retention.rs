@@ -1,7 +1,7 @@
 //! Removing what is over and old enough. Several instances may do it at once: each takes events that no other has in hand.
 
 use super::ledger::Tally;
-use super::{Postgres, again, column, execute, hold, micros, query};
+use super::{Postgres, again, column, execute, hold, index, micros, query};
 use crate::store::{Result, State};
 use deadpool_postgres::{GenericClient, Object};
 use jiff::Timestamp;
@@ -30,6 +30,7 @@ pub(super) async fn remove_batch(mut client: Object, cutoff: i64, slot: i64) -> 
     let seqs: Vec<i64> = seqs.into_iter().filter(|seq| !kept.contains(seq)).collect();
     let tally = count(&events, &deliveries, &kept)?;
     remove(&transaction, &seqs).await?;
+    index::note_removed(&transaction, &seqs).await?;
     tally.write(&transaction, slot).await?;
     transaction.commit().await?;
     Ok(seqs.len())

@@ -5,13 +5,16 @@ use crate::store::{Error, Result};
 use deadpool_postgres::{GenericClient, Object};
 
 /// In order; the number of a migration is its place, from 1.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("migrations/0001_start.sql"),
     include_str!("migrations/0002_person.sql"),
     include_str!("migrations/0003_keeping.sql"),
     include_str!("migrations/0004_certificate.sql"),
     include_str!("migrations/0005_clock.sql"),
     include_str!("migrations/0006_token.sql"),
+    include_str!("migrations/0007_search.sql"),
+    include_str!("migrations/0008_acts.sql"),
+    include_str!("migrations/0009_alert.sql"),
 ];
 
 /// The schema that this program writes.

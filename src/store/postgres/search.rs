@@ -1,12 +1,14 @@
 //! Finding events and deliveries for people.
 
 use super::row::{DELIVERY_COLUMNS, DELIVERY_TABLES, read_delivery};
-use super::{Postgres, column, micros, moment, query, query_opt, text};
+use super::{Postgres, column, index, micros, moment, query, query_opt, text};
+use crate::store::cause::to_kept;
+use crate::store::search::{Bounds, Found, MAX_AMONG, Places, Query, Shelf, Stretch, find};
 use crate::store::{AttemptRow, DeliveryFilter, DeliveryRow, Error, EventDetail, EventFilter, EventRow, Result, State};
-use deadpool_postgres::GenericClient;
+use deadpool_postgres::{GenericClient, Object, Transaction};
 use std::collections::HashMap;
-use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{IsolationLevel, Row};
 use uuid::Uuid;
 
 /// Characters of a text that stand in its index.
@@ -49,6 +51,12 @@ impl Conditions {
         if self.texts.is_empty() { "TRUE".to_owned() } else { self.texts.join(" AND ") }
     }
 
+    /// Runs a query with these values and more. It is prepared once, so that it may be run many times.
+    async fn query_with(&self, client: &impl GenericClient, sql: &str, more: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
+        let values = self.values.iter().map(|value| value.as_ref() as &(dyn ToSql + Sync));
+        query(client, sql, &values.chain(more.iter().copied()).collect::<Vec<_>>()).await
+    }
+
     /// Runs a query with these values. The text differs from call to call, so the statement is not kept; and the server plans it for
     /// these very values.
     pub(super) async fn query(&self, client: &impl GenericClient, sql: &str) -> Result<Vec<Row>> {
@@ -59,7 +67,12 @@ impl Conditions {
 
 impl Postgres {
     pub(in crate::store) async fn events(&self, filter: EventFilter) -> Result<Vec<EventRow>> {
-        self.run(|client| async move { read_events(&client, event_conditions(&filter), "e.seq", filter.limit).await }).await
+        let query = filter.query();
+        self.search(filter, query).await
+    }
+
+    pub(in crate::store) async fn search(&self, filter: EventFilter, query: Query) -> Result<Vec<EventRow>> {
+        self.run(|client| async move { search(client, &filter, &query).await }).await
     }
 
     pub(in crate::store) async fn events_between(&self, first: Uuid, last: Uuid, limit: u32) -> Result<Vec<EventRow>> {
@@ -67,7 +80,7 @@ impl Postgres {
         conditions.add("e.id >= ?", Some(first));
         conditions.add("e.id <= ?", Some(last));
         // Ids grow with time; in their order, the index on them finds and sorts.
-        self.run(move |client| async move { read_events(&client, conditions, "e.id", limit).await }).await
+        self.run(move |client| async move { read_events(&client, conditions, limit).await }).await
     }
 
     pub(in crate::store) async fn event(&self, id: Uuid) -> Result<Option<EventDetail>> {
@@ -75,7 +88,7 @@ impl Postgres {
             let sql = "SELECT seq, body, duplicates, erased_at FROM event WHERE id = $1";
             let Some(row) = query_opt(&client, sql, &[&id]).await? else { return Ok(None) };
             let seq: i64 = column(&row, 0)?;
-            let row = read_all(&client, vec![row]).await?.pop();
+            let row = read_rows(&client, vec![read_found(&row)?]).await?.pop();
             let (attempts, steps) = tokio::try_join!(read_attempts(&client, seq), read_steps(&client, seq))?;
             Ok(row.map(|row| EventDetail { row, attempts, steps }))
         })
@@ -115,6 +128,7 @@ impl Postgres {
 
 fn event_conditions(filter: &EventFilter) -> Conditions {
     let mut conditions = Conditions::default();
+    conditions.add("e.id = ?", filter.event_id());
     let email = filter.email.as_deref().map(text);
     // The collation says that only ASCII letters are the same in both cases, whatever the database's own says.
     conditions.add("e.email IS NOT NULL AND lower(left(e.email, 128) COLLATE \"C\") = lower(? COLLATE \"C\")", email.as_deref().map(first));
@@ -133,7 +147,118 @@ fn event_conditions(filter: &EventFilter) -> Conditions {
         // Written out, so that the index of just these is used.
         conditions.texts.push("e.deliveries = 0 AND e.kind <> 'test' AND e.erased_at IS NULL".to_owned());
     }
+    if filter.duplicates {
+        conditions.texts.push("e.duplicates > 0".to_owned());
+    }
+    if let Some(deliveries) = delivery_condition(&mut conditions, filter) {
+        conditions.texts.push(format!("EXISTS (SELECT 1 FROM delivery d WHERE d.event = e.seq AND {deliveries})"));
+    }
     conditions
+}
+
+/// What a delivery of the event must be; `None` when it may be any.
+fn delivery_condition(conditions: &mut Conditions, filter: &EventFilter) -> Option<String> {
+    // Written out, so that the indexes of single states are used.
+    let state = filter.state.map(|state| format!("d.state = {}", state.number()));
+    let name = filter.destination.as_deref().map(text);
+    let to = name.map(|name| format!("d.destination = (SELECT id FROM destination WHERE name = {})", conditions.bind(name)));
+    let both: Vec<String> = [state, to].into_iter().flatten().collect();
+    (!both.is_empty()).then(|| both.join(" AND "))
+}
+
+/// The places of all events of a kind that has an index of its own, rising; `None` when there are too many, or no such kind is wanted.
+async fn read_among(client: &impl GenericClient, filter: &EventFilter) -> Result<Option<Vec<i64>>> {
+    let mut queries = Vec::new();
+    if filter.state.is_some_and(|state| state != State::Delivered) {
+        let mut conditions = Conditions::default();
+        let condition = delivery_condition(&mut conditions, filter).unwrap_or_default();
+        queries.push((format!("SELECT d.event FROM delivery d WHERE {condition}"), conditions));
+    }
+    for (is_wanted, condition) in [(filter.unrouted, "e.deliveries = 0 AND e.kind <> 'test'"), (filter.duplicates, "e.duplicates > 0")] {
+        if is_wanted {
+            queries.push((format!("SELECT e.seq FROM event e WHERE {condition}"), Conditions::default()));
+        }
+    }
+    let mut among: Option<Vec<i64>> = None;
+    for (sql, conditions) in queries {
+        let rows = conditions.query(client, &format!("{sql} LIMIT {}", MAX_AMONG + 1)).await?;
+        if rows.len() > MAX_AMONG {
+            continue;
+        }
+        let mut places = rows.iter().map(|row| column(row, 0)).collect::<Result<Vec<i64>>>()?;
+        places.sort_unstable();
+        places.dedup();
+        if let Some(among) = &among {
+            places.retain(|place| among.binary_search(place).is_ok());
+        }
+        among = Some(places);
+    }
+    Ok(among)
+}
+
+/// The place before which events are listed.
+async fn read_before(client: &impl GenericClient, before: Option<Uuid>) -> Result<i64> {
+    let Some(id) = before else { return Ok(i64::MAX) };
+    // One that was removed since has left a gap between those that were received before and after it.
+    let sql = "SELECT seq + (id <> $1)::INT FROM event WHERE id <= $1 ORDER BY id DESC LIMIT 1";
+    query_opt(client, sql, &[&id]).await?.map_or(Ok(i64::MIN), |row| column(&row, 0))
+}
+
+async fn search(mut client: Object, filter: &EventFilter, query: &Query) -> Result<Vec<EventRow>> {
+    let snapshot = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?;
+    let bounds = Bounds {
+        before: read_before(&snapshot, filter.before).await?,
+        since: filter.since.map(micros),
+        until: filter.until.map(micros),
+        among: read_among(&snapshot, filter).await?,
+        limit: filter.limit as usize,
+    };
+    let pages = Pages { client: &snapshot, conditions: event_conditions(filter) };
+    let found = find(&pages, query, &bounds).await?;
+    read_rows(&snapshot, found).await
+}
+
+/// The database as a search sees it.
+struct Pages<'a> {
+    client: &'a Transaction<'a>,
+    conditions: Conditions,
+}
+
+const EVENT: &str = "SELECT e.seq, e.body, e.duplicates, e.erased_at FROM event e";
+
+/// Of each stretch the page that a word would be on, and those after it up to another word.
+const PAGES: &str = "SELECT s.id, p.body FROM unnest($1::BIGINT[]) AS s(id) CROSS JOIN LATERAL (
+        (SELECT body FROM search_page WHERE stretch = s.id AND first <= $2 ORDER BY first DESC LIMIT 1)
+        UNION ALL (SELECT body FROM search_page WHERE stretch = s.id AND first > $2 AND first < $3)) p";
+
+impl Shelf for Pages<'_> {
+    async fn stretches(&self) -> Result<Vec<Stretch>> {
+        index::read_stretches(self.client).await
+    }
+
+    async fn pages(&self, stretches: &[i64], low: &[u8], high: &[u8]) -> Result<Vec<(i64, Vec<u8>)>> {
+        query(self.client, PAGES, &[&stretches, &low, &high]).await?.iter().map(|row| Ok((column(row, 0)?, column(row, 1)?))).collect()
+    }
+
+    async fn events(&self, places: Places, limit: usize) -> Result<Vec<Found>> {
+        let (n, clause) = (self.conditions.values.len(), self.conditions.clause());
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = match &places {
+            Places::Between(first, last) => {
+                let where_ = format!("e.seq BETWEEN ${} AND ${} AND {clause} ORDER BY e.seq DESC LIMIT ${}", n + 1, n + 2, n + 3);
+                self.conditions.query_with(self.client, &format!("{EVENT} WHERE {where_}"), &[first, last, &limit]).await?
+            }
+            Places::Among(places) => {
+                let where_ = format!("e.seq = ANY(${}) AND {clause} ORDER BY e.seq DESC LIMIT ${}", n + 1, n + 2);
+                self.conditions.query_with(self.client, &format!("{EVENT} WHERE {where_}"), &[places, &limit]).await?
+            }
+        };
+        rows.iter().map(read_found).collect()
+    }
+}
+
+fn read_found(row: &Row) -> Result<Found> {
+    Ok(Found { seq: column(row, 0)?, body: column(row, 1)?, duplicates: column(row, 2)?, erased_at: column(row, 3)? })
 }
 
 /// The part of a text that its index knows.
@@ -163,31 +288,28 @@ pub(super) fn delivery_conditions(filter: &DeliveryFilter) -> Conditions {
     let mut conditions = Conditions::default();
     conditions.add_states(&filter.states);
     conditions.add("n.name = ?", filter.destination.as_deref().map(text));
+    conditions.add("d.state = 5 AND d.cause = ?", filter.cause.as_deref().map(|cause| text(to_kept(cause))));
     conditions.add("e.received_at >= ?", filter.since.map(micros));
     conditions
 }
 
-async fn read_events(client: &impl GenericClient, mut conditions: Conditions, order: &str, limit: u32) -> Result<Vec<EventRow>> {
+async fn read_events(client: &impl GenericClient, mut conditions: Conditions, limit: u32) -> Result<Vec<EventRow>> {
     let limit = conditions.bind(i64::from(limit));
-    let clause = conditions.clause();
-    let sql = format!("SELECT e.seq, e.body, e.duplicates, e.erased_at FROM event e WHERE {clause} ORDER BY {order} DESC LIMIT {limit}");
+    let sql = format!("{EVENT} WHERE {} ORDER BY e.id DESC LIMIT {limit}", conditions.clause());
     let rows = conditions.query(client, &sql).await?;
-    read_all(client, rows).await
+    read_rows(client, rows.iter().map(read_found).collect::<Result<_>>()?).await
 }
 
-/// Reads rows of `seq, body, duplicates, erased_at`, and what was made of each event.
-async fn read_all(client: &impl GenericClient, rows: Vec<Row>) -> Result<Vec<EventRow>> {
-    let seqs = rows.iter().map(|row| column(row, 0)).collect::<Result<Vec<i64>>>()?;
+/// The events, and what was made of each.
+async fn read_rows(client: &impl GenericClient, found: Vec<Found>) -> Result<Vec<EventRow>> {
+    let seqs: Vec<i64> = found.iter().map(|found| found.seq).collect();
     let mut deliveries = read_deliveries(client, &seqs).await?;
-    rows.iter()
-        .zip(seqs)
-        .map(|(row, seq)| {
-            let event = serde_json::from_str(column(row, 1)?)
-                .map_err(|error| Error::Refused(format!("the stored event {seq} cannot be read: {error}")))?;
-            let erased_at = column::<Option<i64>>(row, 3)?.map(moment);
-            Ok(EventRow { event, duplicates: column(row, 2)?, erased_at, deliveries: deliveries.remove(&seq).unwrap_or_default() })
-        })
-        .collect()
+    let read = |Found { seq, body, duplicates, erased_at }| {
+        let event =
+            serde_json::from_str(&body).map_err(|error| Error::Refused(format!("the stored event {seq} cannot be read: {error}")))?;
+        Ok(EventRow { event, duplicates, erased_at: erased_at.map(moment), deliveries: deliveries.remove(&seq).unwrap_or_default() })
+    };
+    found.into_iter().map(read).collect()
 }
 
 /// The deliveries of each of these events.

@@ -4,6 +4,7 @@ use super::batch::Job;
 use super::ledger::Tally;
 use super::{Params, Postgres, Shared, column, execute, micros, person, query, text};
 use crate::failpoint::{self, Commit};
+use crate::store::cause::cause;
 use crate::store::{DestinationId, Error, Lease, Outcome, Result, Settlement, State};
 use deadpool_postgres::{Object, Transaction};
 use std::collections::{BTreeMap, HashSet};
@@ -79,7 +80,8 @@ async fn end_leases(transaction: &Transaction<'_>, member: Option<i64>, jobs: &[
         Outcome::Ended(ended) => ended.remark.as_ref(),
         Outcome::Again(_) => job.attempt.as_ref()?.message.as_ref(),
     });
-    let sql = "UPDATE delivery d SET state = t.state, leased_by = NULL,
+    let causes: Vec<String> = jobs.iter().map(|job| cause_of(&job.0)).collect();
+    let sql = "UPDATE delivery d SET state = t.state, leased_by = NULL, cause = t.cause,
              attempts = CASE WHEN t.state = 0 THEN t.attempts ELSE d.attempts + 1 END,
              not_before = CASE WHEN t.state = 0 THEN t.not_before ELSE d.not_before END,
              ended_at = CASE WHEN t.state = 0 THEN NULL ELSE t.at END,
@@ -87,12 +89,13 @@ async fn end_leases(transaction: &Transaction<'_>, member: Option<i64>, jobs: &[
              record_url = CASE WHEN t.record_id IS NULL THEN d.record_url ELSE t.record_url END,
              remark = CASE WHEN t.state = 0 THEN coalesce(t.remark, d.remark) ELSE t.remark END
          FROM unnest($1::BIGINT[], $2::BIGINT[], $3::BIGINT[], $4::BIGINT[], $5::BIGINT[], $6::BIGINT[], $7::BIGINT[],
-             $8::TEXT[], $9::TEXT[], $10::TEXT[]) AS t(event, destination, state, lease, at, not_before, attempts, record_id, record_url, remark)
+             $8::TEXT[], $9::TEXT[], $10::TEXT[], $12::TEXT[])
+             AS t(event, destination, state, lease, at, not_before, attempts, record_id, record_url, remark, cause)
          WHERE d.event = t.event AND d.destination = t.destination
              AND (d.state < 3 AND t.state = 3 AND d.lease >= t.lease OR d.state = 1 AND d.lease = t.lease AND d.leased_by = $11)
          RETURNING d.destination, d.person, d.state, d.ended_at";
     let values: Params<'_> =
-        &[&events, &destinations, &states, &leases, &moments, &not_before, &attempts, &records, &urls, &remarks, &member];
+        &[&events, &destinations, &states, &leases, &moments, &not_before, &attempts, &records, &urls, &remarks, &member, &causes];
     let mut ends = Vec::new();
     for row in query(transaction, sql, values).await? {
         let state = State::from_number(column(&row, 2)?).unwrap_or(State::Dead);
@@ -108,6 +111,11 @@ fn state_of(outcome: &Outcome) -> State {
         Outcome::Ended(ended) => ended.state,
         Outcome::Again(_) => State::Waiting,
     }
+}
+
+/// What it died of; nothing when it did not die.
+fn cause_of(settlement: &Settlement) -> String {
+    if state_of(&settlement.outcome) == State::Dead { cause(settlement.attempt.as_ref()) } else { String::new() }
 }
 
 fn ended(settlement: &Settlement) -> Option<&crate::store::Ended> {

@@ -1,7 +1,8 @@
 //! Proving that the states add up to what was received.
 
-use super::Sqlite;
 use super::ledger::{COUNT_COLUMNS, read_counts};
+use super::{Sqlite, index};
+use crate::store::search::{INDEX_INVARIANT, has_strays};
 use crate::store::{AuditFinding, AuditReport, DestinationLedger, Result, SourceLedger};
 use rusqlite::Connection;
 
@@ -71,8 +72,23 @@ impl Sqlite {
 
 pub(super) fn audit(connection: &Connection) -> Result<AuditReport> {
     let snapshot = connection.unchecked_transaction()?;
-    let findings = INVARIANTS.iter().map(|(invariant, sql)| find(&snapshot, invariant, sql)).collect::<Result<_>>()?;
+    let mut findings = INVARIANTS.iter().map(|(invariant, sql)| find(&snapshot, invariant, sql)).collect::<Result<Vec<_>>>()?;
+    findings.push(AuditFinding { invariant: INDEX_INVARIANT.to_owned(), differing: find_strays(&snapshot)? });
     Ok(AuditReport { sources: read_sources(&snapshot)?, destinations: read_destinations(&snapshot)?, findings })
+}
+
+/// Parts of the search index that know what is not there.
+fn find_strays(connection: &Connection) -> Result<Vec<String>> {
+    let mut query = connection.prepare("SELECT DISTINCT stretch FROM search_page WHERE stretch NOT IN (SELECT id FROM search_stretch)")?;
+    let mut strays = query.query_map([], |row| Ok(format!("pages of {}", row.get::<_, i64>(0)?)))?.collect::<rusqlite::Result<Vec<_>>>()?;
+    for stretch in index::read_stretches(connection)? {
+        let places = |erased| index::read_places(connection, stretch.first, stretch.last, erased);
+        if has_strays(&stretch, &index::read_pages(connection, stretch.id)?, &places(false)?, &places(true)?) {
+            strays.push(format!("events {} to {}", stretch.first, stretch.last));
+        }
+    }
+    strays.truncate(SHOWN);
+    Ok(strays)
 }
 
 fn find(connection: &Connection, invariant: &str, sql: &str) -> Result<AuditFinding> {

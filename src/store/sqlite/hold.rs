@@ -1,6 +1,7 @@
 //! Parking and releasing destinations, and what the store knows of each.
 
 use super::ledger::{COUNT_COLUMNS, read_counts};
+use super::writer::Unit;
 use super::{Sqlite, micros, moment, text};
 use crate::store::{DestinationId, DestinationRow, Error, Hold, Result};
 use jiff::{SignedDuration, Timestamp};
@@ -35,19 +36,7 @@ impl Sqlite {
         now: Timestamp,
         overrule: bool,
     ) -> Result<()> {
-        self.writer
-            .write(move |unit| {
-                unit.tally.forget_parked();
-                // One without end ends later than any other.
-                unit.connection
-                    .prepare_cached(
-                        "UPDATE destination SET hold_reason = ?2, hold_until = ?3, hold_since = coalesce(hold_since, ?4)
-                         WHERE id = ?1 AND (?5 OR hold_since IS NULL OR hold_until < coalesce(?3, 9223372036854775807))",
-                    )?
-                    .execute(params![destination, text(&reason), until.map(micros), micros(now), overrule])?;
-                Ok(())
-            })
-            .await
+        self.writer.write(move |unit| park(unit, destination, &reason, until, now, overrule).map(drop)).await
     }
 
     pub(in crate::store) async fn resume(&self, destination: DestinationId, now: Timestamp) -> Result<bool> {
@@ -59,19 +48,7 @@ impl Sqlite {
     }
 
     async fn release_hold(&self, destination: DestinationId, expired_at: Option<Timestamp>, now: Timestamp) -> Result<bool> {
-        self.writer
-            .write(move |unit| {
-                unit.tally.forget_parked();
-                let changed = unit
-                    .connection
-                    .prepare_cached(
-                        "UPDATE destination SET parked_us = parked_us + max(0, ?2 - hold_since), hold_reason = NULL, hold_since = NULL, hold_until = NULL
-                         WHERE id = ?1 AND hold_since IS NOT NULL AND (?3 IS NULL OR hold_until <= ?3)",
-                    )?
-                    .execute(params![destination, micros(now), expired_at.map(micros)])?;
-                Ok(changed == 1)
-            })
-            .await
+        self.writer.write(move |unit| release(unit, destination, expired_at, now)).await
     }
 
     pub(in crate::store) async fn beat(&self, now: Timestamp) -> Result<()> {
@@ -154,6 +131,40 @@ impl Sqlite {
         };
         rows.iter().find(|row| row.name == name).map(|row| row.id).ok_or_else(unknown)
     }
+}
+
+/// Whether the hold is the one that was asked for.
+pub(super) fn park(
+    unit: &mut Unit<'_>,
+    destination: DestinationId,
+    reason: &str,
+    until: Option<Timestamp>,
+    now: Timestamp,
+    overrule: bool,
+) -> Result<bool> {
+    unit.tally.forget_parked();
+    // One without end ends later than any other.
+    let changed = unit
+        .connection
+        .prepare_cached(
+            "UPDATE destination SET hold_reason = ?2, hold_until = ?3, hold_since = coalesce(hold_since, ?4)
+             WHERE id = ?1 AND (?5 OR hold_since IS NULL OR hold_until < coalesce(?3, 9223372036854775807))",
+        )?
+        .execute(params![destination, text(reason), until.map(micros), micros(now), overrule])?;
+    Ok(changed == 1)
+}
+
+/// Whether there was a hold to end.
+pub(super) fn release(unit: &mut Unit<'_>, destination: DestinationId, expired_at: Option<Timestamp>, now: Timestamp) -> Result<bool> {
+    unit.tally.forget_parked();
+    let changed = unit
+        .connection
+        .prepare_cached(
+            "UPDATE destination SET parked_us = parked_us + max(0, ?2 - hold_since), hold_reason = NULL, hold_since = NULL, hold_until = NULL
+             WHERE id = ?1 AND hold_since IS NOT NULL AND (?3 IS NULL OR hold_until <= ?3)",
+        )?
+        .execute(params![destination, micros(now), expired_at.map(micros)])?;
+    Ok(changed == 1)
 }
 
 /// What is due after `now` is due earlier, but not before it.

@@ -2,6 +2,7 @@
 
 use super::{Sqlite, ledger, micros, moment, person, text, writer::Unit};
 use crate::failpoint::Commit;
+use crate::store::cause::cause;
 use crate::store::{
     Again, AttemptRow, Claimed, DeliveryKey, DestinationId, Ended, Handoff, Lease, Leased, Outcome, Result, Settlement, State, places_for,
 };
@@ -179,7 +180,7 @@ fn settle(unit: &mut Unit<'_>, settlement: &Settlement) -> Result<()> {
     match &settlement.outcome {
         Outcome::Again(again) => wait_again(unit.connection, key, again, settlement.attempt.as_ref()),
         Outcome::Ended(ended) => {
-            let has_ended = end(unit.connection, key, ended, settlement.at)?;
+            let has_ended = end(unit.connection, settlement, ended)?;
             match &settlement.person_key {
                 Some(person) if has_ended => unblock_next(unit, key.destination, person, settlement.at),
                 _ => Ok(()),
@@ -214,14 +215,25 @@ fn wait_again(connection: &Connection, key: DeliveryKey, again: &Again, attempt:
     Ok(())
 }
 
-fn end(connection: &Connection, key: DeliveryKey, ended: &Ended, at: Timestamp) -> Result<bool> {
+fn end(connection: &Connection, settlement: &Settlement, ended: &Ended) -> Result<bool> {
+    let key = settlement.key;
+    let cause = if ended.state == State::Dead { cause(settlement.attempt.as_ref()) } else { String::new() };
     let (id, url) = ended.record.as_ref().map_or((None, None), |record| (Some(text(&record.id)), record.url.as_deref().map(text)));
     let changed = connection
         .prepare_cached(
-            "UPDATE delivery SET state = ?3, ended_at = ?4, attempts = attempts + 1, record_id = coalesce(?5, record_id), record_url = CASE WHEN ?5 IS NULL THEN record_url ELSE ?6 END, remark = ?7
+            "UPDATE delivery SET state = ?3, ended_at = ?4, attempts = attempts + 1, record_id = coalesce(?5, record_id), record_url = CASE WHEN ?5 IS NULL THEN record_url ELSE ?6 END, remark = ?7, cause = ?8
              WHERE event = ?1 AND destination = ?2 AND state < 3",
         )?
-        .execute(params![key.event, key.destination, ended.state.number(), micros(at), id, url, ended.remark.as_deref().map(text)])?;
+        .execute(params![
+            key.event,
+            key.destination,
+            ended.state.number(),
+            micros(settlement.at),
+            id,
+            url,
+            ended.remark.as_deref().map(text),
+            cause,
+        ])?;
     if changed == 1 {
         ledger::count(connection, key.destination, ended.state, 1)?;
     }

@@ -1,10 +1,14 @@
 //! The embedded store: one SQLite file, one writer thread with group commit, separate connections for reading.
 
+mod acts;
+mod alert;
 mod audit;
 mod backup;
+mod causes;
 mod checkup;
 mod dump;
 mod hold;
+mod index;
 #[cfg(test)]
 mod keeping_tests;
 mod lease;

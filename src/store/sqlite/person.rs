@@ -2,7 +2,7 @@
 
 use super::quarantine::{COLUMNS, read_row};
 use super::writer::Unit;
-use super::{Sqlite, lease, ledger, micros, moment, text};
+use super::{Sqlite, index, lease, ledger, micros, moment, text};
 use crate::store::person::tombstone;
 use crate::store::{
     DeliveryKey, DestinationId, Erasing, Erasure, ErasureResult, Error, Owed, QuarantineRow, Removed, RemovedDelivery, RemovedEvent,
@@ -149,6 +149,7 @@ fn erase(unit: &mut Unit<'_>, erasing: &Erasing, at: Timestamp) -> Result<Remove
     for id in &erasing.events {
         removed.events.extend(erase_event(unit.connection, *id, at, &mut removed.attempts, &mut removed.steps, &mut waiting)?);
     }
+    index::forget(unit.connection, &places_of(unit.connection, &removed.events)?)?;
     for id in &erasing.quarantined {
         removed.quarantined += unit.connection.prepare_cached("DELETE FROM quarantine WHERE id = ?1")?.execute([id])?;
     }
@@ -164,6 +165,11 @@ fn erase(unit: &mut Unit<'_>, erasing: &Erasing, at: Timestamp) -> Result<Remove
         lease::unblock_next(unit, destination, &person, at)?;
     }
     Ok(removed)
+}
+
+fn places_of(connection: &Connection, events: &[RemovedEvent]) -> Result<Vec<i64>> {
+    let mut find = connection.prepare_cached("SELECT seq FROM event WHERE id = ?1")?;
+    events.iter().map(|event| Ok(find.query_row([event.id.as_bytes()], |row| row.get(0))?)).collect()
 }
 
 type Waiting = Vec<(DestinationId, [u8; 16])>;
@@ -233,7 +239,7 @@ fn erase_delivery(
     let steps = read_steps(connection, seq, row.destination)?;
     connection
         .prepare_cached(
-            "UPDATE delivery SET state = 6, ended_at = ?3, person = NULL, record_id = NULL, record_url = NULL, remark = NULL
+            "UPDATE delivery SET state = 6, ended_at = ?3, person = NULL, record_id = NULL, record_url = NULL, remark = NULL, cause = ''
              WHERE event = ?1 AND destination = ?2",
         )?
         .execute(params![seq, row.destination, micros(at)])?;

@@ -1,7 +1,7 @@
 //! Bodies that could not be verified: kept, bounded, never delivered.
 
 use super::{Sqlite, micros, moment, receive, text};
-use crate::store::{NewEvent, QuarantineClass, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Result};
+use crate::store::{NewEvent, Purge, QuarantineClass, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Result};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::sync::Arc;
@@ -73,15 +73,24 @@ impl Sqlite {
         before: Option<Timestamp>,
         with_promised: bool,
     ) -> Result<usize> {
-        self.writer
-            .write(move |unit| {
-                Ok(unit.connection.execute(
-                    "DELETE FROM quarantine WHERE (?1 IS NULL OR source = ?1) AND (?2 IS NULL OR at < ?2) AND (?3 OR class < 2)",
-                    params![source, before.map(micros), with_promised],
-                )?)
-            })
-            .await
+        let which = Purge { id: None, source, before, with_promised };
+        self.writer.write(move |unit| purge(unit.connection, &which)).await
     }
+
+    pub(in crate::store) async fn quarantined_body(&self, id: i64, most_bytes: u32) -> Result<Option<(QuarantineRow, Vec<u8>)>> {
+        self.read(move |connection| {
+            let sql = format!("SELECT {COLUMNS}, substr(body, 1, ?2) FROM quarantine WHERE id = ?1");
+            let mut query = connection.prepare_cached(&sql)?;
+            Ok(query.query_row(params![id, most_bytes], |row| Ok((read_row(row)?, row.get(9)?))).optional()?)
+        })
+        .await
+    }
+}
+
+pub(super) fn purge(connection: &Connection, Purge { id, source, before, with_promised }: &Purge) -> Result<usize> {
+    let sql = "DELETE FROM quarantine
+         WHERE (?1 IS NULL OR source = ?1) AND (?2 IS NULL OR at < ?2) AND (?3 OR class < 2) AND (?4 IS NULL OR id = ?4)";
+    Ok(connection.execute(sql, params![source, before.map(micros), with_promised, id])?)
 }
 
 fn keep(connection: &Connection, refused: &Refused, digest: &[u8; 32], limits: QuarantineLimits) -> Result<Quarantined> {

@@ -25,20 +25,21 @@ impl Sqlite {
     }
 
     pub(in crate::store) async fn replay(&self, keys: Vec<DeliveryKey>, now: Timestamp) -> Result<usize> {
-        self.writer
-            .write(move |unit| {
-                let mut replayed = 0;
-                for key in &keys {
-                    let Some(state) = revive(unit, *key, micros(now))? else { continue };
-                    replayed += 1;
-                    if state == State::Waiting {
-                        unit.hand_off(key.destination, Handoff::Waiting);
-                    }
-                }
-                Ok(replayed)
-            })
-            .await
+        self.writer.write(move |unit| revive_all(unit, &keys, &[], micros(now))).await
     }
+}
+
+/// How many had ended until now, in one of these states if there are any.
+pub(super) fn revive_all(unit: &mut Unit<'_>, keys: &[DeliveryKey], from: &[State], now: i64) -> Result<usize> {
+    let mut replayed = 0;
+    for key in keys {
+        let Some(state) = revive(unit, *key, from, now)? else { continue };
+        replayed += 1;
+        if state == State::Waiting {
+            unit.hand_off(key.destination, Handoff::Waiting);
+        }
+    }
+    Ok(replayed)
 }
 
 fn read_ended(connection: &Connection, conditions: &Conditions) -> Result<Vec<DeliveryKey>> {
@@ -52,7 +53,7 @@ fn read_ended(connection: &Connection, conditions: &Conditions) -> Result<Vec<De
     Ok(keys.collect::<rusqlite::Result<_>>()?)
 }
 
-fn revive(unit: &mut Unit<'_>, key: DeliveryKey, now: i64) -> Result<Option<State>> {
+fn revive(unit: &mut Unit<'_>, key: DeliveryKey, from: &[State], now: i64) -> Result<Option<State>> {
     let connection = unit.connection;
     let mut query = connection
         .prepare_cached("SELECT person, state FROM delivery WHERE event = ?1 AND destination = ?2 AND state >= 3 AND state <> 6")?;
@@ -60,6 +61,9 @@ fn revive(unit: &mut Unit<'_>, key: DeliveryKey, now: i64) -> Result<Option<Stat
         query.query_row(params![key.event, key.destination], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     let Some((person, ended)) = found else { return Ok(None) };
     if let Some(ended) = State::from_number(ended) {
+        if !from.is_empty() && !from.contains(&ended) {
+            return Ok(None);
+        }
         ledger::count(connection, key.destination, ended, -1)?;
     }
     let is_blocked = match &person {

@@ -1,6 +1,6 @@
 //! Removing what is over and old enough, or what is over and does not fit.
 
-use super::{Sqlite, micros};
+use super::{Sqlite, index, micros};
 use crate::store::Result;
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
@@ -28,7 +28,7 @@ pub(super) const FIND_ERASED: &str = "SELECT e.received_at, e.seq FROM event e
     AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.event = e.seq AND d.state NOT IN (3, 4, 6)) ORDER BY e.seq LIMIT ?5";
 
 /// What retention has looked at already. What is pending or dead stays where it is and may be a million events; looking at each of
-/// them in each round would read the whole file. Only this process ends deliveries, so what it remembers is all there is to know.
+/// them in each round would read the whole file. Only this process ends deliveries, but for what commands discard, so what it remembers is all there is to know.
 #[derive(Debug)]
 pub(super) struct Walk {
     seen: Mutex<Seen>,
@@ -41,11 +41,13 @@ pub(super) struct Walk {
 struct Seen {
     position: i64,
     until: i64,
+    /// Dead letters that were discarded, as far as is known. Commands discard too, and it is rare.
+    discarded: i64,
 }
 
 impl Default for Walk {
     fn default() -> Self {
-        Self { seen: Mutex::new(Seen { position: i64::MIN, until: i64::MIN }), ended: AtomicI64::new(i64::MAX) }
+        Self { seen: Mutex::new(Seen { position: i64::MIN, until: i64::MIN, discarded: 0 }), ended: AtomicI64::new(i64::MAX) }
     }
 }
 
@@ -81,7 +83,10 @@ impl Sqlite {
     async fn walk(&self, cutoff: i64, max_bytes: Option<u64>) -> Result<usize> {
         let mut seen = self.walk.seen.lock().await;
         seen.position = seen.position.min(self.walk.ended.swap(i64::MAX, Ordering::AcqRel));
-        let end = self.read(read_end).await?;
+        let (end, discarded) = self.read(read_end).await?;
+        if discarded != seen.discarded {
+            (seen.position, seen.discarded) = (i64::MIN, discarded);
+        }
         let erased = self.remove_part((FIND_ERASED, cutoff, i64::MIN), max_bytes).await?;
         let behind = self.remove_part((FIND_BEHIND, cutoff.min(seen.until), seen.position), max_bytes).await?;
         if behind.is_enough {
@@ -90,7 +95,7 @@ impl Sqlite {
         let ahead = self.remove_part((FIND_AHEAD, cutoff, seen.until), max_bytes).await?;
         let looked_until = if ahead.is_enough { ahead.last } else { cutoff };
         if looked_until >= seen.until {
-            *seen = Seen { position: end, until: looked_until };
+            *seen = Seen { position: end, until: looked_until, discarded: seen.discarded };
         }
         Ok(erased.removed + behind.removed + ahead.removed)
     }
@@ -115,19 +120,24 @@ impl Sqlite {
     async fn remove_all(&self, places: Vec<Place>) -> Result<usize> {
         self.writer
             .write(move |unit| {
-                let mut removed = 0;
+                let mut removed = Vec::new();
                 for (_, seq) in &places {
-                    removed += usize::from(is_ended(unit.connection, *seq)? && remove(unit.connection, *seq)?);
+                    if is_ended(unit.connection, *seq)? {
+                        remove(unit.connection, *seq)?;
+                        removed.push(*seq);
+                    }
                 }
-                Ok(removed)
+                index::note_removed(unit.connection, &removed)?;
+                Ok(removed.len())
             })
             .await
     }
 }
 
-/// The place after the newest event.
-fn read_end(connection: &Connection) -> Result<i64> {
-    Ok(connection.query_row("SELECT coalesce(max(seq), 0) + 1 FROM event", [], |row| row.get(0))?)
+/// The place after the newest event, and how many dead letters were discarded.
+fn read_end(connection: &Connection) -> Result<(i64, i64)> {
+    let sql = "SELECT (SELECT coalesce(max(seq), 0) + 1 FROM event), (SELECT coalesce(sum(count), 0) FROM action WHERE action = 'discard')";
+    Ok(connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?)
 }
 
 fn find_ended(connection: &Connection, sql: &str, [until, from, at, seq]: [i64; 4]) -> Result<Vec<Place>> {
@@ -146,7 +156,7 @@ fn is_ended(connection: &Connection, seq: i64) -> Result<bool> {
     Ok(query.query_row([seq], |row| row.get(0))?)
 }
 
-fn remove(connection: &Connection, seq: i64) -> Result<bool> {
+fn remove(connection: &Connection, seq: i64) -> Result<()> {
     for sql in [
         // Only delivered, skipped and erased ones come here.
         "UPDATE destination SET removed = removed + 1, delivered = delivered - 1 WHERE id IN (SELECT destination FROM delivery WHERE event = ?1 AND state = 3)",
@@ -160,5 +170,5 @@ fn remove(connection: &Connection, seq: i64) -> Result<bool> {
     ] {
         connection.prepare_cached(sql)?.execute([seq])?;
     }
-    Ok(true)
+    Ok(())
 }

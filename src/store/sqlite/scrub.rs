@@ -18,15 +18,17 @@ const CHUNK: usize = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Every column with text that came from outside.
-const TEXTS: [&str; 8] = [
+const TEXTS: [&str; 10] = [
     "SELECT email, phone, session_id, body FROM event",
-    "SELECT record_id, record_url, remark FROM delivery",
+    "SELECT record_id, record_url, remark, cause FROM delivery",
     "SELECT code, message, excerpt FROM attempt",
     "SELECT name, remote_id FROM step",
     "SELECT client, reason, header, body FROM quarantine",
     "SELECT hold_reason FROM destination",
     "SELECT delivery, place, arrived FROM erasure",
     "SELECT head, removed FROM certificate",
+    "SELECT first, body FROM search_page",
+    "SELECT who, client, target, detail, failure FROM action",
 ];
 
 impl Sqlite {

@@ -1,9 +1,12 @@
 //! Finding events and deliveries for people.
 
 use super::row::{DELIVERY_COLUMNS, DELIVERY_TABLES, read_delivery};
-use super::{Sqlite, micros, moment};
+use super::{Sqlite, index, micros, moment};
+use crate::store::cause::to_kept;
 use crate::store::model::digits;
+use crate::store::search::{Bounds, Found, MAX_AMONG, Places, Query, Shelf, Stretch, find};
 use crate::store::{AttemptRow, DeliveryFilter, DeliveryRow, Error, EventDetail, EventFilter, EventRow, Result, State};
+use futures_util::FutureExt as _;
 use leadwire_connector::Event;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::Value;
@@ -27,7 +30,10 @@ impl Conditions {
     }
 
     pub(super) fn add_states(&mut self, states: &[State]) {
-        if !states.is_empty() {
+        if let [state] = states {
+            // Written so, the index of just this state is used.
+            self.texts.push(format!("d.state = {}", state.number()));
+        } else if !states.is_empty() {
             let numbers: Vec<String> = states.iter().map(|state| state.number().to_string()).collect();
             self.texts.push(format!("d.state IN ({})", numbers.join(", ")));
         }
@@ -40,7 +46,12 @@ impl Conditions {
 
 impl Sqlite {
     pub(in crate::store) async fn events(&self, filter: EventFilter) -> Result<Vec<EventRow>> {
-        self.read(move |connection| read_events(connection, event_conditions(&filter), "e.seq", filter.limit)).await
+        let query = filter.query();
+        self.search(filter, query).await
+    }
+
+    pub(in crate::store) async fn search(&self, filter: EventFilter, query: Query) -> Result<Vec<EventRow>> {
+        self.read(move |connection| search(connection, &filter, &query)).await
     }
 
     pub(in crate::store) async fn events_between(&self, first: Uuid, last: Uuid, limit: u32) -> Result<Vec<EventRow>> {
@@ -48,7 +59,7 @@ impl Sqlite {
         conditions.add("e.id >= ?", Some(first.as_bytes().to_vec()));
         conditions.add("e.id <= ?", Some(last.as_bytes().to_vec()));
         // Ids grow with time; in their order, the index on them finds and sorts.
-        self.read(move |connection| read_events(connection, conditions, "e.id", limit)).await
+        self.read(move |connection| read_events(connection, conditions, limit)).await
     }
 
     pub(in crate::store) async fn event(&self, id: Uuid) -> Result<Option<EventDetail>> {
@@ -93,27 +104,197 @@ impl Sqlite {
     }
 }
 
+/// What events must have besides what is asked of the index. The plus keeps indexes out of it: the order of receipt finds and sorts.
 fn event_conditions(filter: &EventFilter) -> Conditions {
     let mut conditions = Conditions::default();
+    conditions.add("e.id = ?", filter.event_id().map(|id| id.as_bytes().to_vec()));
     conditions.add("lower(e.email) = lower(?)", filter.email.clone());
     conditions.add("? <> ''", filter.last_digits());
     conditions.add("digits(e.phone) LIKE '%' || ?", filter.last_digits());
     conditions.add("e.session_id = ?", filter.session.clone());
-    conditions.add("e.source = (SELECT id FROM source WHERE name = ?)", filter.source.clone());
+    conditions.add("+e.source = (SELECT id FROM source WHERE name = ?)", filter.source.clone());
     conditions.add("e.kind = ?", filter.kind.clone());
-    conditions.add("e.received_at >= ?", filter.since.map(micros));
-    conditions.add("e.received_at < ?", filter.until.map(micros));
+    conditions.add("+e.received_at >= ?", filter.since.map(micros));
+    conditions.add("+e.received_at < ?", filter.until.map(micros));
     if filter.unrouted {
         // Written out, so that the index of just these is used.
         conditions.texts.push("e.deliveries = 0 AND e.kind <> 'test' AND e.erased_at IS NULL".to_owned());
     }
+    if filter.duplicates {
+        conditions.texts.push("e.duplicates > 0".to_owned());
+    }
+    if let Some(deliveries) = delivery_condition(filter) {
+        let is_there = format!("EXISTS (SELECT 1 FROM delivery d WHERE d.event = e.seq AND {deliveries})");
+        conditions.add(&is_there, Some(filter.destination.clone()));
+    }
     conditions
 }
+
+/// What a delivery of the event must be, with `?` for the destination; `None` when it may be any.
+fn delivery_condition(filter: &EventFilter) -> Option<String> {
+    let to = "(? IS NULL OR d.destination = (SELECT id FROM destination WHERE name = ?))";
+    // Both conditions are written out, so that the indexes of just these are used.
+    let state = filter.state.map(|state| {
+        let part = if state.is_pending() { "d.state < 3" } else { "d.state >= 3" };
+        let closed = if state.number() > 3 { " AND d.state > 3" } else { "" };
+        format!("d.state = {} AND {part}{closed} AND ", state.number())
+    });
+    (state.is_some() || filter.destination.is_some()).then(|| format!("{}{to}", state.unwrap_or_default()))
+}
+
+/// The places of all events of a kind that has an index of its own, rising; `None` when there are too many, or no such kind is wanted.
+fn read_among(connection: &Connection, filter: &EventFilter) -> Result<Option<Vec<i64>>> {
+    let mut among: Option<Vec<i64>> = None;
+    for (sql, values) in among_queries(filter) {
+        let mut query = connection.prepare_cached(&sql)?;
+        let mut places = query.query_map(params_from_iter(values), |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
+        if places.len() > MAX_AMONG {
+            continue;
+        }
+        places.sort_unstable();
+        places.dedup();
+        if let Some(among) = &among {
+            places.retain(|place| among.binary_search(place).is_ok());
+        }
+        among = Some(places);
+    }
+    Ok(among)
+}
+
+fn among_queries(filter: &EventFilter) -> Vec<(String, Vec<Option<String>>)> {
+    let mut queries = Vec::new();
+    // What is delivered is most of all, and has no index.
+    if let Some(condition) = delivery_condition(filter).filter(|_| filter.state.is_some_and(|state| state != State::Delivered)) {
+        queries.push((format!("SELECT d.event FROM delivery d WHERE {condition}").replace('?', "?1"), vec![filter.destination.clone()]));
+    }
+    if filter.unrouted {
+        queries.push(("SELECT e.seq FROM event e WHERE e.deliveries = 0 AND e.kind <> 'test'".to_owned(), Vec::new()));
+    }
+    if filter.duplicates {
+        queries.push(("SELECT e.seq FROM event e WHERE e.duplicates > 0".to_owned(), Vec::new()));
+    }
+    queries.iter_mut().for_each(|(sql, _)| sql.push_str(&format!(" LIMIT {}", MAX_AMONG + 1)));
+    queries
+}
+
+/// The place before which events are listed.
+fn read_before(connection: &Connection, before: Option<Uuid>) -> Result<i64> {
+    let Some(id) = before else { return Ok(i64::MAX) };
+    // One that was removed since has left a gap between those that were received before and after it.
+    let sql = "SELECT seq + (id <> ?1) FROM event WHERE id <= ?1 ORDER BY id DESC LIMIT 1";
+    Ok(connection.query_row(sql, [id.as_bytes()], |row| row.get(0)).optional()?.unwrap_or(i64::MIN))
+}
+
+fn search(connection: &Connection, filter: &EventFilter, query: &Query) -> Result<Vec<EventRow>> {
+    let snapshot = connection.unchecked_transaction()?;
+    let bounds = Bounds {
+        before: read_before(&snapshot, filter.before)?,
+        since: filter.since.map(micros),
+        until: filter.until.map(micros),
+        among: read_among(&snapshot, filter)?,
+        limit: filter.limit as usize,
+    };
+    let file = Pages { connection: &snapshot, conditions: event_conditions(filter) };
+    // Nothing here waits but for the file, so it is ready when it returns.
+    let found = find(&file, query, &bounds).now_or_never().unwrap_or_else(|| Ok(Vec::new()))?;
+    found.into_iter().map(|found| read_event(&snapshot, found)).collect()
+}
+
+/// The file as a search sees it.
+struct Pages<'a> {
+    connection: &'a Connection,
+    conditions: Conditions,
+}
+
+impl Conditions {
+    fn between(&self) -> String {
+        let (n, clause) = (self.values.len(), self.clause());
+        format!("{EVENT} WHERE e.seq BETWEEN ?{} AND ?{} AND {clause} ORDER BY e.seq DESC LIMIT ?{}", n + 1, n + 2, n + 3)
+    }
+
+    fn at(&self) -> String {
+        format!("{EVENT} WHERE e.seq = ?{} AND {}", self.values.len() + 1, self.clause())
+    }
+}
+
+impl Pages<'_> {
+    fn between(&self, first: i64, last: i64, limit: usize) -> Result<Vec<Found>> {
+        let sql = self.conditions.between();
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let values = self.conditions.values.iter().cloned().chain([first.into(), last.into(), limit.into()]);
+        let mut query = self.connection.prepare_cached(&sql)?;
+        Ok(query.query_map(params_from_iter(values), read_found)?.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// One by one: so many steps to the row itself are the least there is.
+    fn among(&self, places: &[i64]) -> Result<Vec<Found>> {
+        let sql = self.conditions.at();
+        let mut query = self.connection.prepare_cached(&sql)?;
+        let mut found = Vec::new();
+        for place in places.iter().rev() {
+            let values = self.conditions.values.iter().cloned().chain([(*place).into()]);
+            found.extend(query.query_row(params_from_iter(values), read_found).optional()?);
+        }
+        Ok(found)
+    }
+}
+
+const EVENT: &str = "SELECT e.seq, e.body, e.duplicates, e.erased_at FROM event e";
+
+impl Shelf for Pages<'_> {
+    async fn stretches(&self) -> Result<Vec<Stretch>> {
+        index::read_stretches(self.connection)
+    }
+
+    async fn pages(&self, stretches: &[i64], low: &[u8], high: &[u8]) -> Result<Vec<(i64, Vec<u8>)>> {
+        let mut start = self.connection.prepare_cached(PAGE_AT)?;
+        let mut rest = self.connection.prepare_cached(PAGES_AFTER)?;
+        let mut pages = Vec::new();
+        for stretch in stretches {
+            pages.extend(start.query_row(params![stretch, low], |row| row.get(0)).optional()?.map(|body| (*stretch, body)));
+            let mut rows = rest.query(params![stretch, low, high])?;
+            while let Some(row) = rows.next()? {
+                pages.push((*stretch, row.get(0)?));
+            }
+        }
+        Ok(pages)
+    }
+
+    async fn events(&self, places: Places, limit: usize) -> Result<Vec<Found>> {
+        match places {
+            Places::Between(first, last) => self.between(first, last, limit),
+            Places::Among(places) => self.among(&places),
+        }
+    }
+}
+
+/// What searches ask, with every filter there is.
+#[cfg(test)]
+pub(super) fn statements() -> Vec<String> {
+    let some = || Some("x".to_owned());
+    let people = EventFilter { email: some(), phone: Some("7".to_owned()), session: some(), ..EventFilter::default() };
+    let rest = EventFilter { source: some(), kind: some(), since: Some(moment(1)), until: Some(moment(2)), ..EventFilter::default() };
+    let unusual = EventFilter { unrouted: true, duplicates: true, ..EventFilter::default() };
+    let states = State::ALL.map(|state| EventFilter { state: Some(state), destination: some(), ..EventFilter::default() });
+    let filters = [EventFilter::default(), people, rest, unusual].into_iter().chain(states);
+    let mut statements = vec![PAGE_AT.to_owned(), PAGES_AFTER.to_owned()];
+    for filter in filters {
+        let conditions = event_conditions(&filter);
+        statements.extend([conditions.between(), conditions.at()]);
+        statements.extend(among_queries(&filter).into_iter().map(|(sql, _)| sql));
+    }
+    statements
+}
+
+/// The page that a word would be on, and those after it up to another word.
+const PAGE_AT: &str = "SELECT body FROM search_page WHERE stretch = ?1 AND first <= ?2 ORDER BY first DESC LIMIT 1";
+const PAGES_AFTER: &str = "SELECT body FROM search_page WHERE stretch = ?1 AND first > ?2 AND first < ?3 ORDER BY first";
 
 pub(super) fn delivery_conditions(filter: &DeliveryFilter) -> Conditions {
     let mut conditions = Conditions::default();
     conditions.add_states(&filter.states);
     conditions.add("n.name = ?", filter.destination.clone());
+    conditions.add("d.state = 5 AND d.cause = ?", filter.cause.as_deref().map(|cause| to_kept(cause).to_owned()));
     conditions.add("e.received_at >= ?", filter.since.map(micros));
     conditions
 }
@@ -124,24 +305,13 @@ pub(super) fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
     connection.create_scalar_function("digits", 1, flags, |context| Ok(context.get::<Option<String>>(0)?.map(|phone| digits(&phone))))
 }
 
-fn read_events(connection: &Connection, mut conditions: Conditions, order: &str, limit: u32) -> Result<Vec<EventRow>> {
+fn read_events(connection: &Connection, mut conditions: Conditions, limit: u32) -> Result<Vec<EventRow>> {
     conditions.values.push(i64::from(limit).into());
-    let sql = format!(
-        "SELECT e.seq, e.body, e.duplicates, e.erased_at FROM event e WHERE {} ORDER BY {order} DESC LIMIT ?{}",
-        conditions.clause(),
-        conditions.values.len()
-    );
+    let sql = format!("{EVENT} WHERE {} ORDER BY e.id DESC LIMIT ?{}", conditions.clause(), conditions.values.len());
     let mut query = connection.prepare(&sql)?;
     let rows = query.query_map(params_from_iter(&conditions.values), read_found)?;
     let rows = rows.collect::<rusqlite::Result<Vec<Found>>>()?;
     rows.into_iter().map(|found| read_event(connection, found)).collect()
-}
-
-struct Found {
-    seq: i64,
-    body: String,
-    duplicates: i64,
-    erased_at: Option<i64>,
 }
 
 fn read_found(row: &Row<'_>) -> rusqlite::Result<Found> {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::allow_attributes)]
 
+mod index;
 mod person;
 
 use super::Sqlite;

@@ -1,6 +1,6 @@
-//! What a command prints of requests and of what others said, without secrets.
+//! What people are shown of requests and of what others said, without secrets.
 //!
-//! Connectors mask what they know to be secret. This is the second lock: no secret of a configuration is printed, whatever a connector
+//! Connectors mask what they know to be secret. This is the second lock: no secret of a configuration is shown, whatever a connector
 //! made of it.
 
 use crate::config::Settings;
@@ -19,21 +19,26 @@ const SECRET_PARAMETERS: [&str; 8] = ["token", "access_token", "api_key", "apike
 
 /// Masks the secrets of configurations.
 #[derive(Debug, Clone)]
-pub(super) struct Mask {
+pub struct SecretMask {
     redactors: Vec<Redactor>,
 }
 
-impl Mask {
+impl SecretMask {
     /// The secrets of all of these.
-    pub(super) fn of<'a>(settings: impl IntoIterator<Item = &'a Settings>) -> Self {
+    #[must_use]
+    pub fn of<'a>(settings: impl IntoIterator<Item = &'a Settings>) -> Self {
         Self { redactors: settings.into_iter().map(|settings| settings.redactor.clone()).collect() }
     }
 
-    pub(super) fn text(&self, text: &str) -> String {
+    /// The text without secrets.
+    #[must_use]
+    pub fn text(&self, text: &str) -> String {
         self.redactors.iter().fold(text.to_owned(), |text, redactor| redactor.clean(&text).into_owned())
     }
 
-    pub(super) fn request(&self, mut request: PreviewRequest) -> PreviewRequest {
+    /// The request without secrets.
+    #[must_use]
+    pub fn request(&self, mut request: PreviewRequest) -> PreviewRequest {
         request.url = self.text(&mask_url(&request.url));
         for (name, value) in &mut request.headers {
             *value = self.text(&mask_header(name, value));
@@ -53,7 +58,8 @@ impl Mask {
 }
 
 /// Whether something of a value was masked.
-pub(super) fn is_masked(value: &str) -> bool {
+#[must_use]
+pub fn is_masked(value: &str) -> bool {
     value.contains(DOTS)
 }
 
@@ -113,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_secret_of_the_configuration_is_found_wherever_it_stands() {
-        let mask = Mask { redactors: vec![Redactor::new(["first-secret"]), Redactor::new(["second-secret"])] };
+        let mask = SecretMask { redactors: vec![Redactor::new(["first-secret"]), Redactor::new(["second-secret"])] };
         let request = PreviewRequest {
             url: "https://example.com/hooks/first-secret".to_owned(),
             headers: vec![("X-Tag".to_owned(), "second-secret!".to_owned())],

@@ -1,0 +1,169 @@
+//! Who may see the console, and what they may do there.
+//!
+//! People log in with their token and have a session in a cookie; programs show the token with each request. Without any token in the
+//! configuration the console is on loopback, and whoever reaches it there may do everything.
+
+pub(in crate::console) mod back;
+pub(in crate::console) mod cookie;
+mod guard;
+mod log;
+pub(in crate::console) mod login;
+mod mask;
+mod origin;
+mod session;
+mod throttle;
+mod users;
+mod visitor;
+
+pub use crate::config::Role;
+pub(in crate::console) use guard::LARGEST_BODY;
+pub use guard::guard;
+pub use mask::Mask;
+pub use visitor::Visitor;
+
+use super::{Console, Kind, Refusal};
+use crate::config;
+use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+use actix_web::{HttpMessage as _, HttpRequest, web};
+use ipnet::IpNet;
+use jiff::Timestamp;
+use session::{Ended, Lifetime, Session};
+use std::net::IpAddr;
+use std::time::Duration;
+use throttle::Throttle;
+use users::{User, Users};
+
+/// The name of the cookie.
+const COOKIE: &str = "leadwire_session";
+
+/// Who is let in.
+#[derive(Debug)]
+pub struct Access {
+    users: Users,
+    lifetime: Lifetime,
+    trusted_proxies: Vec<IpNet>,
+    throttle: Throttle,
+    ended: Ended,
+}
+
+/// Whoever was recognised. `session` is set for those who came with a cookie.
+struct Known {
+    visitor: Visitor,
+    session: Option<Entered>,
+}
+
+/// A session that a request came with.
+#[derive(Debug, Clone)]
+struct Entered {
+    session: Session,
+    form_token: String,
+}
+
+impl Access {
+    /// Lets in whom the configuration names, everyone when it names nobody. `trusted_proxies` are believed as for the receiver.
+    #[must_use]
+    pub fn new(console: &config::Console, trusted_proxies: &[IpNet]) -> Self {
+        let seconds = |period: Duration| i64::try_from(period.as_secs().max(1)).unwrap_or(i64::MAX);
+        Self {
+            users: Users::new(console),
+            lifetime: Lifetime { whole: seconds(console.session_lifetime), idle: seconds(console.session_idle) },
+            trusted_proxies: trusted_proxies.to_vec(),
+            throttle: Throttle::default(),
+            ended: Ended::default(),
+        }
+    }
+
+    fn recognise(&self, request: &HttpRequest) -> Result<Known, Refusal> {
+        if self.users.is_empty() {
+            return local(request);
+        }
+        if let Some(token) = shown_token(request.headers()) {
+            let user = self.try_token(&token, self.client(request))?;
+            return Ok(Known { visitor: user.visitor.clone(), session: None });
+        }
+        self.enter(request.headers())
+            .ok_or_else(|| Refusal::new(Kind::Unauthorized, "send a token of the console as bearer token, or log in with a browser"))
+    }
+
+    /// Whose token it is. Guesses are counted.
+    fn try_token(&self, token: &str, from: IpAddr) -> Result<&User, Refusal> {
+        if let Some(seconds) = self.throttle.wait(from) {
+            let message = format!("too many tokens were tried that are not known; try again in {seconds} seconds");
+            return Err(Refusal { retry_after: Some(seconds), ..Refusal::new(Kind::TooMany, message) });
+        }
+        self.users.by_token(token).ok_or_else(|| {
+            self.throttle.failed(from);
+            log::refused(from);
+            Refusal::new(Kind::Unauthorized, "that token is not known; it stands in the configuration, under `[console]`")
+        })
+    }
+
+    /// By the session of the cookie.
+    fn enter(&self, headers: &HeaderMap) -> Option<Known> {
+        let key_of = |name: &str| self.users.by_name(name).map(|user| &user.key);
+        let session = Session::open(cookie::get(headers, COOKIE)?, key_of, now(), self.lifetime)?;
+        let user = self.users.by_name(&session.name).filter(|_| !self.ended.contains(&session))?;
+        let form_token = session.form_token(&user.key);
+        Some(Known { visitor: user.visitor.clone(), session: Some(Entered { session, form_token }) })
+    }
+
+    /// The cookie of a new session.
+    fn begin(&self, user: &User, is_https: bool) -> String {
+        self.cookie(&Session::begin(&user.visitor.name, now(), self.lifetime), user, is_https)
+    }
+
+    /// A cookie that makes the session last, when it is time for one.
+    fn renew(&self, session: &Session, is_https: bool) -> Option<String> {
+        let user = self.users.by_name(&session.name)?;
+        Some(self.cookie(&session.renewed(now(), self.lifetime)?, user, is_https))
+    }
+
+    fn cookie(&self, session: &Session, user: &User, is_https: bool) -> String {
+        cookie::set(COOKIE, &session.seal(&user.key), Some(session.seconds_left(now())), is_https)
+    }
+
+    fn client(&self, request: &HttpRequest) -> IpAddr {
+        origin::client(request, &self.trusted_proxies)
+    }
+}
+
+fn local(request: &HttpRequest) -> Result<Known, Refusal> {
+    if origin::names_loopback(request) {
+        return Ok(Known { visitor: Visitor::local(), session: None });
+    }
+    let message = "without a token the console is for this machine only, by the name localhost or 127.0.0.1; set `token` in [console]";
+    Err(Refusal::new(Kind::Forbidden, message))
+}
+
+/// The token travels as bearer token, or as the password of basic authentication.
+fn shown_token(headers: &HeaderMap) -> Option<String> {
+    use base64::Engine as _;
+    // What cannot be read is no token, and is refused as a wrong one.
+    let header = headers.get(AUTHORIZATION)?.to_str().unwrap_or_default();
+    let (scheme, value) = header.split_once(' ').unwrap_or_default();
+    let token = match scheme.to_ascii_lowercase().as_str() {
+        "bearer" => Some(value.trim().to_owned()),
+        "basic" => {
+            let decoded = base64::engine::general_purpose::STANDARD.decode(value.trim()).ok();
+            decoded.and_then(|text| Some(String::from_utf8(text).ok()?.split_once(':')?.1.to_owned()))
+        }
+        _ => None,
+    };
+    Some(token.unwrap_or_default())
+}
+
+fn now() -> i64 {
+    Timestamp::now().as_second()
+}
+
+/// What forms must send back as `_token`; `None` when the visitor came without a cookie.
+pub(in crate::console) fn form_token(request: &HttpRequest) -> Option<String> {
+    request.extensions().get::<Entered>().map(|entered| entered.form_token.clone())
+}
+
+/// Whether the browser speaks https, with us or with the proxy before us.
+pub(in crate::console) fn is_https(request: &HttpRequest) -> bool {
+    let proxies = request.app_data::<web::Data<Console>>().map_or(&[][..], |console| &console.access.trusted_proxies);
+    // A cookie of that name was set, and is sent, over https only.
+    cookie::is_host_only(request.headers(), COOKIE) || origin::is_https(request, proxies)
+}

@@ -1,0 +1,71 @@
+// Keeps regions marked `data-live` fresh: `/live` says that something changed, and htmx fetches the page again and swaps those regions.
+// Every such region has an id. Pages work without this script; they are then as old as their last load.
+(() => {
+  "use strict";
+  const QUIET = 2000; // Milliseconds between two refreshes, however much happens.
+  const POLL = 10000; // Without the stream of events.
+  let last = 0;
+  let timer = null;
+  let poll = null;
+
+  // What a person is at work in is left alone: a field with the focus, an open menu, a marked text.
+  const isInUse = (region) => {
+    const active = document.activeElement;
+    if (active && region.contains(active) && active.matches("input, select, textarea")) return true;
+    const marked = document.getSelection();
+    return Boolean(marked && !marked.isCollapsed && region.contains(marked.anchorNode));
+  };
+
+  // Swapped content comes closed; what was open stays open.
+  const keepOpen = (region) => {
+    const open = [...region.querySelectorAll("details[open][id]")].map((found) => found.id);
+    const active = document.activeElement;
+    const focus = active && region.contains(active) ? active.id : "";
+    return () => {
+      open.forEach((id) => document.getElementById(id)?.setAttribute("open", ""));
+      if (focus) document.getElementById(focus)?.focus({ preventScroll: true });
+    };
+  };
+
+  const refresh = async () => {
+    timer = null;
+    if (document.hidden) return;
+    last = Date.now();
+    for (const region of document.querySelectorAll("[data-live][id]")) {
+      if (isInUse(region)) continue;
+      const restore = keepOpen(region);
+      const select = "#" + CSS.escape(region.id);
+      await htmx.ajax("GET", location.pathname + location.search, { source: region, target: select, select, swap: "outerHTML", headers: { "X-Refresh": "1" } }).catch(() => {});
+      restore();
+    }
+    document.dispatchEvent(new CustomEvent("leadwire:fresh"));
+  };
+
+  const soon = () => {
+    if (timer === null) timer = setTimeout(refresh, Math.max(0, last + QUIET - Date.now()));
+  };
+
+  const listen = () => {
+    const events = new EventSource("/live");
+    events.addEventListener("message", soon);
+    events.addEventListener("open", () => { clearInterval(poll); poll = null; });
+    events.addEventListener("error", () => {
+      if (poll === null) poll = setInterval(soon, POLL);
+    });
+  };
+
+  document.addEventListener("DOMContentLoaded", () => {
+    if (!document.querySelector("[data-live][id]")) return;
+    last = Date.now();
+    listen();
+    document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(); });
+  });
+
+  // A session that ended answers with the login page; that is shown whole, not inside a region.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.detail.xhr.responseURL && new URL(event.detail.xhr.responseURL).pathname === "/login") {
+      event.detail.shouldSwap = false;
+      location.reload();
+    }
+  });
+})();

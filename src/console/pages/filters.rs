@@ -1,0 +1,91 @@
+//! How figures and moments are written on pages. A template module brings them into scope with `use super::filters`.
+
+use askama::filters::Safe;
+use askama::{Result, Values};
+use jiff::Timestamp;
+
+/// Templates hold values behind one reference or several.
+pub(super) trait Amount {
+    fn amount(&self) -> Option<i64>;
+}
+
+impl Amount for i64 {
+    fn amount(&self) -> Option<i64> {
+        Some(*self)
+    }
+}
+
+impl Amount for u64 {
+    fn amount(&self) -> Option<i64> {
+        Some(i64::try_from(*self).unwrap_or(i64::MAX))
+    }
+}
+
+impl Amount for Option<i64> {
+    fn amount(&self) -> Option<i64> {
+        *self
+    }
+}
+
+impl<T: Amount> Amount for &T {
+    fn amount(&self) -> Option<i64> {
+        (**self).amount()
+    }
+}
+
+/// The same.
+pub(super) trait Moment {
+    fn moment(&self) -> Timestamp;
+}
+
+impl Moment for Timestamp {
+    fn moment(&self) -> Timestamp {
+        *self
+    }
+}
+
+impl<T: Moment> Moment for &T {
+    fn moment(&self) -> Timestamp {
+        (**self).moment()
+    }
+}
+
+/// A count that may be unknown, which must not look like none. Thousands are set apart by narrow spaces.
+#[askama::filter_fn]
+pub(super) fn amount<T: Amount>(value: T, _: &dyn Values) -> Result<String> {
+    Ok(value.amount().map_or_else(|| "?".to_owned(), group))
+}
+
+/// A moment to the second, in UTC, for people and for programs.
+#[askama::filter_fn]
+pub(super) fn moment<T: Moment>(value: T, _: &dyn Values) -> Result<Safe<String>> {
+    let value = value.moment();
+    let (day, time) = (value.strftime("%Y-%m-%d"), value.strftime("%H:%M:%S"));
+    Ok(Safe(format!(r#"<time datetime="{day}T{time}Z">{day} {time} UTC</time>"#)))
+}
+
+fn group(value: i64) -> String {
+    let digits = value.unsigned_abs().to_string();
+    let places = digits.len();
+    let mut text = String::from(if value < 0 { "-" } else { "" });
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (places - index).is_multiple_of(3) {
+            text.push('\u{202f}');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        let cases = [(0, "0"), (999, "999"), (1_000, "1\u{202f}000"), (-12_345_678, "-12\u{202f}345\u{202f}678")];
+        for (value, text) in cases {
+            assert_eq!(group(value), text);
+        }
+    }
+}

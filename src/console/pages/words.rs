@@ -1,0 +1,75 @@
+//! How values become words on pages, and words of forms become values.
+
+use crate::console::{Kind, Refusal};
+use crate::store::State;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use leadwire_connector::Event;
+use url::form_urlencoded;
+
+/// Of a text in a list.
+const LINE: usize = 120;
+
+/// What was given, if anything was: forms send empty fields, too.
+pub(super) fn given(text: &str) -> Option<&str> {
+    Some(text.trim()).filter(|text| !text.is_empty())
+}
+
+/// The beginning of a day (UTC), or a moment; empty is none.
+pub(super) fn day(text: &str) -> Result<Option<Timestamp>, Refusal> {
+    let Some(text) = given(text) else { return Ok(None) };
+    let day = || Some(text.parse::<jiff::civil::Date>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp());
+    let found = text.parse::<Timestamp>().ok().or_else(day);
+    found.map(Some).ok_or_else(|| Refusal::new(Kind::Invalid, "a day is written as 2026-11-22"))
+}
+
+/// A path with a query of those that are given.
+pub(super) fn link(path: &str, query: &[(&str, &str)]) -> String {
+    let given = query.iter().filter(|(_, value)| !value.is_empty());
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(given).finish();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+}
+
+/// What to call the person of an event.
+pub(super) fn who(event: &Event) -> String {
+    let person = &event.person;
+    let named = person.full_name().or_else(|| person.email.clone()).or_else(|| person.phone.clone());
+    named.or_else(|| event.session_id.as_deref().map(|session| format!("session {session}"))).unwrap_or_else(|| "nobody named".to_owned())
+}
+
+/// The beginning of a text, on one line.
+pub(super) fn first_line(text: &str) -> String {
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut letters = words.chars();
+    let line: String = letters.by_ref().take(LINE).collect();
+    if letters.next().is_some() { format!("{line}…") } else { line }
+}
+
+/// The class of the badge of a delivery.
+pub(super) fn state_badge(state: State) -> &'static str {
+    match state {
+        State::Waiting | State::Leased | State::Blocked => "waiting",
+        State::Delivered => "delivered",
+        State::Skipped | State::Erased => "skipped",
+        State::Dead => "dead",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::allow_attributes)]
+    use super::*;
+
+    #[test]
+    fn days_and_moments_are_read_and_nothing_is_none() {
+        assert_eq!(day(" ").unwrap(), None);
+        assert_eq!(day("2026-11-22").unwrap(), Some("2026-11-22T00:00:00Z".parse().unwrap()));
+        assert!(day("yesterday").is_err());
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_letters() {
+        assert_eq!(first_line("a\n b"), "a b");
+        assert_eq!(first_line(&"é".repeat(500)).chars().count(), LINE + 1);
+    }
+}
