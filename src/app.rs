@@ -38,9 +38,9 @@ const START_PATIENCE: Duration = Duration::from_secs(60);
 const START_LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a stop waits for a sick store to note it. Without the note, the next start goes by the last sign of life.
 const SIGN_OFF: Duration = Duration::from_secs(5);
-/// How long a stop waits beyond its time for tokens that are being renewed: a refresh token that was rotated and is not kept is lost.
+/// How long a stop, or a command at its end, waits beyond its time for tokens that are being renewed: a refresh token that was rotated and is not kept is lost.
 /// It is what a token endpoint may take, and a little for the store.
-const LAST_RENEWALS: Duration = Duration::from_secs(12);
+pub const LAST_RENEWALS: Duration = Duration::from_secs(12);
 /// How long the trail of what people did is kept.
 const ACTIONS_FOR: SignedDuration = SignedDuration::from_hours(400 * 24);
 /// How long verifying the quarantine again waits after the store failed.
