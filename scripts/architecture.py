@@ -14,11 +14,11 @@ FLOORS = [
     ["cli"],
     ["app"],
     ["console"],
-    ["inspect"],
+    ["inspect", "alerts"],
     ["receive", "deliver", "simulate"],
     ["config", "normalize", "telemetry"],
     ["route", "store", "verify", "connectors", "bucket"],
-    ["failpoint"],
+    ["failpoint", "figures"],
 ]
 
 # The bridge names no CRM, but for the registry. The folders in connectors/ add their own names.

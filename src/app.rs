@@ -1,15 +1,16 @@
 //! The bridge, put together from its settings.
 
+use crate::alerts::{self, Watching};
 use crate::bucket::Bucket;
 use crate::config::{self, Settings, StoreUrl};
 use crate::console::{self, Access, Console, Jobs, Live};
 use crate::deliver::{self, Backoff, Deliverer, LaneLimits, LateConnector, Policy, connect};
 use crate::inspect::SecretMask;
 use crate::normalize::{self, Profile};
-use crate::receive::{self, Budget, Intake, Receiver, SourceGate, reverify};
+use crate::receive::{self, Budget, Intake, Receiver, Sightings, SourceGate, Walker, reverify};
 use crate::route::Rules;
 use crate::store::{self, Checkup, Keeper, Origin, Ownership, QuarantineLimits, Retention, Spool, Store};
-use crate::telemetry::{Health, Refusals};
+use crate::telemetry::{Health, Tallying};
 use crate::verify::{SigningKey, Tolerance};
 use actix_web::dev::ServerHandle;
 use jiff::{SignedDuration, Timestamp};
@@ -24,6 +25,10 @@ use tokio::task::JoinHandle;
 const TIDY_EVERY: Duration = Duration::from_secs(600);
 /// How often the store learns that the bridge still runs.
 const BEAT_EVERY: Duration = Duration::from_secs(60);
+/// How often what was seen of the sources goes into the store.
+const FLUSH_EVERY: Duration = Duration::from_secs(60);
+/// How often missed leads are looked for. On a shared store, what is found is what was there one look before.
+const WALK_EVERY: Duration = Duration::from_secs(20);
 /// Deliveries held in memory by all lanes together, at most.
 const MEMORY_WINDOW: usize = 16_384;
 
@@ -33,9 +38,9 @@ const START_PATIENCE: Duration = Duration::from_secs(60);
 const START_LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a stop waits for a sick store to note it. Without the note, the next start goes by the last sign of life.
 const SIGN_OFF: Duration = Duration::from_secs(5);
-/// How long a stop waits beyond its time for tokens that are being renewed: a refresh token that was rotated and is not kept is lost.
+/// How long a stop, or a command at its end, waits beyond its time for tokens that are being renewed: a refresh token that was rotated and is not kept is lost.
 /// It is what a token endpoint may take, and a little for the store.
-const LAST_RENEWALS: Duration = Duration::from_secs(12);
+pub const LAST_RENEWALS: Duration = Duration::from_secs(12);
 /// How long the trail of what people did is kept.
 const ACTIONS_FOR: SignedDuration = SignedDuration::from_hours(400 * 24);
 /// How long verifying the quarantine again waits after the store failed.
@@ -66,10 +71,14 @@ pub struct Bridge {
     showing: (ServerHandle, JoinHandle<std::io::Result<()>>),
     deliverer: Deliverer,
     background: Background,
+    alerts: Option<Watching>,
     tidy: JoinHandle<()>,
     indexing: JoinHandle<()>,
-    watching: JoinHandle<()>,
+    telling: JoinHandle<()>,
+    watching: [JoinHandle<()>; 2],
+    sightings: Arc<Sightings>,
     keeping: JoinHandle<()>,
+    tallying: Tallying,
     shutdown_timeout: Duration,
     _ownership: Ownership,
 }
@@ -197,7 +206,7 @@ impl Bridge {
         // The tables of phone numbers take a moment, which the first lead should not wait for.
         tokio::task::spawn_blocking(normalize::warm_up);
         let health = Arc::new(Health::default());
-        let refusals = Arc::new(Refusals::default());
+        let sightings = Arc::new(Sightings::new(settings.sources.keys()));
         let quarantine = QuarantineLimits { max_bytes: settings.store.quarantine_max_bytes };
         let keeper = Keeper::new(store.clone(), spool, quarantine, settings.destinations.keys());
         let background = Background::default();
@@ -211,18 +220,20 @@ impl Bridge {
             request_timeout: settings.server.request_timeout,
             health: Arc::clone(&health),
             budget: Budget::default(),
-            refusals: Arc::clone(&refusals),
+            sightings: Arc::clone(&sightings),
         };
         let server = receive::listen(receiver, listener, &listen_limits(&settings))?;
         let receiving = (server.handle(), tokio::spawn(server));
-        let (live, watching) = Live::start(&store, deliverer.statuses());
+        let alerts = alerts::start(&settings, &store, &keeper, deliverer.statuses());
+        let (live, telling) = Live::start(&store, deliverer.statuses());
         let console = Console {
             live,
+            alerts: alerts.as_ref().map(|watching| Arc::clone(&watching.overview)),
             store: store.clone(),
             keeper: keeper.clone(),
             health: Arc::clone(&health),
-            refusals,
             lanes: deliverer.statuses(),
+            looked: console::Looked::default(),
             access: Access::new(&settings.console, &settings.server.trusted_proxies),
             sources: settings.sources.iter().map(|(name, source)| (name.clone(), !source.signing_keys.is_empty())).collect(),
             intake: Arc::clone(&intake),
@@ -238,21 +249,29 @@ impl Bridge {
         let server = console::listen(console, console_listener)?;
         let showing = (server.handle(), tokio::spawn(server));
         let retention = Retention { age: settings.store.retention, max_bytes: settings.store.max_bytes };
+        let watching = [
+            tokio::spawn(flush_sightings(store.clone(), Arc::clone(&sightings))),
+            tokio::spawn(find_missed(Walker::new(store.clone(), &intake))),
+        ];
         let tidy = tokio::spawn(tidy(store.clone(), intake, retention, settings.store.quarantine_max_age));
         let indexing = tokio::spawn(store.clone().keep_index());
         let shutdown_timeout = settings.server.shutdown_timeout;
         Ok(Self {
             address,
             console: console_address,
+            tallying: Tallying::start(store.clone()),
             store,
             health,
             receiving,
             showing,
             deliverer,
             background,
+            alerts,
             tidy,
             indexing,
             watching,
+            sightings,
+            telling,
             keeping: keeper.start(),
             shutdown_timeout,
             _ownership: ownership,
@@ -266,7 +285,12 @@ impl Bridge {
         self.tidy.abort();
         self.indexing.abort();
         // Whoever is being told of changes is let go, so that nothing waits for them.
-        self.watching.abort();
+        self.telling.abort();
+        // What is not told yet is remembered, and told after the next start.
+        if let Some(alerts) = &self.alerts {
+            alerts.task.abort();
+        }
+        self.watching.iter().for_each(JoinHandle::abort);
         // Lanes first: what is still being received then waits in the store, instead of being started and cut short.
         self.deliverer.begin_stop();
         let (handle, task) = self.receiving;
@@ -284,7 +308,11 @@ impl Bridge {
         handle.stop(false).await;
         let _ = task.await;
         // When the next bridge starts, the time until then does not count for deliveries.
-        let _ = tokio::time::timeout(SIGN_OFF, self.store.sign_off(Timestamp::now())).await;
+        let last = async {
+            tokio::join!(note_sightings(&self.store, &self.sightings), self.tallying.finish());
+            self.store.sign_off(Timestamp::now()).await
+        };
+        let _ = tokio::time::timeout(SIGN_OFF, last).await;
         is_settled
     }
 }
@@ -328,7 +356,8 @@ fn build_destinations(
         .unzip()
 }
 
-/// At the start, bodies that a new key verifies are admitted, and dead letters from before causes were kept get theirs; then, for ever, what is old enough is removed.
+/// At the start, bodies that a new key verifies are admitted; then, for ever, dead letters from before causes were kept get theirs, and
+/// what is old enough is removed.
 async fn tidy(store: Store, intake: Arc<Intake>, retention: Retention, quarantine_max_age: Duration) {
     for name in intake.sources.keys() {
         reverify_patiently(&store, &intake, name).await;
@@ -346,6 +375,37 @@ async fn tidy(store: Store, intake: Arc<Intake>, retention: Retention, quarantin
                 tracing::error!("the store did not take a sign of life: {error}");
             }
         }
+    }
+}
+
+/// Brings what is seen of the sources into the store, for ever.
+async fn flush_sightings(store: Store, sightings: Arc<Sightings>) {
+    loop {
+        tokio::time::sleep(FLUSH_EVERY).await;
+        note_sightings(&store, &sightings).await;
+    }
+}
+
+/// Lists conversations whose lead never came, for ever.
+async fn find_missed(mut walker: Walker) {
+    loop {
+        match walker.look(Timestamp::now()).await {
+            Ok(0) => {}
+            Ok(listed) => tracing::warn!(listed, "visitors left a contact in a chat and no lead came; see `leadwire missed list`"),
+            Err(error) => tracing::debug!("missed leads were not looked for: {error}"),
+        }
+        tokio::time::sleep(WALK_EVERY).await;
+    }
+}
+
+async fn note_sightings(store: &Store, sightings: &Sightings) {
+    let seen = sightings.take();
+    if seen.is_empty() {
+        return;
+    }
+    if let Err(error) = store.note_sightings(seen.clone(), Timestamp::now()).await {
+        tracing::debug!("what was seen of the sources was not kept, and comes with the next: {error}");
+        sightings.give_back(seen);
     }
 }
 

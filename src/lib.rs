@@ -2,6 +2,7 @@
 //!
 //! The modules stand in the order in which an event meets them. `docs/architecture.md` is the map.
 
+pub mod alerts;
 pub mod app;
 pub mod bucket;
 pub mod cli;
@@ -10,6 +11,7 @@ pub mod connectors;
 pub mod console;
 pub mod deliver;
 pub mod failpoint;
+pub mod figures;
 pub mod inspect;
 pub mod normalize;
 pub mod receive;

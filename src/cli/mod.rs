@@ -3,7 +3,9 @@
 //! Exit codes: 0 fine, 1 failed, 64 wrong usage or configuration (`EX_USAGE` of sysexits.h).
 
 mod actions;
+mod alerts;
 mod audit;
+mod backfill;
 mod check;
 mod connectors;
 mod deliveries;
@@ -14,6 +16,7 @@ mod doctor;
 mod events;
 mod hold;
 mod id;
+mod missed;
 mod person;
 mod preview;
 mod quarantine;
@@ -24,6 +27,7 @@ mod run;
 mod send;
 mod show;
 mod simulate;
+mod sources;
 mod status;
 mod store;
 mod time;
@@ -71,8 +75,10 @@ impl Command {
             | Self::Quarantine(_)
             | Self::Preview(_)
             | Self::Actions(_) => Reach::Server,
-            Self::Person(_) | Self::Audit | Self::Store(_) => Reach::Store,
-            Self::Run | Self::Demo(_) | Self::Check | Self::Send(_) | Self::Connectors(_) | Self::Simulate(_) => Reach::Apart,
+            Self::Sources(_) | Self::Missed(_) | Self::Backfill(_) | Self::Person(_) | Self::Audit | Self::Store(_) => Reach::Store,
+            Self::Run | Self::Demo(_) | Self::Check | Self::Send(_) | Self::Alerts(_) | Self::Connectors(_) | Self::Simulate(_) => {
+                Reach::Apart
+            }
         }
     }
 }
@@ -125,6 +131,12 @@ enum Command {
     Hold(hold::HoldArgs),
     /// Release a parked destination.
     Resume(hold::ResumeArgs),
+    /// The sources: their URLs, when and how they were last seen, and whether one is unusually silent.
+    Sources(sources::SourcesArgs),
+    /// Conversations in which a visitor left a contact although no lead came: list them, make leads of them, or dismiss them.
+    Missed(missed::MissedArgs),
+    /// Fetch from the platform's list of leads what its webhooks lost; counts first.
+    Backfill(backfill::BackfillArgs),
     /// List, verify again or purge bodies that could not be verified.
     Quarantine(quarantine::QuarantineArgs),
     /// Export everything that is held of a person, or erase it.
@@ -133,6 +145,8 @@ enum Command {
     Preview(preview::PreviewArgs),
     /// List what people did: who, when, what, and to how many.
     Actions(actions::ActionsArgs),
+    /// Test the channels of alerts, and list open trouble.
+    Alerts(alerts::AlertsArgs),
     /// Prove that every event and delivery is accounted for.
     Audit,
     /// Sizes, backups, restore drills, and moving everything to another store.
@@ -319,10 +333,14 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Route(args) => route::run(args, context).await,
         Command::Hold(args) => hold::hold(args, context).await,
         Command::Resume(args) => hold::resume(args, context).await,
+        Command::Sources(args) => sources::run(args, context).await,
+        Command::Missed(args) => missed::run(args, context).await,
+        Command::Backfill(args) => Box::pin(backfill::run(args, context)).await,
         Command::Quarantine(args) => quarantine::run(args, context).await,
         Command::Person(args) => Box::pin(person::run(args, context)).await,
         Command::Preview(args) => Box::pin(preview::run(args, context)).await,
         Command::Actions(args) => actions::run(args, context).await,
+        Command::Alerts(args) => Box::pin(alerts::run(args, context)).await,
         Command::Audit => audit::run(context).await,
         Command::Store(args) => Box::pin(store::run(args, context)).await,
         Command::Connectors(args) => connectors::run(&args, context),

@@ -3,6 +3,9 @@
 //! Every fault is found at once and told with its place, its line and what would be right. Nothing here touches the network or
 //! writes a file.
 
+mod alerts;
+mod backfill;
+mod channels;
 mod console;
 mod destinations;
 mod diagnostics;
@@ -17,6 +20,9 @@ mod shown;
 mod spool;
 mod values;
 
+pub use alerts::{AlertKind, Alerts, Digest};
+pub use backfill::Backfill;
+pub use channels::{AlertChannel, AlertSeverity, MailTls, Medium, Smtp};
 pub use diagnostics::{Diagnostic, Diagnostics, Excerpt, Place};
 pub use settings::{Console, Delivery, Destination, Log, LogFormat, Role, Server, Settings, Source, Store, StoreUrl, User};
 
@@ -28,7 +34,7 @@ use reader::Reader;
 use std::path::Path;
 
 /// Everything that may stand at the top of the file.
-const SECTIONS: [&str; 8] = ["server", "console", "store", "delivery", "log", "sources", "destinations", "routes"];
+const SECTIONS: [&str; 9] = ["server", "console", "store", "delivery", "alerts", "log", "sources", "destinations", "routes"];
 
 /// Reads the file at `path` and the variables `LEADWIRE__SECTION__KEY` of `environment`, which win over it.
 ///
@@ -82,11 +88,12 @@ fn assemble(path: &Path, reader: &mut Reader<'_>, connectors: &Connectors) -> Se
     sections::check_keeping(reader, &store, &delivery);
     let log = sections::log(reader);
     let sources = sections::sources(reader);
+    let alerts = alerts::read(reader, &sources);
     let (destinations, declared) = destinations::read(reader, connectors, delivery.give_up_after);
     let routes = routes::read(reader, &sources, &declared);
     let redactor = secrets::redactor(&reader.layers.merged);
     let path = path.to_owned();
-    Settings { path, server, console, store, delivery, log, sources, destinations, routes, redactor, warnings: Vec::new() }
+    Settings { path, server, console, store, delivery, alerts, log, sources, destinations, routes, redactor, warnings: Vec::new() }
 }
 
 /// What could not be read counts as not given, which may be wrong in turn; only the first thing said of a place is news.

@@ -1,7 +1,8 @@
 //! What the bridge is told: every section of the configuration with its defaults.
 
-use super::Diagnostic;
+use super::alerts::Alerts;
 use super::values;
+use super::{Backfill, Diagnostic};
 use crate::route::Rules;
 use ipnet::IpNet;
 use leadwire_connector::settings::{Secret, duration};
@@ -27,6 +28,8 @@ pub struct Settings {
     pub store: Store,
     /// How deliveries are tried.
     pub delivery: Delivery,
+    /// Who is told of trouble.
+    pub alerts: Alerts,
     /// What is logged.
     pub log: Log,
     /// By name.
@@ -291,6 +294,11 @@ pub struct Source {
     /// Requests per minute; `None` is no limit.
     #[serde(deserialize_with = "values::some_count")]
     pub max_per_minute: Option<u32>,
+    /// How long nothing may come before it is trouble; `None` is for ever.
+    #[serde(deserialize_with = "values::some_period")]
+    pub silence_after: Option<Duration>,
+    /// The platform's list of leads, for `leadwire backfill`; `None` is none.
+    pub backfill: Option<Backfill>,
 }
 
 impl Default for Source {
@@ -305,6 +313,8 @@ impl Default for Source {
             max_body_bytes: 32 << 20,
             test_reply: true,
             max_per_minute: None,
+            silence_after: None,
+            backfill: None,
         }
     }
 }

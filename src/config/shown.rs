@@ -7,7 +7,7 @@ use leadwire_connector::settings::Fault;
 pub(super) const DOTS: &str = "\"••••\"";
 
 /// The keys of the bridge whose values are no secrets.
-pub(super) const HARMLESS: [&str; 42] = [
+pub(super) const HARMLESS: [&str; 63] = [
     "listen",
     "trusted_proxies",
     "workers",
@@ -41,6 +41,10 @@ pub(super) const HARMLESS: [&str; 42] = [
     "max_body_bytes",
     "test_reply",
     "max_per_minute",
+    "requests_per_minute",
+    "page_field",
+    "page_size_field",
+    "page_size",
     "type",
     "concurrency",
     "rate_per_second",
@@ -50,6 +54,23 @@ pub(super) const HARMLESS: [&str; 42] = [
     "kinds",
     "chatbots",
     "when",
+    "silence_after",
+    "look_every",
+    "remind_every",
+    "settle",
+    "breaker_open_for",
+    "lead_older_than",
+    "quarantine_per_hour",
+    "disk_free",
+    "store_sick_for",
+    "off",
+    "digest_at",
+    "time_zone",
+    "severity",
+    "digest",
+    "host",
+    "port",
+    "tls",
 ];
 
 /// Parts of the names of keys whose values are secrets.

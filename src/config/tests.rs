@@ -4,7 +4,7 @@
 use super::*;
 use async_trait::async_trait;
 use leadwire_connector::settings::{self, Origin, Secret};
-use leadwire_connector::{Build, BuildContext, Connector, ConnectorKind, Limits};
+use leadwire_connector::{Build, BuildContext, Claim, Connector, ConnectorKind, Limits};
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -36,6 +36,16 @@ impl Build for Fake {
 
     fn warnings(&self) -> Vec<String> {
         self.url.iter().filter(|url| url.starts_with("http:")).map(|_| "events travel unencrypted".to_owned()).collect()
+    }
+
+    fn claims(&self, base_directory: &Path) -> Vec<Claim> {
+        let claim = |url: &String| Claim {
+            path: vec!["url".to_owned()],
+            what: "address",
+            id: format!("{}{url}", base_directory.display()),
+            help: "name another",
+        };
+        self.url.iter().filter(|url| url.starts_with("https://alone.")).map(claim).collect()
     }
 }
 
@@ -629,4 +639,123 @@ fn a_spool_is_somewhere_else_than_the_store() {
         let told = told(&text(spool), &[]);
         assert!(told.contains("the spool is a folder, and") && told.contains("/file is a file"), "{told}");
     }
+}
+
+#[test]
+fn what_one_destination_needs_for_itself_is_no_others() {
+    let of = |name: &str, kind: &str| format!("[destinations.{name}]\ntype = \"{kind}\"\nurl = \"https://alone.example\"\n");
+    let rest = "[sources.a]\n[[routes]]\nto = [\"one\"]\n";
+    assert!(parse_with(&format!("{}{rest}", of("one", "fake")), &[]).is_ok());
+    let told = told(&format!("{}{}{rest}", of("one", "fake"), of("two", "other")), &[]);
+    assert!(told.contains("this is the address of `one`, too") && told.contains("name another"), "{told}");
+}
+
+/// A good configuration with this section of alerts.
+fn alerting(section: &str) -> String {
+    format!("{GOOD}{section}")
+}
+
+#[test]
+fn alerts_go_to_channels_of_three_types() {
+    let text = alerting(
+        "[alerts]\ndigest_at = \"7:30\"\ntime_zone = \"Europe/Berlin\"\noff = [\"silence\"]\n\
+         [[alerts.channels]]\ntype = \"webhook\"\nurl = { env = \"HOME\" }\n\
+         [[alerts.channels]]\ntype = \"slack\"\nurl = \"https://hooks.example.com/T0/B0\"\nseverity = \"critical\"\ndigest = false\n\
+         [[alerts.channels]]\nname = \"ops\"\ntype = \"smtp\"\nhost = \"127.0.0.1\"\ntls = \"none\"\nfrom = \"a@example.com\"\nto = [\"b@example.com\"]\n",
+    );
+    // A path is no web address.
+    assert!(short(&text)[0].contains("this is no web address"), "{:?}", short(&text));
+    let text = text.replace("{ env = \"HOME\" }", "\"https://example.com/in\"");
+    let alerts = parse_with(&text, &[]).unwrap().alerts;
+    let names: Vec<(&str, &str, bool)> =
+        alerts.channels.iter().map(|channel| (channel.name.as_str(), channel.medium.kind(), channel.digest)).collect();
+    assert_eq!(names, [("webhook", "webhook", true), ("slack-2", "slack", false), ("ops", "smtp", true)]);
+    assert_eq!(alerts.channels[1].severity, AlertSeverity::Critical);
+    assert_eq!(alerts.digest().unwrap().at.to_string(), "07:30:00");
+    assert_eq!(alerts.off, [AlertKind::Silence]);
+}
+
+#[test]
+fn what_is_wrong_with_alerts_is_told_with_its_place_and_without_secrets() {
+    let text = alerting(
+        "[alerts]\nremind_every = \"soon\"\noff = [\"silnce\"]\ndigest_at = \"25:00\"\ntime_zone = \"Mars\"\nsettle = \"1s\"\n\
+         [[alerts.channels]]\ntype = \"webhok\"\n\
+         [[alerts.channels]]\ntype = \"webhook\"\nurl = \"hunter2\"\nsecret = \"hunter2\"\nhost = \"x\"\n\
+         [[alerts.channels]]\ntype = \"smtp\"\nhost = \"mail.example.com\"\ntls = \"none\"\nuser = \"ann\"\nfrom = \"nobody\"\nto = []\n",
+    );
+    let told = told(&text, &[]);
+    for message in [
+        "leadwire.toml:10:7: unknown condition `silnce`",
+        "did you mean `silence`?",
+        "`25:00` is no time of the day",
+        "unknown time zone `Mars`",
+        "unknown type `webhok`",
+        "unknown key `host`",
+        "this is no web address",
+        "a signing key starts with `whsec_`",
+        "without TLS mail goes to this machine only",
+        "`user` without `password`",
+        "`from` is missing, or no mail address",
+        "`to` is missing",
+        "out of range: at least twice `look_every`",
+    ] {
+        assert!(told.contains(message), "{message} is not in {told}");
+    }
+    assert!(!told.contains("hunter2"), "{told}");
+}
+
+#[test]
+fn alerts_without_a_channel_are_warned_of() {
+    let told = warnings(&alerting("[alerts]\nsettle = \"10m\"\n"));
+    assert!(told.contains(&"leadwire.toml:8:1: nobody is told: there is no channel".to_owned()), "{told:?}");
+    let silent = GOOD.replace("[sources.acme]\n", "[sources.acme]\nsilence_after = \"26h\"\n");
+    assert!(warnings(&silent).iter().any(|warning| warning.contains("`silence_after` does nothing without a channel")));
+    let told = warnings(&alerting("[[alerts.channels]]\ntype = \"slack\"\nurl = \"http://10.0.0.1/x\"\n"));
+    assert!(
+        told.iter().any(|warning| warning.contains("travel unencrypted"))
+            && told.iter().any(|warning| warning.contains("stands in the file"))
+    );
+}
+
+#[test]
+fn everyone_on_the_console_has_a_name_a_token_and_a_role() {
+    let text = |users: &str| format!("[console]\nlisten = \"0.0.0.0:9000\"\n{users}\n{GOOD}");
+    let settings = parse_with(
+        &text("[console.users.ann]\ntoken = \"ann-0123456789abcdef\"\nrole = \"operate\"\n[console.users.ben]\ntoken = \"ben-0123456789abcdef\""),
+        &[],
+    )
+    .unwrap();
+    let roles: Vec<(&str, Role)> = settings.console.users.iter().map(|(name, user)| (name.as_str(), user.role)).collect();
+    assert_eq!(roles, [("ann", Role::Operate), ("ben", Role::Read)]);
+    assert_eq!(settings.redactor.clean("ben-0123456789abcdef"), "••••");
+    for (users, expected) in [
+        ("[console.users.ann]\nrole = \"read\"", "`ann` has no token to log in with"),
+        ("[console.users.ann]\ntoken = \"t-0123456789abcdef\"\nrole = \"admin\"", "`admin`"),
+        ("[console.users.operator]\ntoken = \"t-0123456789abcdef\"", "stands for somebody else"),
+        ("[console.users.Ann]\ntoken = \"t-0123456789abcdef\"", "the name `Ann` has other characters"),
+        (
+            "[console.users.a]\ntoken = \"t-0123456789abcdef\"\n[console.users.b]\ntoken = \"t-0123456789abcdef\"",
+            "somebody else has the same token",
+        ),
+        ("[console.users.a]\ntoken = \"a b\"", "no HTTP header can carry this token"),
+        ("[console.users.a]\ntokn = \"x\"", "unknown key `tokn`"),
+        ("users = 1", "expected a table"),
+        ("session_lifetime = \"0s\"", "out of range"),
+    ] {
+        let told = told(&text(users), &[]);
+        assert!(told.contains(expected), "{expected} is not in\n{told}");
+        assert!(!told.contains("t-0123456789abcdef"), "{told}");
+    }
+}
+
+#[test]
+fn tokens_that_can_be_guessed_and_roles_that_lead_nowhere_are_warned_of() {
+    let told = warnings(&format!(
+        "[console]\nmask_personal_data = true\n[console.users.a]\ntoken = \"short\"\n[console.users.b]\ntoken = \"aaaaaaaaaaaaaaaaaaaa\"\n{GOOD}"
+    ));
+    for expected in ["short enough to be guessed", "repeats a few characters", "nobody may act"] {
+        assert!(told.iter().any(|line| line.contains(expected)), "{expected} is not in {told:#?}");
+    }
+    let masked = format!("[console]\ntoken = \"t-0123456789abcdef\"\nmask_personal_data = true\n{GOOD}");
+    assert!(warnings(&masked).iter().any(|line| line.contains("does nothing without a user")));
 }

@@ -17,20 +17,22 @@ mod status;
 pub use access::{Access, Mask, Role, Visitor};
 pub use actions::Jobs;
 pub use live::Live;
+pub use metrics::Looked;
 pub use refusal::{Kind, Refusal};
 
+use crate::alerts::Overview;
 use crate::deliver::{LateConnector, Statuses};
 use crate::inspect::SecretMask;
 use crate::receive::Intake;
 use crate::store::{Keeper, Store};
-use crate::telemetry::{Health, Refusals};
+use crate::telemetry::Health;
 use actix_web::dev::Server;
 use actix_web::http::header::ContentType;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Connections open at once; each page that refreshes itself holds one.
@@ -49,10 +51,12 @@ pub struct Console {
     pub keeper: Keeper,
     /// What `/readyz` says.
     pub health: Arc<Health>,
-    /// Requests that were not answered with success.
-    pub refusals: Arc<Refusals>,
     /// How the destinations are.
     pub lanes: Statuses,
+    /// What `/metrics` looks at now and then.
+    pub looked: Looked,
+    /// How alerts are; `None` when nobody is told.
+    pub alerts: Option<Arc<Mutex<Overview>>>,
     /// Who may see it.
     pub access: Access,
     /// By name: whether the source has a signing key.
@@ -87,14 +91,16 @@ pub fn listen(console: Console, listener: TcpListener) -> std::io::Result<Server
             .wrap(from_fn(refusal::tell))
             .wrap(headers::safe())
             .service(web::resource("/login").route(web::get().to(access::login::show)).route(web::post().to(access::login::log_in)))
-            .route("/logout", web::post().to(access::login::log_out))
-            .route("/", web::get().to(pages::now))
+            // As resources, not as routes of the app: then other methods are told so, and not that there is nothing.
+            .service(web::resource("/logout").route(web::post().to(access::login::log_out)))
+            .service(web::resource("/").route(web::get().to(pages::now)))
             .configure(pages::routes)
             .configure(api::routes)
-            .route("/live", web::get().to(live::watch))
-            .route("/metrics", web::get().to(show_metrics))
-            .route("/healthz", web::get().to(healthz))
-            .route("/assets/{name}", web::get().to(assets::serve))
+            .service(actions::forms_of_pages())
+            .service(web::resource("/live").route(web::get().to(live::watch)))
+            .service(web::resource("/metrics").route(web::get().to(show_metrics)))
+            .service(web::resource("/healthz").route(web::get().to(healthz)))
+            .service(web::resource("/assets/{name}").route(web::get().to(assets::serve)))
             .default_service(web::to(|| async { Err::<HttpResponse, _>(Refusal::not_found()) }))
     });
     let server = server.max_connections(MAX_CONNECTIONS).client_request_timeout(HEAD_WITHIN).client_disconnect_timeout(DISCONNECT_WITHIN);
@@ -107,11 +113,7 @@ async fn healthz() -> HttpResponse {
 
 /// Told also while the store cannot be read, without what only the store knows.
 async fn show_metrics(console: web::Data<Console>) -> HttpResponse {
-    let figures = status::read(&console.store).await.ok();
-    let (destinations, quarantined) = figures.map(|figures| (figures.destinations, figures.quarantined)).unzip();
-    let (condition, refusals) = (console.keeper.condition(), console.refusals.all());
-    let figures = metrics::Figures { condition: &condition, refusals: &refusals, destinations: destinations.as_deref(), quarantined };
-    HttpResponse::Ok().content_type(metrics::CONTENT_TYPE).body(metrics::render(&figures))
+    HttpResponse::Ok().content_type(metrics::CONTENT_TYPE).body(metrics::render(&console).await)
 }
 
 /// Whether a program asks, which is answered in JSON, and not a person with a browser.

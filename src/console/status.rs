@@ -1,15 +1,17 @@
 //! How things stand: what the first page and `/api/v1/status` tell.
 
 use super::Console;
+use crate::alerts::Overview;
 use crate::deliver::LaneStatus;
 use crate::store::{Condition, Counts, DestinationRow, Hold, SpoolStatus, Store};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 /// A store that takes longer counts as one that cannot be read.
-const READ_WITHIN: Duration = Duration::from_secs(5);
+pub(super) const READ_WITHIN: Duration = Duration::from_secs(5);
 
 /// How things stand.
 #[derive(Debug, Serialize)]
@@ -26,6 +28,8 @@ pub(super) struct Status {
     /// This and what follows is unknown while the store cannot be read, as are the counts of sources and destinations.
     pub(super) quarantined: Option<i64>,
     pub(super) unrouted: Option<i64>,
+    /// Who is told of trouble; `None` when nobody is.
+    pub(super) alerts: Option<Overview>,
 }
 
 #[derive(Debug, Serialize)]
@@ -162,6 +166,7 @@ pub(super) async fn collect(console: &Console) -> Status {
         destinations: know(rows, &lanes).into_iter().map(|known| destination_status(known, &lanes)).collect(),
         quarantined,
         unrouted,
+        alerts: console.alerts.as_ref().map(|overview| overview.lock().unwrap_or_else(PoisonError::into_inner).clone()),
     }
 }
 

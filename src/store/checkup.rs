@@ -76,8 +76,14 @@ pub struct DiskCheck {
 pub fn check_disk(folder: &Path) -> DiskCheck {
     let folder = nearest(folder);
     let syncs = time_syncs(&folder).map_err(|error| Error::Unavailable(format!("{} cannot be written: {error}", folder.display())));
-    let free_bytes = rustix::fs::statvfs(&folder).ok().map(|found| found.f_bavail.saturating_mul(found.f_frsize));
+    let free_bytes = free_bytes(&folder);
     DiskCheck { folder, syncs, free_bytes }
+}
+
+/// What is free, for whoever is not root, on the disk of a folder, or of the nearest one above it. Writes nothing; may hang with the disk.
+#[must_use]
+pub fn free_bytes(folder: &Path) -> Option<u64> {
+    rustix::fs::statvfs(nearest(folder)).ok().map(|found| found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 /// The folder, or the one it would be made in.

@@ -122,6 +122,8 @@ async fn every_operation_of_the_document_answers_as_it_is_described() {
 
     assert_eq!(api.get("/status").await["quarantined"], 1);
     assert!(items(&api.get("/sources").await)[0]["url"].as_str().unwrap().ends_with("/hooks/acme"));
+    assert_eq!(items(&api.get("/missed").await).len(), 0);
+    assert_eq!(api.get("/figures?span=day").await["step_s"], 900);
     let found = items(&api.get("/events?q=garcia%202").await);
     assert_eq!((found.len(), &found[0]["person"]["email"]), (1, &json!("david2@example.com")));
     let id = found[0]["id"].as_str().unwrap().to_owned();

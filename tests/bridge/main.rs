@@ -8,8 +8,10 @@ mod oracle;
 #[path = "../support/postgres.rs"]
 mod postgres;
 
+mod access;
 mod acts;
 mod advice;
+mod alerts;
 mod api;
 mod bad_input;
 mod cli;
@@ -20,11 +22,14 @@ mod delivery;
 mod disk;
 #[cfg(debug_assertions)]
 mod failpoints;
+mod figures;
 mod keeping;
 mod load;
+mod mail;
 mod outage;
 mod person;
 mod promises;
+mod receipts;
 mod schema;
 mod senders;
 mod sick;

@@ -53,6 +53,9 @@ fn inside(document: &Value, schema: &Value, value: &Value, place: &str) -> Vec<S
             }
         }
     }
+    if let (Some(fields), more @ Value::Object(_)) = (value.as_object(), &schema["additionalProperties"]) {
+        found.extend(fields.iter().flat_map(|(name, value)| faults(document, more, value, &format!("{place}.{name}"))));
+    }
     for (index, item) in value.as_array().into_iter().flatten().enumerate() {
         let schema = schema["prefixItems"].get(index).unwrap_or(&schema["items"]);
         found.extend(faults(document, schema, item, &format!("{place}[{index}]")));

@@ -53,12 +53,12 @@ impl Drop for Volume {
 }
 
 /// Another process's lock on the store, until it is dropped.
-struct Lock {
+pub(crate) struct Lock {
     _connection: rusqlite::Connection,
 }
 
 impl Lock {
-    fn take(setup: &Setup) -> Self {
+    pub(crate) fn take(setup: &Setup) -> Self {
         let connection = rusqlite::Connection::open(setup.folder.path().join("data/leadwire.db")).unwrap();
         connection.busy_timeout(Duration::from_secs(20)).unwrap();
         connection.execute_batch("BEGIN EXCLUSIVE").unwrap();

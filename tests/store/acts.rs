@@ -231,7 +231,8 @@ async fn two_who_route_the_same_at_once_make_it_once(stage: Stage) {
 
 async fn unrouted_events_are_gone_through_in_the_order_of_receipt(stage: Stage) {
     for n in 1..=5 {
-        stage.receive_one(event(n, None, if n == 3 { &[stage.crm] } else { &[] })).await;
+        let destinations = if n == 3 { vec![stage.crm] } else { Vec::new() };
+        stage.receive_one(event(n, None, &destinations)).await;
     }
     stage.receive_one(with(event(6, None, &[]), |event| event.kind = Kind::Test)).await;
     let (mut seen, mut after) = (Vec::new(), i64::MIN);

@@ -25,6 +25,7 @@ macro_rules! on_every_engine {
 }
 
 mod acts;
+mod alerts;
 mod clock;
 mod contention;
 mod generated;
@@ -37,10 +38,12 @@ mod moving;
 mod order;
 mod person;
 mod quarantine;
+mod receipts;
 mod receiving;
 mod search;
 mod server;
 mod stage;
+mod tally;
 mod text;
 mod tokens;
 mod words;

@@ -14,8 +14,6 @@ use std::time::Duration;
 use subtle::ConstantTimeEq as _;
 use url::form_urlencoded;
 
-/// What everyone may have: nothing of it tells anything.
-const OPEN: [&str; 2] = ["/healthz", "/assets/"];
 /// The way in and out.
 const LOGIN: &str = "/login";
 const LOGOUT: &str = "/logout";
@@ -33,35 +31,46 @@ const REFRESH_HEADER: HeaderName = HeaderName::from_static("x-refresh");
 /// Recognises the visitor, refuses what other sites have browsers send, bounds bodies, and keeps a session that is used.
 ///
 /// # Errors
-/// Refusals, and what handlers return.
+/// What handlers return.
 pub async fn guard(mut request: ServiceRequest, next: Next<impl MessageBody + 'static>) -> Result<ServiceResponse<BoxBody>, Error> {
-    if OPEN.iter().any(|open| request.path().starts_with(open)) {
+    if is_open(request.path()) {
         return Ok(next.call(request).await?.map_into_boxed_body());
     }
     let Some(console) = request.app_data::<web::Data<Console>>().cloned() else {
-        return Err(Refusal::new(Kind::Internal, "the console is not set up").into());
+        return Ok(request.error_response(Refusal::new(Kind::Internal, "the console is not set up")));
     };
-    let access = &console.access;
-    let is_unsafe = origin::is_unsafe(request.method());
-    if is_unsafe && !origin::is_same(request.request(), &access.trusted_proxies) {
-        return Err(Refusal::new(Kind::Forbidden, "this was sent by a page of another site; open the console itself").into());
-    }
-    let known = match access.recognise(request.request()) {
-        Ok(known) => Some(known),
-        Err(refusal) if request.path() == LOGIN && refusal.kind == Kind::Unauthorized => None,
+    let entered = match admit(&mut request, &console.access).await {
+        Ok(known) => known.and_then(|known| remember(&request, known)),
         Err(refusal) if refusal.kind == Kind::Unauthorized && is_for_people(&request) => {
             let answer = pages::redirect(request.request(), &login_address(&request), None);
             return Ok(request.into_response(answer));
         }
-        Err(refusal) => return Err(refusal.into()),
+        Err(refusal) => return Ok(request.error_response(refusal)),
+    };
+    let response = next.call(request).await?.map_into_boxed_body();
+    Ok(keep(&console.access, response, entered.as_ref()))
+}
+
+/// What everyone may have: nothing of it tells anything.
+fn is_open(path: &str) -> bool {
+    path == "/healthz" || path.starts_with("/assets/")
+}
+
+/// Who asks; nobody on the way in only.
+async fn admit(request: &mut ServiceRequest, access: &Access) -> Result<Option<Known>, Refusal> {
+    let is_unsafe = origin::is_unsafe(request.method());
+    if is_unsafe && !origin::is_same(request.request(), &access.trusted_proxies) {
+        return Err(Refusal::new(Kind::Forbidden, "this was sent by a page of another site; open the console itself"));
+    }
+    let known = match access.recognise(request.request()) {
+        Err(refusal) if request.path() == LOGIN && refusal.kind == Kind::Unauthorized => None,
+        known => Some(known?),
     };
     if is_unsafe {
-        let body = take_body(&mut request, if known.is_some() { LARGEST_BODY } else { STRANGERS_BODY }).await?;
-        check_form(&request, known.as_ref(), &body)?;
+        let body = take_body(request, if known.is_some() { LARGEST_BODY } else { STRANGERS_BODY }).await?;
+        check_form(request, known.as_ref(), &body)?;
     }
-    let entered = known.and_then(|known| remember(&request, known));
-    let response = next.call(request).await?.map_into_boxed_body();
-    Ok(keep(access, response, entered.as_ref()))
+    Ok(known)
 }
 
 /// Programs with a token that is wrong must read so, and not a page.

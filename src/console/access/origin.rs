@@ -4,6 +4,7 @@ use crate::receive::client_address;
 use actix_web::HttpRequest;
 use actix_web::http::Method;
 use actix_web::http::header::{HOST, HeaderMap, HeaderName, ORIGIN};
+use actix_web::http::uri::Authority;
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr};
 use url::{Host, Url};
@@ -35,14 +36,15 @@ pub(super) fn is_same(request: &HttpRequest, trusted: &[IpNet]) -> bool {
 /// Whether every name that the request gives this machine means the machine itself. A name of the attacker's that resolves to loopback
 /// makes a foreign page ours in the eyes of a browser (DNS rebinding), but says so here.
 pub(super) fn names_loopback(request: &HttpRequest) -> bool {
-    let target = request.uri().authority().map(|authority| authority.as_str());
+    let target = request.uri().authority().map(Authority::as_str);
     let mut hosts = request.headers().get_all(HOST).map(|value| value.to_str().unwrap_or_default()).chain(target).peekable();
     hosts.peek().is_some() && hosts.all(is_loopback)
 }
 
 fn is_loopback(authority: &str) -> bool {
-    let host = Url::parse(&format!("http://{authority}/")).ok();
-    match host.as_ref().filter(|url| url.username().is_empty() && url.path() == "/").and_then(Url::host) {
+    let is_plain = authority.chars().all(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(c));
+    let url = Url::parse(&format!("http://{authority}/")).ok().filter(|_| is_plain);
+    match url.as_ref().and_then(Url::host) {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),

@@ -9,7 +9,9 @@ mod deliveries;
 mod destinations;
 mod document;
 mod events;
+mod figures;
 mod masked;
+mod missed;
 mod operation;
 mod page;
 mod quarantine;
@@ -53,6 +55,8 @@ fn operations() -> impl Iterator<Item = &'static Operation> {
         deliveries::OPERATIONS,
         destinations::OPERATIONS,
         quarantine::OPERATIONS,
+        missed::OPERATIONS,
+        figures::OPERATIONS,
         trail::OPERATIONS,
         trial::OPERATIONS,
         acts::OPERATIONS,

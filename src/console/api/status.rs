@@ -4,7 +4,9 @@ use super::ok;
 use super::operation::{Answer, Operation};
 use crate::console::Console;
 use crate::console::status::{SourceStatus, collect};
+use crate::store::{Sightings, Silence};
 use actix_web::{HttpResponse, web};
+use jiff::Timestamp;
 use serde::Serialize;
 
 pub(super) const OPERATIONS: &[Operation] = &[
@@ -21,6 +23,9 @@ struct Source<'a> {
     status: &'a SourceStatus,
     /// What the platform is given.
     url: String,
+    /// What was seen of it; unknown while the store cannot be read.
+    seen: Option<Sightings>,
+    silence: Option<Silence>,
 }
 
 #[derive(Serialize)]
@@ -34,6 +39,11 @@ async fn status(console: web::Data<Console>) -> HttpResponse {
 
 async fn sources(console: web::Data<Console>) -> HttpResponse {
     let status = collect(&console).await;
-    let source = |status: &'_ SourceStatus| format!("{}/hooks/{}", console.public_url, status.name);
-    ok(&List { items: status.sources.iter().map(|status| Source { url: source(status), status }).collect() })
+    let (mut items, now) = (Vec::new(), Timestamp::now());
+    for status in &status.sources {
+        let seen = console.store.sightings(&status.name).await.ok();
+        let silence = seen.as_ref().and_then(|seen| seen.silence(now));
+        items.push(Source { url: format!("{}/hooks/{}", console.public_url, status.name), status, seen, silence });
+    }
+    ok(&List { items })
 }

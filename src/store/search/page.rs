@@ -182,7 +182,7 @@ mod tests {
     fn entries() -> impl Strategy<Value = Entries> {
         let places = btree_set(100_i64..4_300, 1..60).prop_map(|places| places.into_iter().collect());
         let all = Just((100_i64..4_196).collect::<Vec<i64>>());
-        btree_map(vec(any::<u8>(), 1..20), prop_oneof![9 => places, 1 => all], 0..80)
+        btree_map(vec(any::<u8>(), 1..20), prop_oneof![9 => places, 1 => all], 0..25)
     }
 
     fn bodies(pages: &[Page]) -> impl Iterator<Item = &[u8]> {
@@ -190,6 +190,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         #[test]
         fn what_is_written_is_read_again_in_order(entries in entries()) {
             let pages = write(&entries, 100);

@@ -39,6 +39,7 @@ pub(in crate::store) struct Found {
     pub(in crate::store) body: String,
     pub(in crate::store) duplicates: i64,
     pub(in crate::store) erased_at: Option<i64>,
+    pub(in crate::store) receipt: Option<String>,
 }
 
 /// Which events are read.
@@ -168,7 +169,7 @@ impl<S: Shelf> Search<'_, S> {
                 Some(proposed) => match proposed.remove(&stretch.id) {
                     Some(Proposal::Places(places)) => self.look_at(places).await?,
                     Some(Proposal::Damaged) => {
-                        self.look_through(stretch.first, stretch.last.min(self.bounds.before.saturating_sub(1))).await?
+                        self.look_through(stretch.first, stretch.last.min(self.bounds.before.saturating_sub(1))).await?;
                     }
                     None => {}
                 },
@@ -289,10 +290,9 @@ enum Proposal {
     Damaged,
 }
 
-/// Long words are rare, and so are whole ones.
-fn weight(word: &Word) -> usize {
-    let is_common = super::words::stays(word.text.as_bytes());
-    if is_common { 0 } else { word.text.len() * 2 + usize::from(!word.is_beginning) }
+/// A whole word is one step, whatever it brings; of beginnings, the long ones are rare.
+fn weight(word: &Word) -> (bool, usize) {
+    (!word.is_beginning, word.text.len())
 }
 
 /// The first word after all that begin with this one.
