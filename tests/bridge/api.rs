@@ -234,7 +234,7 @@ async fn what_cannot_be_done_is_refused_with_what_would_be_right() {
     assert_eq!((gone.status, gone.header("content-type")), (404, Some("application/problem+json")));
     let wrong = api.send(Method::Get, "/actions/hold", None).await;
     assert_eq!((wrong.status, wrong.header("allow")), (405, Some("POST")));
-    let huge = api.send(Method::Post, "/try", Some(&json!({"source": "acme", "body": "x".repeat(5 << 20)}))).await;
+    let huge = api.send(Method::Post, "/try", Some(&json!({"source": "acme", "body": "x".repeat(4 << 20)}))).await;
     assert_eq!((huge.status, huge.json().unwrap()["code"].clone()), (413, json!("too_large")));
     for (token, status) in [("wrong", 401), (READER, 403)] {
         api.token = token;
@@ -400,7 +400,7 @@ async fn commands_work_over_a_server_as_they_do_beside_the_store() {
         bridge.post(lead(n).to_string()).await;
     }
     bridge.until("dead", 3).await;
-    // From another machine: no configuration, no store.
+    // From another machine: with a configuration of its own, and no store.
     let elsewhere = Setup::bare("").environment("LEADWIRE_SERVER", &bridge.console).environment("LEADWIRE_TOKEN", OWNER);
     let json_of = |arguments: &[&str]| {
         let output = elsewhere.command(&[arguments, &["--json"]].concat());
@@ -444,7 +444,7 @@ async fn a_command_over_a_server_tells_who_said_what() {
     let setup = Setup::bare("");
     let console = bridge.console.clone();
     let told = |arguments: &[&str], code: i32| {
-        let output = setup.command(&[&["--server", &console], arguments].concat());
+        let output = setup.command(&[&["--server", &console][..], arguments].concat());
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", text(&output.stderr));
         text(&output.stderr)
     };
