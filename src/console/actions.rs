@@ -12,7 +12,7 @@ mod selection;
 
 pub use forms::act;
 pub use jobs::Jobs;
-pub use quarantine::{PurgeRequest, VerifyRequest, look, purge, verify};
+pub use quarantine::{Body, PurgeRequest, VerifyRequest, look, purge, verify};
 pub use routing::{RouteRequest, route};
 pub use selection::{DiscardRequest, ReplayRequest, Selection, discard, replay};
 

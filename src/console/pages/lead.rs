@@ -36,6 +36,8 @@ struct Lead<'a> {
     normalized: String,
     raw: String,
     related: Vec<Row>,
+    /// Where it may be sent, too.
+    destinations: Vec<&'a str>,
 }
 
 /// Something that happened, in the order of time.
@@ -92,6 +94,7 @@ pub(in crate::console) async fn lead(
         normalized: pretty(&without_raw(event)),
         raw: pretty(&event.raw),
         related,
+        destinations: console.connectors.keys().map(String::as_str).collect(),
     };
     Ok(view.show(&content.who, Some(Nav::Leads), &content))
 }
