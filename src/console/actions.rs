@@ -6,12 +6,14 @@
 
 mod forms;
 mod jobs;
+mod missed;
 mod quarantine;
 mod routing;
 mod selection;
 
 pub use forms::act;
 pub use jobs::Jobs;
+pub use missed::{DismissRequest, TakeRequest, dismiss, take};
 pub use quarantine::{Body, PurgeRequest, VerifyRequest, look, purge, verify};
 pub use routing::{RouteRequest, route};
 pub use selection::{DiscardRequest, ReplayRequest, Selection, discard, replay};

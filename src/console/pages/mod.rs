@@ -10,7 +10,10 @@ mod leads;
 mod notice;
 mod now;
 mod person;
+mod plots;
 mod quarantine;
+mod refused;
+mod sources;
 mod trail;
 mod try_it;
 mod view;
@@ -36,6 +39,9 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .service(resource("/person/dead").route(get().to(dead::dead)))
         .service(resource("/person/quarantine").route(get().to(quarantine::quarantine)))
         .service(resource("/person/quarantine/{id}").route(get().to(quarantine::body)))
+        .service(resource("/sources").route(get().to(sources::sources)))
+        .service(resource("/sources/{name}").route(get().to(sources::source)))
+        .service(resource("/figures.json").route(get().to(plots::figures)))
         .service(resource("/actions").route(get().to(trail::trail)))
         .service(resource("/try").route(get().to(try_it::form)).route(post().to(try_it::tried)));
 }

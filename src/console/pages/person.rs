@@ -8,7 +8,7 @@ use super::view::{Nav, View};
 use super::words::link;
 use crate::console::access::Mask;
 use crate::console::{Console, Refusal, Visitor};
-use crate::store::{ActionFilter, DeadCause, EventFilter, QuarantineRow};
+use crate::store::{ActionFilter, DeadCause, EventFilter, Missed, QuarantineRow};
 use actix_web::{HttpResponse, web};
 use askama::Template;
 use std::collections::BTreeSet;
@@ -36,6 +36,8 @@ struct Person<'a> {
     unrouted: i64,
     events: Vec<Row>,
     destinations: Vec<&'a str>,
+    missed: Vec<Missed>,
+    has_more_missed: bool,
     under_way: Vec<Line>,
     last: Vec<Line>,
 }
@@ -59,7 +61,7 @@ impl Cause {
 
 impl Person<'_> {
     fn is_quiet(&self) -> bool {
-        self.dead == 0 && self.quarantined == 0 && self.unrouted == 0
+        self.dead == 0 && self.quarantined == 0 && self.unrouted == 0 && self.missed.is_empty()
     }
 }
 
@@ -69,6 +71,7 @@ pub(in crate::console) async fn person(view: View, visitor: Visitor, console: we
     let causes = store.dead_causes().await?;
     let bodies = store.quarantined(None, ROWS).await?;
     let unrouted = EventFilter { unrouted: true, limit: ROWS, ..EventFilter::default() };
+    let missed = store.missed(None, ROWS + 1).await?;
     let trail = store.actions(ActionFilter { limit: TRAIL, ..ActionFilter::default() }).await?;
     let lines: Vec<Line> = trail.into_iter().map(Line::of).collect();
     let (under_way, ended): (Vec<Line>, Vec<Line>) = lines.into_iter().partition(Line::is_under_way);
@@ -83,6 +86,8 @@ pub(in crate::console) async fn person(view: View, visitor: Visitor, console: we
         unrouted: store.count_unrouted().await?,
         events: store.events(unrouted).await?.into_iter().map(|row| Row::of(row, mask)).collect(),
         destinations: console.connectors.keys().map(String::as_str).collect(),
+        has_more_missed: missed.len() > ROWS as usize,
+        missed: missed.into_iter().take(ROWS as usize).map(|row| hide_contact(row, mask)).collect(),
         under_way,
         last: ended.into_iter().take(LAST).collect(),
     };
@@ -99,5 +104,11 @@ pub(super) fn refusing(console: &Console, bodies: &[QuarantineRow]) -> Vec<(Stri
 /// An address may be a person's.
 pub(super) fn hide_client(mut row: QuarantineRow, mask: Mask) -> QuarantineRow {
     row.client = mask.text(&row.client).into_owned();
+    row
+}
+
+fn hide_contact(mut row: Missed, mask: Mask) -> Missed {
+    row.email = row.email.map(|email| mask.email(&email).into_owned());
+    row.phone = row.phone.map(|phone| mask.phone(&phone).into_owned());
     row
 }
