@@ -18,7 +18,7 @@ FLOORS = [
     ["receive", "deliver", "simulate"],
     ["config", "normalize", "telemetry"],
     ["route", "store", "verify", "connectors", "bucket"],
-    ["failpoint"],
+    ["failpoint", "figures"],
 ]
 
 # The bridge names no CRM, but for the registry. The folders in connectors/ add their own names.

@@ -7,10 +7,10 @@ use crate::console::{self, Access, Console, Jobs};
 use crate::deliver::{self, Backoff, Deliverer, LaneLimits, LateConnector, Policy, connect};
 use crate::inspect::SecretMask;
 use crate::normalize::{self, Profile};
-use crate::receive::{self, Budget, Intake, Receiver, SourceGate, reverify};
+use crate::receive::{self, Budget, Intake, Receiver, Sightings, SourceGate, Walker, reverify};
 use crate::route::Rules;
 use crate::store::{self, Checkup, Keeper, Origin, Ownership, QuarantineLimits, Retention, Spool, Store};
-use crate::telemetry::{Health, Refusals};
+use crate::telemetry::{Health, Tallying};
 use crate::verify::{SigningKey, Tolerance};
 use actix_web::dev::ServerHandle;
 use jiff::{SignedDuration, Timestamp};
@@ -25,6 +25,10 @@ use tokio::task::JoinHandle;
 const TIDY_EVERY: Duration = Duration::from_secs(600);
 /// How often the store learns that the bridge still runs.
 const BEAT_EVERY: Duration = Duration::from_secs(60);
+/// How often what was seen of the sources goes into the store.
+const FLUSH_EVERY: Duration = Duration::from_secs(60);
+/// How often missed leads are looked for. On a shared store, what is found is what was there one look before.
+const WALK_EVERY: Duration = Duration::from_secs(20);
 /// Deliveries held in memory by all lanes together, at most.
 const MEMORY_WINDOW: usize = 16_384;
 
@@ -70,7 +74,10 @@ pub struct Bridge {
     alerts: Option<Watching>,
     tidy: JoinHandle<()>,
     indexing: JoinHandle<()>,
+    watching: [JoinHandle<()>; 2],
+    sightings: Arc<Sightings>,
     keeping: JoinHandle<()>,
+    tallying: Tallying,
     shutdown_timeout: Duration,
     _ownership: Ownership,
 }
@@ -198,7 +205,7 @@ impl Bridge {
         // The tables of phone numbers take a moment, which the first lead should not wait for.
         tokio::task::spawn_blocking(normalize::warm_up);
         let health = Arc::new(Health::default());
-        let refusals = Arc::new(Refusals::default());
+        let sightings = Arc::new(Sightings::new(settings.sources.keys()));
         let quarantine = QuarantineLimits { max_bytes: settings.store.quarantine_max_bytes };
         let keeper = Keeper::new(store.clone(), spool, quarantine, settings.destinations.keys());
         let background = Background::default();
@@ -212,7 +219,7 @@ impl Bridge {
             request_timeout: settings.server.request_timeout,
             health: Arc::clone(&health),
             budget: Budget::default(),
-            refusals: Arc::clone(&refusals),
+            sightings: Arc::clone(&sightings),
         };
         let server = receive::listen(receiver, listener, &listen_limits(&settings))?;
         let receiving = (server.handle(), tokio::spawn(server));
@@ -222,8 +229,8 @@ impl Bridge {
             store: store.clone(),
             keeper: keeper.clone(),
             health: Arc::clone(&health),
-            refusals,
             lanes: deliverer.statuses(),
+            looked: console::Looked::default(),
             access: Access::new(&settings.console, &settings.server.trusted_proxies),
             sources: settings.sources.iter().map(|(name, source)| (name.clone(), !source.signing_keys.is_empty())).collect(),
             intake: Arc::clone(&intake),
@@ -239,12 +246,17 @@ impl Bridge {
         let server = console::listen(console, console_listener)?;
         let showing = (server.handle(), tokio::spawn(server));
         let retention = Retention { age: settings.store.retention, max_bytes: settings.store.max_bytes };
+        let watching = [
+            tokio::spawn(flush_sightings(store.clone(), Arc::clone(&sightings))),
+            tokio::spawn(find_missed(Walker::new(store.clone(), &intake))),
+        ];
         let tidy = tokio::spawn(tidy(store.clone(), intake, retention, settings.store.quarantine_max_age));
         let indexing = tokio::spawn(store.clone().keep_index());
         let shutdown_timeout = settings.server.shutdown_timeout;
         Ok(Self {
             address,
             console: console_address,
+            tallying: Tallying::start(store.clone()),
             store,
             health,
             receiving,
@@ -254,6 +266,8 @@ impl Bridge {
             alerts,
             tidy,
             indexing,
+            watching,
+            sightings,
             keeping: keeper.start(),
             shutdown_timeout,
             _ownership: ownership,
@@ -270,6 +284,7 @@ impl Bridge {
         if let Some(alerts) = &self.alerts {
             alerts.task.abort();
         }
+        self.watching.iter().for_each(JoinHandle::abort);
         // Lanes first: what is still being received then waits in the store, instead of being started and cut short.
         self.deliverer.begin_stop();
         let (handle, task) = self.receiving;
@@ -287,7 +302,11 @@ impl Bridge {
         handle.stop(false).await;
         let _ = task.await;
         // When the next bridge starts, the time until then does not count for deliveries.
-        let _ = tokio::time::timeout(SIGN_OFF, self.store.sign_off(Timestamp::now())).await;
+        let last = async {
+            tokio::join!(note_sightings(&self.store, &self.sightings), self.tallying.finish());
+            self.store.sign_off(Timestamp::now()).await
+        };
+        let _ = tokio::time::timeout(SIGN_OFF, last).await;
         is_settled
     }
 }
@@ -349,6 +368,37 @@ async fn tidy(store: Store, intake: Arc<Intake>, retention: Retention, quarantin
                 tracing::error!("the store did not take a sign of life: {error}");
             }
         }
+    }
+}
+
+/// Brings what is seen of the sources into the store, for ever.
+async fn flush_sightings(store: Store, sightings: Arc<Sightings>) {
+    loop {
+        tokio::time::sleep(FLUSH_EVERY).await;
+        note_sightings(&store, &sightings).await;
+    }
+}
+
+/// Lists conversations whose lead never came, for ever.
+async fn find_missed(mut walker: Walker) {
+    loop {
+        match walker.look(Timestamp::now()).await {
+            Ok(0) => {}
+            Ok(listed) => tracing::warn!(listed, "visitors left a contact in a chat and no lead came; see `leadwire missed list`"),
+            Err(error) => tracing::debug!("missed leads were not looked for: {error}"),
+        }
+        tokio::time::sleep(WALK_EVERY).await;
+    }
+}
+
+async fn note_sightings(store: &Store, sightings: &Sightings) {
+    let seen = sightings.take();
+    if seen.is_empty() {
+        return;
+    }
+    if let Err(error) = store.note_sightings(seen.clone(), Timestamp::now()).await {
+        tracing::debug!("what was seen of the sources was not kept, and comes with the next: {error}");
+        sightings.give_back(seen);
     }
 }
 

@@ -11,6 +11,7 @@ pub mod connectors;
 pub mod console;
 pub mod deliver;
 pub mod failpoint;
+pub mod figures;
 pub mod inspect;
 pub mod normalize;
 pub mod receive;

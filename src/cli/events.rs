@@ -3,7 +3,7 @@
 use super::id::{self, Id};
 use super::show::{is_narrow, line, plain, table};
 use super::{Context, Failure, time};
-use crate::store::{EventDetail, EventFilter, EventRow, State};
+use crate::store::{EventDetail, EventFilter, EventRow, Form, Receipt, State};
 use jiff::Timestamp;
 use leadwire_connector::Kind;
 
@@ -182,10 +182,26 @@ fn describe(detail: &EventDetail) -> String {
     field("chatbot", event.chatbot_id.clone());
     field("page", event.page_url.clone());
     field("stale", event.stale.then(|| "signed longer ago than the source tolerates".to_owned()));
+    field("came", detail.row.receipt.map(|receipt| came(&receipt)));
     field("messages", event.conversation.as_ref().map(|conversation| conversation.messages.len().to_string()));
     lines.push(String::new());
     lines.extend(timeline(detail));
     lines.join("\n")
+}
+
+/// By which way, from where, and by what it was verified.
+fn came(receipt: &Receipt) -> String {
+    let client = receipt.client.map(|client| format!(", posted by {client}")).unwrap_or_default();
+    let signed = receipt.signed.map(|signed| {
+        let form = match signed.form {
+            Form::Raw => "the body as it was sent",
+            Form::Canonical => "its canonical JSON",
+        };
+        let age = signed.age_s.unsigned_abs();
+        let age = if signed.age_s < 0 { format!("{age} s ahead of the clock here") } else { format!("{age} s before") };
+        format!(", signed over {form} by key {}, {age}", signed.key)
+    });
+    format!("{}{client}{}", receipt.via.as_words(), signed.unwrap_or_default())
 }
 
 fn timeline(detail: &EventDetail) -> Vec<String> {

@@ -5,6 +5,7 @@
 mod actions;
 mod alerts;
 mod audit;
+mod backfill;
 mod check;
 mod connectors;
 mod deliveries;
@@ -14,6 +15,7 @@ mod doctor;
 mod events;
 mod hold;
 mod id;
+mod missed;
 mod person;
 mod preview;
 mod quarantine;
@@ -23,6 +25,7 @@ mod run;
 mod send;
 mod show;
 mod simulate;
+mod sources;
 mod store;
 mod time;
 mod who;
@@ -77,6 +80,12 @@ enum Command {
     Hold(hold::HoldArgs),
     /// Release a parked destination.
     Resume(hold::ResumeArgs),
+    /// The sources: their URLs, when and how they were last seen, and whether one is unusually silent.
+    Sources(sources::SourcesArgs),
+    /// Conversations in which a visitor left a contact although no lead came: list them, make leads of them, or dismiss them.
+    Missed(missed::MissedArgs),
+    /// Fetch from the platform's list of leads what its webhooks lost; counts first.
+    Backfill(backfill::BackfillArgs),
     /// List, verify again or purge bodies that could not be verified.
     Quarantine(quarantine::QuarantineArgs),
     /// Export everything that is held of a person, or erase it.
@@ -236,6 +245,9 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Route(args) => route::run(args, context).await,
         Command::Hold(args) => hold::hold(args, context).await,
         Command::Resume(args) => hold::resume(args, context).await,
+        Command::Sources(args) => sources::run(args, context).await,
+        Command::Missed(args) => missed::run(args, context).await,
+        Command::Backfill(args) => Box::pin(backfill::run(args, context)).await,
         Command::Quarantine(args) => quarantine::run(args, context).await,
         Command::Person(args) => Box::pin(person::run(args, context)).await,
         Command::Preview(args) => Box::pin(preview::run(args, context)).await,

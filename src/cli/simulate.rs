@@ -3,7 +3,7 @@
 use super::send::TargetArgs;
 use super::show::{line, plain};
 use super::{Context, Failure};
-use crate::simulate::{SampleKind, Samples, Sender, Try, parse_schedule, write};
+use crate::simulate::{LeadList, SampleKind, Samples, Sender, Try, parse_schedule, write};
 use bytes::Bytes;
 use jiff::Timestamp;
 use leadwire_connector::settings::{did_you_mean, duration};
@@ -33,6 +33,8 @@ enum What {
     Crm(CrmArgs),
     /// The chatbot platform: posts, believes only the right answer, tries again, forgets.
     Sender(SenderArgs),
+    /// The chatbot platform's list of leads, for `leadwire backfill`.
+    Leads(LeadsArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -52,6 +54,25 @@ struct CrmArgs {
     /// The same seed draws the same faults.
     #[arg(long, default_value_t)]
     seed: u64,
+}
+
+#[derive(Debug, clap::Args)]
+struct LeadsArgs {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:9092")]
+    listen: SocketAddr,
+    /// How many leads are on the list, one an hour, the last one now.
+    #[arg(long, default_value_t = 48)]
+    count: u32,
+    /// What a caller must show.
+    #[arg(long, default_value = "simulated-secret-key")]
+    token: String,
+    /// A fault from the start, such as `503x3`, `429:30`, `garbage`. May be repeated.
+    #[arg(long, value_name = "RULE", long_help = FAULTS)]
+    fault: Vec<FaultRule>,
+    /// The same seed makes the same people.
+    #[arg(long)]
+    seed: Option<u64>,
 }
 
 const FAULTS: &str = "A fault from the start; may be repeated.
@@ -112,6 +133,7 @@ pub(super) async fn run(args: SimulateArgs, context: &Context) -> Result<(), Fai
     match args.what {
         What::Crm(args) => crm(args, context).await,
         What::Sender(args) => sender(args, context).await,
+        What::Leads(args) => leads(args, context).await,
     }
 }
 
@@ -145,6 +167,27 @@ async fn crm(args: CrmArgs, context: &Context) -> Result<(), Failure> {
     }
     interrupted().await?;
     eprintln!("leadwire: stopped; there were {} requests", server.count());
+    server.stop().await;
+    Ok(())
+}
+
+async fn leads(args: LeadsArgs, context: &Context) -> Result<(), Failure> {
+    let list = LeadList::sample(args.token.clone(), args.count, args.seed);
+    let chatbots = list.chatbots();
+    let faults = Faults { rules: args.fault, seed: args.seed.unwrap_or_default(), ..Faults::default() };
+    let server = Server::start(Box::new(list), args.listen, faults).await.map_err(|error| {
+        Failure::Failed(format!("{} cannot be listened on: {error}; give another address with `--listen`", args.listen))
+    })?;
+    let url = server.url();
+    if context.json {
+        context.print_json(&json!({"url": url, "token": args.token, "chatbots": chatbots}))?;
+    } else {
+        let token = args.token;
+        line(&format!(
+            "A simulated list of leads is at {url}\n\nLet a source fetch from it:\n\n[sources.acme.backfill]\nurl = \"{url}\"\ntoken = \"{token}\"\nchatbots = {chatbots:?}\n\nCtrl-C stops it."
+        ))?;
+    }
+    interrupted().await?;
     server.stop().await;
     Ok(())
 }

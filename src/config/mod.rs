@@ -4,6 +4,7 @@
 //! writes a file.
 
 mod alerts;
+mod backfill;
 mod channels;
 mod console;
 mod destinations;
@@ -20,6 +21,7 @@ mod spool;
 mod values;
 
 pub use alerts::{AlertKind, Alerts, Digest};
+pub use backfill::Backfill;
 pub use channels::{AlertChannel, AlertSeverity, MailTls, Medium, Smtp};
 pub use diagnostics::{Diagnostic, Diagnostics, Excerpt, Place};
 pub use settings::{Console, Delivery, Destination, Log, LogFormat, Role, Server, Settings, Source, Store, StoreUrl, User};

@@ -1,5 +1,6 @@
 //! The sections that need no connector: the public listener, the store, delivery, the log and the sources.
 
+use super::backfill;
 use super::reader::Reader;
 use super::settings::{Delivery, Log, Server, Source, Store, StoreUrl};
 use super::spool;
@@ -81,6 +82,9 @@ pub(super) fn sources(reader: &mut Reader<'_>) -> BTreeMap<String, Source> {
     for (name, table) in tables {
         let source: Source = reader.read(&["sources", &name], table);
         check_source(reader, &name, &source);
+        if let Some(backfill) = &source.backfill {
+            backfill::check(reader, &name, backfill);
+        }
         sources.insert(name, source);
     }
     sources

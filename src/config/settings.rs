@@ -1,8 +1,8 @@
 //! What the bridge is told: every section of the configuration with its defaults.
 
-use super::Diagnostic;
 use super::alerts::Alerts;
 use super::values;
+use super::{Backfill, Diagnostic};
 use crate::route::Rules;
 use ipnet::IpNet;
 use leadwire_connector::settings::{Secret, duration};
@@ -297,6 +297,8 @@ pub struct Source {
     /// How long nothing may come before it is trouble; `None` is for ever.
     #[serde(deserialize_with = "values::some_period")]
     pub silence_after: Option<Duration>,
+    /// The platform's list of leads, for `leadwire backfill`; `None` is none.
+    pub backfill: Option<Backfill>,
 }
 
 impl Default for Source {
@@ -312,6 +314,7 @@ impl Default for Source {
             test_reply: true,
             max_per_minute: None,
             silence_after: None,
+            backfill: None,
         }
     }
 }

@@ -7,7 +7,7 @@ use leadwire_connector::settings::Fault;
 pub(super) const DOTS: &str = "\"••••\"";
 
 /// The keys of the bridge whose values are no secrets.
-pub(super) const HARMLESS: [&str; 59] = [
+pub(super) const HARMLESS: [&str; 63] = [
     "listen",
     "trusted_proxies",
     "workers",
@@ -41,6 +41,10 @@ pub(super) const HARMLESS: [&str; 59] = [
     "max_body_bytes",
     "test_reply",
     "max_per_minute",
+    "requests_per_minute",
+    "page_field",
+    "page_size_field",
+    "page_size",
     "type",
     "concurrency",
     "rate_per_second",

@@ -4,20 +4,24 @@
 //! What is too much for one transaction is a job of the bridge: it goes on when the page is left, [`progress`] tells how far it is, and
 //! what an interruption leaves undone is done by asking once more.
 
+mod forms;
 mod jobs;
+mod missed;
 mod quarantine;
 mod routing;
 mod selection;
 
+pub use forms::act;
 pub use jobs::Jobs;
-pub use quarantine::{PurgeRequest, VerifyRequest, look, purge, verify};
+pub use missed::{DismissRequest, TakeRequest, dismiss, take};
+pub use quarantine::{Body, PurgeRequest, VerifyRequest, look, purge, verify};
 pub use routing::{RouteRequest, route};
 pub use selection::{DiscardRequest, ReplayRequest, Selection, discard, replay};
 
 use super::{Console, Kind, Refusal, Visitor};
 use crate::store::{Act, ActionRow, Entry, Error, NewAction};
 use actix_web::dev::Payload;
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::{FromRequest, HttpRequest, web};
 use jiff::{SignedDuration, Timestamp};
 use leadwire_connector::settings::duration;
 use serde::{Deserialize, Serialize};
@@ -48,7 +52,7 @@ impl Done {
 pub struct Actor {
     /// Who.
     pub visitor: Visitor,
-    /// The address of the other end of the connection.
+    /// The address they came from, behind proxies that are trusted.
     pub client: Option<String>,
 }
 
@@ -68,7 +72,8 @@ impl FromRequest for Actor {
     type Future = Ready<Result<Self, Refusal>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let client = request.peer_addr().map(|address| address.ip().to_canonical().to_string());
+        let access = request.app_data::<web::Data<Console>>().map(|console| &console.access);
+        let client = access.map(|access| access.client(request).to_string());
         ready(Visitor::from_request(request, payload).into_inner().map(|visitor| Self { visitor, client }))
     }
 }

@@ -14,6 +14,7 @@ mod status;
 
 pub use access::{Access, Mask, Role, Visitor};
 pub use actions::Jobs;
+pub use metrics::Looked;
 pub use refusal::{Kind, Refusal};
 
 use crate::alerts::Overview;
@@ -21,7 +22,7 @@ use crate::deliver::{LateConnector, Statuses};
 use crate::inspect::SecretMask;
 use crate::receive::Intake;
 use crate::store::{Keeper, Store};
-use crate::telemetry::{Health, Refusals};
+use crate::telemetry::Health;
 use actix_web::dev::Server;
 use actix_web::http::header::ContentType;
 use actix_web::middleware::from_fn;
@@ -47,10 +48,10 @@ pub struct Console {
     pub keeper: Keeper,
     /// What `/readyz` says.
     pub health: Arc<Health>,
-    /// Requests that were not answered with success.
-    pub refusals: Arc<Refusals>,
     /// How the destinations are.
     pub lanes: Statuses,
+    /// What `/metrics` looks at now and then.
+    pub looked: Looked,
     /// How alerts are; `None` when nobody is told.
     pub alerts: Option<Arc<Mutex<Overview>>>,
     /// Who may see it.
@@ -89,6 +90,7 @@ pub fn listen(console: Console, listener: TcpListener) -> std::io::Result<Server
             .service(web::resource("/logout").route(web::post().to(access::login::log_out)))
             .service(web::resource("/").route(web::get().to(pages::now)))
             .configure(pages::routes)
+            .service(web::resource("/actions/{name}").route(web::post().to(actions::act)))
             .service(web::resource("/api/v1/status").route(web::get().to(show_status)))
             .service(web::resource("/metrics").route(web::get().to(show_metrics)))
             .service(web::resource("/healthz").route(web::get().to(healthz)))
@@ -109,15 +111,11 @@ async fn show_status(console: web::Data<Console>) -> HttpResponse {
 
 /// Told also while the store cannot be read, without what only the store knows.
 async fn show_metrics(console: web::Data<Console>) -> HttpResponse {
-    let figures = status::read(&console.store).await.ok();
-    let (destinations, quarantined) = figures.map(|figures| (figures.destinations, figures.quarantined)).unzip();
-    let (condition, refusals) = (console.keeper.condition(), console.refusals.all());
-    let figures = metrics::Figures { condition: &condition, refusals: &refusals, destinations: destinations.as_deref(), quarantined };
-    HttpResponse::Ok().content_type(metrics::CONTENT_TYPE).body(metrics::render(&figures))
+    HttpResponse::Ok().content_type(metrics::CONTENT_TYPE).body(metrics::render(&console).await)
 }
 
 /// Whether a program asks, which is answered in JSON, and not a person with a browser.
 fn is_for_programs(request: &HttpRequest) -> bool {
     let path = request.path();
-    ["/api/", "/metrics", "/live", "/healthz"].iter().any(|prefix| path.starts_with(prefix))
+    ["/api/", "/metrics", "/live", "/healthz", "/figures.json"].iter().any(|prefix| path.starts_with(prefix))
 }

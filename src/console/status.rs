@@ -11,7 +11,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 /// A store that takes longer counts as one that cannot be read.
-const READ_WITHIN: Duration = Duration::from_secs(5);
+pub(super) const READ_WITHIN: Duration = Duration::from_secs(5);
 
 /// How things stand.
 #[derive(Debug, Serialize)]

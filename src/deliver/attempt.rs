@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use leadwire_connector::{Connector, Delivery, DeliveryError, ErrorKind, Receipt, StepStore, Steps};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// A connector may make several requests in one attempt, each with its own limit; this bounds them all.
@@ -42,11 +42,13 @@ pub(super) async fn run(bench: Arc<Bench>, leased: Leased, probe: bool) {
     if bench.forgotten.contains(leased.key) {
         return give_up(&bench, &leased, "its person was erased").await;
     }
-    let started_at = Timestamp::now();
+    let (started_at, began) = (Timestamp::now(), Instant::now());
     let result = call(&bench, &leased).await;
-    let now = bench.clock.now();
+    let (took, now) = (began.elapsed(), bench.clock.now());
     let active_age = now.duration_since(leased.clock_start) - SignedDuration::from_micros(bench.parked.micros() - leased.parked_base_us);
     let decision = decide(&Attempted { result: &result, attempts: leased.attempts, probe, active_age, now }, &bench.policy);
+    let (figures, word) = (bench.store.figures().destination(&bench.name), decision.word);
+    figures.inspect(|figures| figures.attempt(word, took));
     report(&bench.name, &leased, &result, &decision);
     bench.tell(Input::Finished(decision.health));
     if let Some((reason, until)) = decision.hold.clone() {
@@ -60,6 +62,8 @@ pub(super) async fn run(bench: Arc<Bench>, leased: Leased, probe: bool) {
         Outcome::Ended(_) => None,
     };
     settle(&bench, &leased, &result, decision, started_at, now).await;
+    let since_receipt = Duration::try_from(now.duration_since(leased.event.received_at)).unwrap_or_default();
+    figures.inspect(|figures| figures.settle(word, since_receipt));
     bench.room.leave(leased.places);
     bench.tell(Input::Settled(again_at));
 }

@@ -28,6 +28,7 @@ pub fn connect(
         connect_timeout: delivery.connect_timeout,
         timeout: delivery.timeout,
         block_private_addresses: delivery.block_private_addresses,
+        quotas: at.and_then(|(store, _)| store.figures().destination(name)).map(|figures| figures.quotas.clone()).unwrap_or_default(),
         ..HttpSettings::default()
     };
     let context = BuildContext::new(name).with_base_directory(destination.base_directory).with_http(http);

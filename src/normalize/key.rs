@@ -22,6 +22,21 @@ impl ContentKey {
         digest.copy_from_slice(&half_sha256(canonical));
         Self(key)
     }
+
+    /// A key that sorts before those of everything that happened at this moment or later, and after those of what happened before.
+    #[must_use]
+    pub fn before(at: Timestamp) -> Self {
+        let mut key = Self::new(Some(at), &[]).0;
+        key.iter_mut().skip(8).for_each(|byte| *byte = 0);
+        Self(key)
+    }
+
+    /// The `created_at` in it.
+    #[must_use]
+    pub fn created_at(&self) -> Option<Timestamp> {
+        let time: [u8; 8] = self.0.first_chunk().copied()?;
+        if time == [0; 8] { None } else { Timestamp::from_microsecond(i64::from_be_bytes(time) ^ i64::MIN).ok() }
+    }
 }
 
 /// The person an event is about: by e-mail, else phone, else (source, chatbot, session). A fingerprint, not the address itself.

@@ -3,8 +3,10 @@
 //! Nothing is lost on the way. What has a place in the event goes there, what has none stays in `extra` under the sender's name, and
 //! `raw` is what was sent. What is of no known shape becomes an `unrecognized` event, whole.
 
+mod contact;
 mod fields;
 mod key;
+mod made;
 mod page;
 mod person;
 mod record;
@@ -12,7 +14,9 @@ mod shape;
 mod subject;
 mod value;
 
+pub use contact::Contact;
 pub use key::{ContentKey, PersonKey};
+pub use made::{FROM_CHAT_LOG, lead_of, read_listed};
 pub use subject::Subject;
 
 use crate::verify::{Value, Verified};

@@ -216,7 +216,7 @@ fn has_address(text: &str, email: &str) -> bool {
 
 /// Everything in the text that could be one number: groups of digits with little between them, in every way to put neighbours
 /// together, but never the end of a number that begins with a plus sign.
-fn numbers_in(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn numbers_in(text: &str) -> impl Iterator<Item = &str> {
     let groups = groups(text);
     let mut in_full_until = 0;
     (0..groups.len()).flat_map(move |first| {

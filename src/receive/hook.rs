@@ -2,10 +2,11 @@
 
 use super::answer::Answer;
 use super::budget::Reservation;
-use super::intake::{SourceGate, UNEXAMINED};
+use super::intake::{Came, SourceGate, UNEXAMINED};
 use super::{Receiver, body, client};
 use crate::failpoint;
-use crate::store::{Error, Kept, NewEvent, QuarantineClass, Quarantined, Received, Refused};
+use crate::figures::SourceFigures;
+use crate::store::{Error, Kept, NewEvent, QuarantineClass, Quarantined, Received, Refused, Via};
 use crate::verify::Refusal;
 use actix_web::{HttpRequest, web};
 use bytes::Bytes;
@@ -29,18 +30,23 @@ pub(super) async fn get(receiver: web::Data<Receiver>, name: web::Path<String>) 
 
 /// A webhook.
 pub(super) async fn post(request: HttpRequest, payload: web::Payload, receiver: web::Data<Receiver>, name: web::Path<String>) -> Answer {
-    let answer = take(&request, payload, &receiver, name.into_inner()).await;
+    let answer = take(&request, payload, &receiver, &name).await;
     if let Some(code) = answer.code() {
-        receiver.refusals.count(code);
+        receiver.keeper.figures().refuse(&name, code);
+        // Of a signature more is known than its sender is told, and has been noted.
+        if !matches!(answer, Answer::Signature(..)) {
+            receiver.sightings.note_refusal(&name, code, Timestamp::now());
+        }
     }
     answer
 }
 
-async fn take(request: &HttpRequest, payload: web::Payload, receiver: &web::Data<Receiver>, name: String) -> Answer {
+async fn take(request: &HttpRequest, payload: web::Payload, receiver: &web::Data<Receiver>, name: &str) -> Answer {
     let received_at = Timestamp::now();
-    let Some(source) = receiver.intake.sources.get(&name) else { return Answer::UnknownSource };
+    let Some(source) = receiver.intake.sources.get(name) else { return Answer::UnknownSource };
     let client = client_address(request, receiver);
-    if let Err(answer) = admit(source, &name, client, received_at) {
+    receiver.sightings.note_client(name, client, source.lists(&client), received_at);
+    if let Err(answer) = admit(source, name, client, received_at) {
         return answer;
     }
     let mut reserved = receiver.budget.reserve();
@@ -51,11 +57,21 @@ async fn take(request: &HttpRequest, payload: web::Payload, receiver: &web::Data
             return answer;
         }
     };
+    count(receiver, name, |figures| figures.bytes.add(u64::try_from(body.len()).unwrap_or(u64::MAX)));
     let header = signature_header(request);
-    match examine(receiver, &name, &body, header.as_deref(), received_at, &reserved).await {
-        Ok(events) => store(receiver, source, &name, events).await,
-        Err(refusal) => quarantine(receiver, &name, client, header, body, refusal, received_at).await,
+    let came = Came { at: received_at, client: Some(client), via: Via::Direct };
+    match examine(receiver, name, &body, header.as_deref(), came, &reserved).await {
+        Ok(events) => {
+            receiver.sightings.note_events(name, &events, received_at);
+            store(receiver, source, name, events).await
+        }
+        Err(refusal) => quarantine(receiver, name, client, header, body, refusal, received_at).await,
     }
+}
+
+/// Counts something of a source of the configuration.
+fn count(receiver: &Receiver, name: &str, what: impl FnOnce(&SourceFigures)) {
+    receiver.keeper.figures().source(name).map(what);
 }
 
 fn client_address(request: &HttpRequest, receiver: &Receiver) -> IpAddr {
@@ -86,18 +102,18 @@ async fn examine(
     name: &str,
     body: &Bytes,
     header: Option<&str>,
-    at: Timestamp,
+    came: Came,
     reserved: &Reservation,
 ) -> Result<Vec<NewEvent>, Refusal> {
     if body.len() <= LARGE_BODY_BYTES {
-        return receiver.intake.examine(name, body, header, at);
+        return receiver.intake.examine(name, body, header, came);
     }
     // The work goes on when the sender hangs up, so it keeps its turn and its memory itself.
     let kept = (receiver.budget.turn().await, reserved.clone());
     let (receiver, name, body, header) = (web::Data::clone(receiver), name.to_owned(), body.clone(), header.map(str::to_owned));
     let work = move || {
         let _kept = kept;
-        receiver.intake.examine(&name, &body, header.as_deref(), at)
+        receiver.intake.examine(&name, &body, header.as_deref(), came)
     };
     web::block(work).await.unwrap_or(Err(UNEXAMINED))
 }
@@ -126,6 +142,7 @@ async fn store(receiver: &Receiver, source: &SourceGate, name: &str, events: Vec
         }
         Ok(Kept::Spooled) => {
             tracing::debug!(source = name, "in the spool");
+            count(receiver, name, |figures| figures.spooled.one());
             success
         }
         Err(error) => {
@@ -144,6 +161,7 @@ async fn quarantine(
     refusal: Refusal,
     at: Timestamp,
 ) -> Answer {
+    receiver.sightings.note_refusal(name, refusal.code(), at);
     let class = class_of(&refusal, header.is_some());
     let refused = Refused {
         source: name.to_owned(),
@@ -157,6 +175,9 @@ async fn quarantine(
     };
     let outcome = receiver.keeper.quarantine(refused).await;
     report(name, client, &refusal, outcome.as_ref());
+    if matches!(outcome, Ok(Kept::Spooled | Kept::Stored(Quarantined::Kept { .. }))) {
+        count(receiver, name, |figures| figures.quarantined.one());
+    }
     match outcome {
         Ok(Kept::Spooled | Kept::Stored(Quarantined::Kept { .. })) if class == QuarantineClass::Promised => Answer::Success,
         Ok(Kept::Stored(Quarantined::Full)) if class == QuarantineClass::Promised => Answer::QuarantineFull,

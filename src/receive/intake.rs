@@ -1,10 +1,10 @@
 //! From a verified body to what is stored: normalise, then route. Shared by receiving and by verifying the quarantine again.
 
 use crate::bucket::Bucket;
-use crate::normalize::{Profile, normalize};
+use crate::normalize::{Normalized, Profile, normalize};
 use crate::route::Rules;
-use crate::store::{DestinationId, NewEvent};
-use crate::verify::{Refusal, SigningKey, Tolerance, Verified, matches_other, verify};
+use crate::store::{DestinationId, Form, NewEvent, Receipt, Signed, Via};
+use crate::verify::{self, Refusal, SigningKey, Tolerance, Verified, matches_other, verify};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use leadwire_connector::Event;
@@ -49,6 +49,29 @@ impl SourceGate {
     }
 }
 
+/// How a body came to be examined.
+#[derive(Debug, Clone, Copy)]
+pub struct Came {
+    /// When it was received.
+    pub at: Timestamp,
+    /// Who posted it; `None` when that is not known any more.
+    pub client: Option<IpAddr>,
+    /// By which way its events go into the store.
+    pub via: Via,
+}
+
+impl Came {
+    fn receipt(&self, verified: &Verified) -> Receipt {
+        let proof = verified.proof();
+        let form = match proof.form {
+            verify::Form::Raw => Form::Raw,
+            verify::Form::Canonical => Form::Canonical,
+        };
+        let key = u32::try_from(proof.key).unwrap_or(u32::MAX).saturating_add(1);
+        Receipt { via: self.via, client: self.client, signed: Some(Signed { form, key, stale: proof.stale, age_s: proof.age_s }) }
+    }
+}
+
 /// For a body that the bridge itself failed on.
 pub(super) const UNEXAMINED: Refusal = Refusal::Malformed { detail: "the body could not be examined" };
 
@@ -90,24 +113,28 @@ impl Intake {
     ///
     /// # Errors
     /// Why the body is refused; the words may name another source and are for the owner, not for the sender.
-    pub fn examine(&self, name: &str, body: &[u8], header: Option<&str>, received_at: Timestamp) -> Result<Vec<NewEvent>, Refusal> {
-        let work = AssertUnwindSafe(|| self.verify(name, body, header, received_at).map(|verified| self.prepare(name, &verified)));
+    pub fn examine(&self, name: &str, body: &[u8], header: Option<&str>, came: Came) -> Result<Vec<NewEvent>, Refusal> {
+        let prepare = |verified: Verified| self.prepare(name, &verified, came.receipt(&verified));
+        let work = AssertUnwindSafe(|| self.verify(name, body, header, came.at).map(prepare));
         std::panic::catch_unwind(work).unwrap_or(Err(UNEXAMINED))
     }
 
     /// The events of a verified body, each with its destinations.
-    fn prepare(&self, name: &str, verified: &Verified) -> Vec<NewEvent> {
+    fn prepare(&self, name: &str, verified: &Verified, receipt: Receipt) -> Vec<NewEvent> {
         let Some(source) = self.sources.get(name) else { return Vec::new() };
-        normalize(verified, &source.profile, &mut Uuid::now_v7)
-            .into_iter()
-            .map(|normalized| NewEvent {
-                content_key: normalized.content_key.0,
-                person_key: normalized.person_key.map(|key| key.0),
-                destinations: self.route(&normalized.event),
-                body: write(&normalized.event),
-                event: Arc::new(normalized.event),
-            })
-            .collect()
+        normalize(verified, &source.profile, &mut Uuid::now_v7).into_iter().map(|normalized| self.address(normalized, receipt)).collect()
+    }
+
+    /// An event with its destinations.
+    pub(super) fn address(&self, normalized: Normalized, receipt: Receipt) -> NewEvent {
+        NewEvent {
+            content_key: normalized.content_key.0,
+            person_key: normalized.person_key.map(|key| key.0),
+            destinations: self.route(&normalized.event),
+            body: write(&normalized.event),
+            event: Arc::new(normalized.event),
+            receipt: Some(receipt),
+        }
     }
 
     /// Where an event goes by the rules.

@@ -3,22 +3,28 @@
 //! Receiving never waits for a destination. What a sender reads is decided in one place, `answer`.
 
 mod answer;
+mod backfill;
 mod body;
 mod budget;
 mod client;
 mod hook;
 mod intake;
+mod missed;
 mod reroute;
 mod reverify;
+mod sightings;
 
+pub use backfill::{ApiError, BackfillError, Backfilled, LeadList, Pages, Span, backfill};
 pub use budget::Budget;
 pub use client::address as client_address;
-pub use intake::{Intake, SourceGate};
+pub use intake::{Came, Intake, SourceGate};
+pub use missed::{Taken, Walker, take_missed};
 pub use reroute::{Rerouted, route_unrouted, routing};
 pub use reverify::{Reverified, reverify};
+pub use sightings::Sightings;
 
 use crate::store::Keeper;
-use crate::telemetry::{Health, Refusals};
+use crate::telemetry::Health;
 use actix_web::dev::Server;
 use actix_web::{App, HttpServer, web};
 use answer::Answer;
@@ -55,8 +61,8 @@ pub struct Receiver {
     pub health: Arc<Health>,
     /// Memory for bodies.
     pub budget: Budget,
-    /// Requests that were not answered with success.
-    pub refusals: Arc<Refusals>,
+    /// What is seen of each source.
+    pub sightings: Arc<Sightings>,
 }
 
 /// Starts to listen. The returned server runs when it is awaited.

@@ -1,7 +1,7 @@
 //! Verifying the quarantine again, after keys changed.
 
-use super::intake::Intake;
-use crate::store::{Received, Result, Store};
+use super::intake::{Came, Intake};
+use crate::store::{Received, Result, Store, Via};
 
 /// Rows looked at in one go, so that memory stays bounded by a few bodies.
 const PIECE: u32 = 8;
@@ -37,7 +37,8 @@ pub async fn reverify(intake: &Intake, store: &Store, name: &str, mut progress: 
         let Some((last, _)) = rows.last() else { return Ok(report) };
         after = last.id;
         for (row, body) in rows {
-            match intake.examine(name, &body, row.header.as_deref(), row.at) {
+            let came = Came { at: row.at, client: row.client.parse().ok(), via: Via::Quarantine };
+            match intake.examine(name, &body, row.header.as_deref(), came) {
                 Ok(events) => {
                     let received = store.admit(row.id, events).await?;
                     let new = received.iter().filter(|outcome| **outcome == Received::New).count() as u64;

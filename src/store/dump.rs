@@ -54,9 +54,9 @@ pub(super) struct Table {
     pub(super) columns: &'static [(&'static str, Kind)],
 }
 
-/// Everything that moves. What is not here is made anew from it (totals, the search index) or belongs to one place only (the mark of a
-/// transfer).
-pub(super) static TABLES: [Table; 13] = {
+/// Everything that moves. What is not here is made anew from it (totals, the search index), belongs to one place only (the mark of a
+/// transfer), or is no lead and begins anew (the tally: many rows for a plot).
+pub(super) static TABLES: [Table; 16] = {
     use Kind::{Bytes, Int, Text};
     [
         Table { name: "source", part: Part::Head, columns: &[("id", Int), ("name", Text), ("received", Int), ("removed", Int)] },
@@ -113,6 +113,12 @@ pub(super) static TABLES: [Table; 13] = {
             ],
         },
         Table { name: "alert", part: Part::Head, columns: &[("name", Text), ("page", Text), ("version", Int)] },
+        Table {
+            name: "sighting",
+            part: Part::Head,
+            columns: &[("source", Int), ("what", Int), ("name", Text), ("at", Int), ("times", Int), ("listed", Int)],
+        },
+        Table { name: "missed_mark", part: Part::Head, columns: &[("id", Int), ("seq", Int)] },
         Table { name: "pulse", part: Part::Head, columns: &[("id", Int), ("beats", Int), ("alive_at", Int)] },
         Table {
             name: "event",
@@ -131,6 +137,7 @@ pub(super) static TABLES: [Table; 13] = {
                 ("duplicates", Int),
                 ("body", Text),
                 ("erased_at", Int),
+                ("receipt", Text),
             ],
         },
         Table {
@@ -172,6 +179,19 @@ pub(super) static TABLES: [Table; 13] = {
             name: "step",
             part: Part::Events("event"),
             columns: &[("event", Int), ("destination", Int), ("name", Text), ("remote_id", Text)],
+        },
+        Table {
+            name: "missed",
+            part: Part::Events("event"),
+            columns: &[
+                ("event", Int),
+                ("found_at", Int),
+                ("email", Text),
+                ("phone", Text),
+                ("ending", Int),
+                ("settled_at", Int),
+                ("lead", Text),
+            ],
         },
         Table {
             name: "quarantine",
@@ -389,6 +409,8 @@ pub(super) const ROW_COUNTS: &str = "
     UNION ALL SELECT 'all', 'certificates', count(*) FROM certificate
     UNION ALL SELECT 'all', 'tokens', count(*) FROM token
     UNION ALL SELECT 'all', 'actions', count(*) FROM action
+    UNION ALL SELECT 'all', 'sightings', count(*) FROM sighting
+    UNION ALL SELECT 'all', 'missed leads', count(*) FROM missed
     UNION ALL SELECT 'quarantine ' || source, 'bodies', count(*) FROM quarantine GROUP BY source
     UNION ALL SELECT 'quarantine ' || source, 'bytes', CAST(sum(size) AS bigint) FROM quarantine GROUP BY source";
 

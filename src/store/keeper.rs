@@ -10,6 +10,7 @@ use super::spool::entry::Entry;
 use super::spool::{Spool, SpoolStatus};
 use super::telling::Telling;
 use super::{DestinationId, Error, NewEvent, QuarantineClass, QuarantineLimits, Quarantined, Received, Refused, Result, Store};
+use crate::figures::Figures;
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -78,6 +79,12 @@ impl Keeper {
         let shared =
             Shared { store, spool, limits, names, patience: Mutex::default(), log: Mutex::default(), appending: RwLock::default() };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// What this process counts.
+    #[must_use]
+    pub fn figures(&self) -> &Figures {
+        self.shared.store.figures()
     }
 
     /// Starts the one task that looks whether a sick store is back, and that brings the spool into it.

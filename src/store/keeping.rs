@@ -4,6 +4,7 @@ use super::operations::each;
 use super::{AuditReport, DestinationLedger, Engine, Error, Result, State, Store, sqlite};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use uuid::Uuid;
@@ -155,6 +156,24 @@ impl Store {
     /// `Unavailable` when it cannot be read.
     pub async fn status(&self) -> Result<Status> {
         each!(&self.engine, engine => engine.status().await)
+    }
+
+    /// When the oldest event was received that is pending at a destination, by its name; destinations with nothing pending are left
+    /// out. Walks what is pending.
+    ///
+    /// # Errors
+    /// `Unavailable` when it cannot be read.
+    pub async fn oldest_pending(&self) -> Result<BTreeMap<String, Timestamp>> {
+        each!(&self.engine, engine => engine.oldest_pending().await)
+    }
+
+    /// What is free on the disk of the store; `None` when that is the server's own, or unknown.
+    #[must_use]
+    pub fn disk_free_bytes(&self) -> Option<u64> {
+        match &self.engine {
+            Engine::Sqlite(engine) => super::checkup::free_bytes(engine.path()),
+            Engine::Postgres(_) => None,
+        }
     }
 
     /// Writes everything, as it is at one moment, to a new SQLite file. A bridge may run meanwhile and receives all the time.

@@ -13,6 +13,8 @@ mod drain;
 mod dump;
 mod keeper;
 mod keeping;
+mod known;
+mod missed;
 mod model;
 mod moving;
 mod names;
@@ -20,11 +22,15 @@ mod operations;
 mod patience;
 mod person;
 mod postgres;
+mod receipt;
 mod refused;
 mod room;
 mod search;
+mod sighting;
+mod silence;
 mod spool;
 mod sqlite;
+mod tally;
 mod telling;
 
 pub use acts::{ACT_PIECE, Act, ActionFilter, ActionRow, DeadCause, Entry, NewAction, Pace, Purge, Routing, Unrouted};
@@ -33,6 +39,8 @@ pub use cause::UNSORTED;
 pub use checkup::{Checkup, DiskCheck, check_disk, check_postgres, check_sqlite, free_bytes};
 pub use keeper::{Condition, Keeper, Kept};
 pub use keeping::{DestinationStatus, OldestPending, Pending, Retention, Status, Verification};
+pub use known::KnownEvent;
+pub use missed::{FoundMissed, LeadTrace, Missed, MissedEnding, Passed, Stretch};
 pub use model::{
     Again, AttemptRow, AuditFinding, AuditReport, Claimed, Counts, DeliveryFilter, DeliveryKey, DeliveryRow, DestinationId,
     DestinationLedger, DestinationRow, Ended, EventDetail, EventFilter, EventRow, Granted, Handoff, Hold, LaneEnd, Lease, Leased, NewEvent,
@@ -45,8 +53,12 @@ pub use person::{
     Unfinished,
 };
 pub use postgres::{check_url as check_postgres_url, has_password as has_postgres_password, name_of as postgres_name};
+pub use receipt::{Form, Receipt, Signed, Via};
 pub use room::{Room, places_for};
+pub use sighting::{ClientSeen, KeySeen, RefusalSeen, Sighting, Sightings, What};
+pub use silence::{Silence, judge as judge_silence};
 pub use spool::{Spool, SpoolReport, SpoolStatus, inspect as inspect_spool};
+pub use tally::{Point, Span, Tallies};
 
 use crate::failpoint::Struck;
 use std::time::Duration;

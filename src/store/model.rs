@@ -1,6 +1,6 @@
 //! The values that go into the store and come out of it, the same for every engine.
 
-use super::Room;
+use super::{Receipt, Room};
 use jiff::Timestamp;
 use leadwire_connector::{Event, Record};
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,8 @@ pub struct NewEvent {
     pub destinations: Vec<DestinationId>,
     /// The event as JSON, as it is kept.
     pub body: String,
+    /// How it came in.
+    pub receipt: Option<Receipt>,
 }
 
 /// What became of a [`NewEvent`].
@@ -421,6 +423,9 @@ pub struct EventRow {
     /// When its person was erased; nothing is left of it then but its place in the ledger.
     #[serde(with = "leadwire_connector::timestamp::option", skip_serializing_if = "Option::is_none")]
     pub erased_at: Option<Timestamp>,
+    /// How it came in; `None` for what an earlier version received, and for a person who was erased.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Receipt>,
     /// Its deliveries.
     pub deliveries: Vec<DeliveryRow>,
 }

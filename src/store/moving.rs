@@ -173,7 +173,7 @@ pub(super) async fn copy_to_file(engine: &postgres::Postgres, file: &Path, mut p
     };
     let folder = tempfile::Builder::new().prefix(".leadwire-backup-").tempdir_in(folder).map_err(unavailable)?;
     let copy = sqlite::Sqlite::open(&folder.path().join("copy.db"), [], [])?;
-    let target = Store { engine: Engine::Sqlite(copy.clone()) };
+    let target = Store::on(Engine::Sqlite(copy.clone()));
     let origin = Origin { dump: Dump::Postgres(engine.snapshot().await?) };
     let Beginning::Open(mut transfer) = Transfer::begin(origin, target, "a snapshot").await? else { return Ok(()) };
     while transfer.step().await? {

@@ -8,16 +8,20 @@ use super::model::{
 use super::postgres::Postgres;
 use super::sqlite::Sqlite;
 use super::{Changes, Engine, Ownership, Result};
+use crate::figures::Figures;
 use jiff::{SignedDuration, Timestamp};
+use leadwire_connector::Event;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 use uuid::Uuid;
 
 /// Events, deliveries and the quarantine, on one of the engines. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
     pub(super) engine: Engine,
+    figures: Arc<Figures>,
 }
 
 /// The engine's answer, whichever it is.
@@ -42,7 +46,7 @@ impl Store {
         sources: impl IntoIterator<Item = &'a String>,
         destinations: impl IntoIterator<Item = &'a String>,
     ) -> Result<Self> {
-        Ok(Self { engine: Engine::Sqlite(Sqlite::open(path, sources, destinations)?) })
+        Ok(Self::on(Engine::Sqlite(Sqlite::open(path, sources, destinations)?)))
     }
 
     /// The same for what only reads: it also opens a file that cannot be written, as it is.
@@ -55,7 +59,7 @@ impl Store {
         sources: impl IntoIterator<Item = &'a String> + Clone,
         destinations: impl IntoIterator<Item = &'a String> + Clone,
     ) -> Result<Self> {
-        Ok(Self { engine: Engine::Sqlite(Sqlite::open_to_read(path, sources, destinations)?) })
+        Ok(Self::on(Engine::Sqlite(Sqlite::open_to_read(path, sources, destinations)?)))
     }
 
     /// Connects to a PostgreSQL database, makes or migrates the schema, and registers the names of the configuration.
@@ -69,7 +73,19 @@ impl Store {
         sources: impl IntoIterator<Item = &'a String>,
         destinations: impl IntoIterator<Item = &'a String>,
     ) -> Result<Self> {
-        Ok(Self { engine: Engine::Postgres(Postgres::open(url, sources, destinations).await?) })
+        Ok(Self::on(Engine::Postgres(Postgres::open(url, sources, destinations).await?)))
+    }
+
+    pub(super) fn on(engine: Engine) -> Self {
+        let (names, figures) = each!(&engine, engine => (engine.names(), engine.figures()));
+        let figures = Figures::new(names.sources.keys(), names.destinations.keys(), figures);
+        Self { engine, figures: Arc::new(figures) }
+    }
+
+    /// What this process counts, of the sources and destinations that the store was opened with.
+    #[must_use]
+    pub fn figures(&self) -> &Figures {
+        &self.figures
     }
 
     /// Makes this process one that delivers from this store, and frees what processes that are gone had leased.
@@ -135,7 +151,20 @@ impl Store {
     /// # Errors
     /// `Unavailable` when nothing was committed.
     pub async fn receive(&self, events: impl Into<Arc<[NewEvent]>>) -> Result<Vec<Received>> {
-        each!(&self.engine, engine => engine.receive(events.into()).await)
+        let events = events.into();
+        let received = each!(&self.engine, engine => engine.receive(Arc::clone(&events)).await)?;
+        self.count_received(events.iter().map(|new| &*new.event).zip(&received));
+        Ok(received)
+    }
+
+    fn count_received<'a>(&self, outcomes: impl Iterator<Item = (&'a Event, &'a Received)>) {
+        for (event, outcome) in outcomes {
+            match (self.figures.source(&event.source), outcome) {
+                (Some(figures), Received::New) => figures.receive(event.kind, event.stale),
+                (Some(figures), Received::Duplicate) => figures.duplicates.one(),
+                (None, _) => {}
+            }
+        }
     }
 }
 
@@ -148,7 +177,10 @@ impl Store {
     /// # Errors
     /// `Unavailable` when nothing was leased.
     pub async fn claim(&self, destination: DestinationId, limit: u32, now: Timestamp) -> Result<Claimed> {
-        each!(&self.engine, engine => engine.claim(destination, limit, now).await)
+        let began = Instant::now();
+        let claimed = each!(&self.engine, engine => engine.claim(destination, limit, now).await)?;
+        self.figures.store().claim(began.elapsed());
+        Ok(claimed)
     }
 
     /// Ends a lease with what became of the delivery. Durable when it returns.
@@ -397,7 +429,10 @@ impl Store {
     /// # Errors
     /// `Unavailable` when nothing was committed.
     pub async fn admit(&self, id: i64, events: Vec<NewEvent>) -> Result<Vec<Received>> {
-        each!(&self.engine, engine => engine.admit(id, events).await)
+        let admitted: Vec<Arc<Event>> = events.iter().map(|new| Arc::clone(&new.event)).collect();
+        let received = each!(&self.engine, engine => engine.admit(id, events).await)?;
+        self.count_received(admitted.iter().map(|event| &**event).zip(&received));
+        Ok(received)
     }
 
     /// Says why a body still does not verify.

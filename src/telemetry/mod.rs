@@ -1,9 +1,9 @@
-//! Logs, health and counts. None of them names a person nor shows a secret.
+//! Logs, health and the tally. None of them names a person nor shows a secret.
 
 mod health;
 mod logs;
-mod refusals;
+mod tally;
 
 pub use health::Health;
 pub use logs::start as start_logs;
-pub use refusals::Refusals;
+pub use tally::Tallying;

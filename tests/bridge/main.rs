@@ -21,12 +21,14 @@ mod delivery;
 mod disk;
 #[cfg(debug_assertions)]
 mod failpoints;
+mod figures;
 mod keeping;
 mod load;
 mod mail;
 mod outage;
 mod person;
 mod promises;
+mod receipts;
 mod senders;
 mod sick;
 mod trace;

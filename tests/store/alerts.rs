@@ -1,7 +1,7 @@
 //! Stories about what alerts keep and ask.
 
-use crate::stage::{Stage, after};
-use leadwire::store::{AlertPage, Ended, Outcome, State};
+use crate::stage::Stage;
+use leadwire::store::{AlertPage, State};
 
 fn page(name: &str, page: &str, version: i64) -> AlertPage {
     AlertPage { name: name.to_owned(), page: page.to_owned(), version }

@@ -4,8 +4,9 @@ use crate::model::{Destination, Kept, Model};
 use crate::stage::{DESTINATIONS, Engine, SOURCES, Stage, event, now, with};
 use jiff::{SignedDuration, Timestamp};
 use leadwire::store::{
-    Act, Again, AttemptRow, AuditReport, DeliveryFilter, DestinationId, Ended, Entry, Erasing, EventDetail, EventFilter, Handoff, LaneEnd,
-    Leased, NewAction, NewEvent, Outcome, QuarantineClass, QuarantineLimits, Refused, Room, Routing, Settlement, State,
+    Act, Again, AttemptRow, AuditReport, DeliveryFilter, DestinationId, Ended, Entry, Erasing, EventDetail, EventFilter, Form, Handoff,
+    LaneEnd, Leased, NewAction, NewEvent, Outcome, QuarantineClass, QuarantineLimits, Receipt, Refused, Room, Routing, Settlement, Signed,
+    State, Via,
 };
 use leadwire_connector::{Kind, Record};
 use proptest::collection::vec;
@@ -271,6 +272,8 @@ impl Trial {
             event.person.phone = spec.person.map(|p| format!("+1 (555) 010-{p}"));
         });
         new.content_key = [u8::try_from(spec.content).unwrap(); 24];
+        let signed = Signed { form: Form::Canonical, key: 2, stale: spec.late_us > 1_000_000, age_s: spec.late_us / 1_000_000 };
+        new.receipt = spec.person.map(|p| Receipt { via: Via::Direct, client: Some([203, 0, 113, p].into()), signed: Some(signed) });
         new
     }
 

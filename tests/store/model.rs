@@ -519,7 +519,13 @@ impl Model {
     }
 
     fn event_row(&self, kept: &Kept) -> EventRow {
-        EventRow { event: (*kept.new.event).clone(), duplicates: kept.duplicates, erased_at: kept.erased_at, deliveries: self.rows(kept) }
+        EventRow {
+            event: (*kept.new.event).clone(),
+            duplicates: kept.duplicates,
+            erased_at: kept.erased_at,
+            receipt: kept.new.receipt.filter(|_| kept.erased_at.is_none()),
+            deliveries: self.rows(kept),
+        }
     }
 
     pub(crate) fn events(&self, filter: &EventFilter) -> Vec<EventRow> {

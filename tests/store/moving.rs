@@ -32,7 +32,14 @@ fn event(n: u32, person: Option<u8>, destinations: &[DestinationId]) -> NewEvent
     let body = serde_json::to_string(&event).unwrap();
     let mut content_key = [0; 24];
     content_key[..4].copy_from_slice(&n.to_be_bytes());
-    NewEvent { event: Arc::new(event), content_key, person_key: person.map(|p| [p; 16]), destinations: destinations.to_vec(), body }
+    NewEvent {
+        event: Arc::new(event),
+        content_key,
+        person_key: person.map(|p| [p; 16]),
+        destinations: destinations.to_vec(),
+        body,
+        receipt: None,
+    }
 }
 
 async fn settle(store: &Store, leased: &Leased, outcome: Outcome, attempt: Option<AttemptRow>) {

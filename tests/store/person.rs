@@ -23,7 +23,14 @@ fn event(n: u8, person: u8, destination: u32) -> NewEvent {
     }))
     .unwrap();
     let body = serde_json::to_string(&event).unwrap();
-    NewEvent { event: Arc::new(event), content_key: [n; 24], person_key: Some([person; 16]), destinations: vec![destination], body }
+    NewEvent {
+        event: Arc::new(event),
+        content_key: [n; 24],
+        person_key: Some([person; 16]),
+        destinations: vec![destination],
+        body,
+        receipt: None,
+    }
 }
 
 async fn states(store: &Store) -> Vec<State> {

@@ -212,8 +212,14 @@ pub(crate) fn event(n: u64, person: Option<u8>, destinations: &[DestinationId]) 
     let mut content_key = [0; 24];
     content_key[16..].copy_from_slice(&n.to_be_bytes());
     let person_key = person.map(|p| [p; 16]);
-    let new =
-        NewEvent { event: Arc::new(event.unwrap()), content_key, person_key, destinations: destinations.to_vec(), body: String::new() };
+    let new = NewEvent {
+        event: Arc::new(event.unwrap()),
+        content_key,
+        person_key,
+        destinations: destinations.to_vec(),
+        body: String::new(),
+        receipt: None,
+    };
     with(new, |_| {})
 }
 

@@ -81,7 +81,7 @@ impl Api {
             contacts_version: config.contacts_version().to_owned(),
             calendars_version: config.calendars_version().to_owned(),
             tokens,
-            client: Client::new(http)?,
+            client: Client::new(http)?.watching(&verdict::LIMITS),
         })
     }
 

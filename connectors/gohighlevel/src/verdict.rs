@@ -21,6 +21,7 @@ const BURST_WINDOW: Duration = Duration::from_secs(10);
 const DAILY: QuotaHeaders = QuotaHeaders::new("x-ratelimit-limit-daily", "x-ratelimit-daily-remaining").window(Window::Fixed(86_400));
 const BURST: QuotaHeaders =
     QuotaHeaders::new("x-ratelimit-max", "x-ratelimit-remaining").window(Window::Milliseconds("x-ratelimit-interval-milliseconds"));
+pub(crate) const LIMITS: [(&str, QuotaHeaders); 2] = [("day", DAILY), ("window", BURST)];
 
 /// Whether the contact that the request was about does not exist (any more).
 pub(crate) fn is_gone(error: &DeliveryError) -> bool {

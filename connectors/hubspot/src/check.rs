@@ -1,16 +1,13 @@
 //! Whether deliveries can succeed, found out without changing anything.
 
-use crate::client::{Api, DAILY};
+use crate::client::{Api, DAILY, PER_WINDOW};
 use crate::config::{Otherwise, Settings};
 use crate::verdict::is_gone;
-use leadwire_connector::http::{Answer, QuotaHeaders, Request, Window};
+use leadwire_connector::http::{Answer, Request};
 use leadwire_connector::note::Conversations;
 use leadwire_connector::{DeliveryError, ErrorKind, Report};
 use serde_json::Value;
 
-/// Of 10 seconds, mostly.
-const PER_WINDOW: QuotaHeaders = QuotaHeaders::new("x-hubspot-ratelimit-max", "x-hubspot-ratelimit-remaining")
-    .window(Window::Milliseconds("x-hubspot-ratelimit-interval-milliseconds"));
 /// No record has this id.
 const NOBODY: &str = "0";
 

@@ -19,6 +19,10 @@ use url::Url;
 /// (<https://developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines>).
 pub(crate) const DAILY: QuotaHeaders =
     QuotaHeaders::new("x-hubspot-ratelimit-daily", "x-hubspot-ratelimit-daily-remaining").window(Window::Fixed(86_400));
+/// Of 10 seconds, mostly.
+pub(crate) const PER_WINDOW: QuotaHeaders = QuotaHeaders::new("x-hubspot-ratelimit-max", "x-hubspot-ratelimit-remaining")
+    .window(Window::Milliseconds("x-hubspot-ratelimit-interval-milliseconds"));
+const LIMITS: [(&str, QuotaHeaders); 2] = [("day", DAILY), ("window", PER_WINDOW)];
 
 /// The API of one account.
 pub(crate) struct Api {
@@ -39,7 +43,7 @@ impl Api {
             version: settings.config.api_version.clone(),
             tokens: settings.credentials.tokens("HubSpot", context)?,
             is_app: settings.credentials.is_app(),
-            client: Client::new(&context.http)?,
+            client: Client::new(&context.http)?.watching(&LIMITS),
             zone: Mutex::default(),
             has_foreseen: AtomicBool::new(false),
         })

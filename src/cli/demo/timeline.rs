@@ -207,7 +207,7 @@ pub(super) mod tests {
             record: (*destination == "crm" && *state == State::Delivered).then(|| Record { id: "101".to_owned(), url: None }),
             remark: (*state != State::Delivered).then(|| "the CRM failed (503)".to_owned()),
         });
-        EventRow { event, duplicates: 0, erased_at: None, deliveries: deliveries.collect() }
+        EventRow { event, duplicates: 0, erased_at: None, receipt: None, deliveries: deliveries.collect() }
     }
 
     fn timeline() -> Timeline {

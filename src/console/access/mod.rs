@@ -122,7 +122,8 @@ impl Access {
         cookie::set(COOKIE, &session.seal(&user.key), Some(session.seconds_left(now())), is_https)
     }
 
-    fn client(&self, request: &HttpRequest) -> IpAddr {
+    /// Whose request it is, behind proxies that are trusted.
+    pub(in crate::console) fn client(&self, request: &HttpRequest) -> IpAddr {
         origin::client(request, &self.trusted_proxies)
     }
 }

@@ -7,7 +7,7 @@ use super::words::{state_badge, who};
 use crate::console::access::Mask;
 use crate::console::{Console, Refusal, Visitor};
 use crate::inspect::{Outcome, preview};
-use crate::store::{AttemptRow, DeliveryRow, EventDetail, State};
+use crate::store::{AttemptRow, DeliveryRow, EventDetail, Form, State};
 use actix_web::{HttpResponse, web};
 use askama::Template;
 use jiff::Timestamp;
@@ -36,6 +36,8 @@ struct Lead<'a> {
     normalized: String,
     raw: String,
     related: Vec<Row>,
+    /// Where it may be sent, too.
+    destinations: Vec<&'a str>,
 }
 
 /// Something that happened, in the order of time.
@@ -92,6 +94,7 @@ pub(in crate::console) async fn lead(
         normalized: pretty(&without_raw(event)),
         raw: pretty(&event.raw),
         related,
+        destinations: console.connectors.keys().map(String::as_str).collect(),
     };
     Ok(view.show(&content.who, Some(Nav::Leads), &content))
 }
@@ -143,13 +146,33 @@ fn moments(detail: &EventDetail, mask: Mask) -> Vec<Moment> {
         at: event.received_at,
         class: "fine",
         title: format!("received by {}", event.source),
-        text: if event.stale { "signed longer ago than the source tolerates; genuine all the same".to_owned() } else { String::new() },
+        text: received(detail, mask),
         excerpt: String::new(),
     }];
     moments.extend(detail.attempts.iter().map(|(destination, attempt)| of_attempt(destination, attempt, mask)));
     moments.extend(detail.row.deliveries.iter().filter_map(|row| of_end(row, mask)));
     moments.sort_by_key(|moment| moment.at);
     moments
+}
+
+/// By which way it came, from where, and by what it was verified.
+fn received(detail: &EventDetail, mask: Mask) -> String {
+    let stale = "signed longer ago than the source tolerates; genuine all the same";
+    let Some(receipt) = detail.row.receipt else {
+        return if detail.row.event.stale { stale.to_owned() } else { String::new() };
+    };
+    let client = receipt.client.map(|client| format!(", posted by {}", mask.text(&client.to_string())));
+    let signed = receipt.signed.map(|signed| {
+        let over = match signed.form {
+            Form::Raw => "the bytes as they came",
+            Form::Canonical => "its canonical JSON",
+        };
+        let (seconds, side) = (signed.age_s.unsigned_abs(), if signed.age_s < 0 { "after by the sender's clock" } else { "before" });
+        format!("; signed over {over} with key {} of the source, {seconds} s {side}", signed.key)
+    });
+    let stale = receipt.signed.filter(|signed| signed.stale).map(|_| format!("; {stale}"));
+    let told = [Some(format!("it came {}", receipt.via.as_words())), client, signed, stale];
+    told.into_iter().flatten().collect()
 }
 
 fn of_attempt(destination: &str, attempt: &AttemptRow, mask: Mask) -> Moment {

@@ -5,6 +5,7 @@ use crate::store::State;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use leadwire_connector::Event;
+use std::time::Duration;
 use url::form_urlencoded;
 
 /// Of a text in a list.
@@ -45,6 +46,19 @@ pub(super) fn first_line(text: &str) -> String {
     if letters.next().is_some() { format!("{line}…") } else { line }
 }
 
+/// How long something took, to two digits or so.
+pub(super) fn time_span(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    let (amount, unit) = match seconds {
+        ..1.0 => (seconds * 1_000.0, "ms"),
+        ..120.0 => (seconds, "s"),
+        ..7_200.0 => (seconds / 60.0, "min"),
+        ..172_800.0 => (seconds / 3_600.0, "h"),
+        _ => (seconds / 86_400.0, "days"),
+    };
+    if amount < 10.0 && unit != "ms" { format!("{amount:.1} {unit}") } else { format!("{amount:.0} {unit}") }
+}
+
 /// The class of the badge of a delivery.
 pub(super) fn state_badge(state: State) -> &'static str {
     match state {
@@ -65,6 +79,12 @@ mod tests {
         assert_eq!(day(" ").unwrap(), None);
         assert_eq!(day("2026-11-22").unwrap(), Some("2026-11-22T00:00:00Z".parse().unwrap()));
         assert!(day("yesterday").is_err());
+    }
+
+    #[test]
+    fn a_time_is_told_in_the_unit_that_fits() {
+        let told = [0.0004, 0.25, 1.26, 59.0, 150.0, 10_000.0, 400_000.0].map(|seconds| time_span(Duration::from_secs_f64(seconds)));
+        assert_eq!(told, ["0 ms", "250 ms", "1.3 s", "59 s", "2.5 min", "2.8 h", "4.6 days"]);
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl Stage {
         content_key[..4].copy_from_slice(&n.to_be_bytes());
         let body = serde_json::to_string(&event).unwrap();
         let destinations = vec![self.keeper.shared.store.destination_id("crm").unwrap()];
-        NewEvent { event: Arc::new(event), content_key, person_key: Some([person; 16]), destinations, body }
+        NewEvent { event: Arc::new(event), content_key, person_key: Some([person; 16]), destinations, body, receipt: None }
     }
 
     /// As an earlier outage would leave it.

@@ -102,9 +102,9 @@ const INVARIANTS: [(&str, &str); 16] = [
     (
         "an erased event has nothing of its person left",
         "SELECT replace(e.id::TEXT, '-', '') FROM event e WHERE e.erased_at IS NOT NULL AND (
-             e.email IS NOT NULL OR e.phone IS NOT NULL OR e.session_id IS NOT NULL OR e.body NOT LIKE '%\"raw\":null}' OR e.body NOT LIKE '%\"content\":null%'
+             e.email IS NOT NULL OR e.phone IS NOT NULL OR e.session_id IS NOT NULL OR e.receipt IS NOT NULL OR e.body NOT LIKE '%\"raw\":null}' OR e.body NOT LIKE '%\"content\":null%'
              OR e.body NOT LIKE '%\"person\":{\"first_name\":null,\"last_name\":null,\"email\":null,\"phone\":null}%'
-             OR EXISTS (SELECT 1 FROM attempt a WHERE a.event = e.seq) OR EXISTS (SELECT 1 FROM step s WHERE s.event = e.seq)
+             OR EXISTS (SELECT 1 FROM missed m WHERE m.event = e.seq) OR EXISTS (SELECT 1 FROM attempt a WHERE a.event = e.seq) OR EXISTS (SELECT 1 FROM step s WHERE s.event = e.seq)
              OR EXISTS (SELECT 1 FROM delivery d WHERE d.event = e.seq
                  AND NOT (d.person IS NULL AND d.record_id IS NULL AND d.record_url IS NULL AND d.remark IS NULL)))",
     ),

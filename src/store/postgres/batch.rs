@@ -2,10 +2,11 @@
 
 use super::Shared;
 use super::connect::is_collision;
+use crate::figures::{StoreFigures, WorkFigures};
 use crate::store::{Error, Result};
 use deadpool_postgres::Object;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
@@ -22,6 +23,9 @@ const COLLISIONS: u64 = 30;
 pub(super) trait Job: Sized + Send + Sync + 'static {
     /// What its sender is told.
     type Reply: Send + 'static;
+
+    /// Where its commits are counted.
+    fn figures(figures: &StoreFigures) -> &WorkFigures;
 
     /// Commits all of them, or none. One reply for each, in order.
     fn commit(client: &mut Object, shared: &Arc<Shared>, jobs: &[Self]) -> impl Future<Output = Result<Vec<Self::Reply>>> + Send;
@@ -94,6 +98,7 @@ async fn commit_together<J: Job>(shared: &Arc<Shared>, jobs: &[J]) -> Result<Vec
     let mut collisions = 0;
     loop {
         let mut client = shared.connection().await?;
+        let began = Instant::now();
         let result = tokio::time::timeout(WITHIN, J::commit(&mut client, shared, jobs)).await;
         let Ok(result) = result else {
             drop(Object::take(client));
@@ -106,6 +111,9 @@ async fn commit_together<J: Job>(shared: &Arc<Shared>, jobs: &[J]) -> Result<Vec
             }
             other => {
                 drop(client);
+                if other.is_ok() {
+                    J::figures(&shared.figures).commit(jobs.len(), began.elapsed());
+                }
                 return other.inspect_err(|error| shared.look_again(error));
             }
         }

@@ -15,9 +15,11 @@ mod dump;
 mod hold;
 mod index;
 mod instance;
+mod known;
 mod lease;
 mod ledger;
 mod load;
+mod missed;
 mod person;
 mod quarantine;
 mod rate;
@@ -28,8 +30,10 @@ mod row;
 mod schema;
 mod search;
 mod settle;
+mod sighting;
 mod signal;
 mod size;
+mod tally;
 mod tls;
 mod token;
 mod transfer;
@@ -37,6 +41,7 @@ mod transfer;
 use super::names::Names;
 use super::{Changes, DestinationId, Error, Handoff, LaneEnd, Leased, Ownership, Result, Right, Seen};
 use crate::failpoint::{self, Commit};
+use crate::figures::StoreFigures;
 use batch::Batcher;
 use connect::Target;
 use deadpool_postgres::{GenericClient, Object, Pool};
@@ -91,6 +96,7 @@ struct Shared {
     runtime: Handle,
     names: Names,
     lanes: RwLock<Lanes>,
+    figures: Arc<StoreFigures>,
     membership: Membership,
     signals: signal::Signals,
     turns: Semaphore,
@@ -122,6 +128,7 @@ impl Postgres {
             runtime: Handle::current(),
             names,
             lanes: RwLock::default(),
+            figures: Arc::default(),
             membership,
             signals,
             turns: Semaphore::new(TURNS),
@@ -148,6 +155,15 @@ impl Postgres {
 
     pub(in crate::store) fn destination_id(&self, name: &str) -> Option<DestinationId> {
         self.shared.names.destinations.get(name).copied()
+    }
+
+    pub(in crate::store) fn names(&self) -> &Names {
+        &self.shared.names
+    }
+
+    /// What its commits were like.
+    pub(in crate::store) fn figures(&self) -> Arc<StoreFigures> {
+        Arc::clone(&self.shared.figures)
     }
 
     pub(in crate::store) fn changes(&self) -> Changes {

@@ -97,7 +97,8 @@ impl Postgres {
             // The settings of this connection are changed, so it does not go back to the others.
             let client = Object::take(client);
             client.batch_execute("SET statement_timeout = '1h'").await?;
-            for table in ["event", "delivery", "attempt", "step", "quarantine", "erasure", "certificate", "token", "search_page", "action"]
+            for table in
+                ["event", "delivery", "attempt", "step", "quarantine", "erasure", "certificate", "token", "search_page", "action", "missed"]
             {
                 // Samples of the values are kept for planning; they are drawn anew.
                 client.batch_execute(&format!("VACUUM (ANALYZE) {table}")).await?;
@@ -220,7 +221,8 @@ async fn erase_event(transaction: &Transaction<'_>, id: Uuid, at: Timestamp, wor
     }
     work.removed.attempts += count(execute(transaction, "DELETE FROM attempt WHERE event = $1", &[&seq]).await?);
     work.removed.steps += count(execute(transaction, "DELETE FROM step WHERE event = $1", &[&seq]).await?);
-    let sql = "UPDATE event SET email = NULL, phone = NULL, session_id = NULL, body = $2, erased_at = $3 WHERE seq = $1";
+    execute(transaction, "DELETE FROM missed WHERE event = $1", &[&seq]).await?;
+    let sql = "UPDATE event SET email = NULL, phone = NULL, session_id = NULL, receipt = NULL, body = $2, erased_at = $3 WHERE seq = $1";
     execute(transaction, sql, &[&seq, &body, &micros(at)]).await?;
     work.places.push(seq);
     work.removed.events.push(RemovedEvent { id, kind, deliveries });

@@ -9,7 +9,8 @@ use super::connect::collision;
 use super::ledger::Tally;
 use super::{Postgres, Shared, column, execute, micros, quarantine, query, text};
 use crate::failpoint::{self, Commit};
-use crate::store::{DeliveryKey, DestinationId, Error, Handoff, Leased, NewEvent, Received, Result, State, places_for};
+use crate::figures::{StoreFigures, WorkFigures};
+use crate::store::{DeliveryKey, DestinationId, Error, Handoff, Leased, NewEvent, Receipt, Received, Result, State, places_for};
 use deadpool_postgres::{Object, Transaction};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
@@ -62,6 +63,10 @@ impl Birth<'_> {
 
 impl Job for Arrival {
     type Reply = Vec<Received>;
+
+    fn figures(figures: &StoreFigures) -> &WorkFigures {
+        &figures.receive
+    }
 
     async fn commit(client: &mut Object, shared: &Arc<Shared>, jobs: &[Self]) -> Result<Vec<Vec<Received>>> {
         let (began_at, mut rows) = (Instant::now(), read_rows(shared, jobs)?);
@@ -193,10 +198,12 @@ async fn insert_events(transaction: &Transaction<'_>, rows: &[Row<'_>]) -> Resul
     let sessions: Vec<Option<String>> = searchable(|new| new.event.session_id.as_ref());
     let deliveries: Vec<i64> = new.iter().map(|(row, _)| i64::try_from(row.new.destinations.len()).unwrap_or(i64::MAX)).collect();
     let bodies: Vec<&str> = new.iter().map(|(row, _)| row.new.body.as_str()).collect();
-    let sql = "INSERT INTO event (seq, id, source, content_key, kind, received_at, email, phone, session_id, deliveries, body)
+    let receipts: Vec<Option<String>> = new.iter().map(|(row, _)| row.new.receipt.map(Receipt::to_text)).collect();
+    let sql = "INSERT INTO event (seq, id, source, content_key, kind, received_at, email, phone, session_id, deliveries, body, receipt)
          SELECT * FROM unnest($1::BIGINT[], $2::UUID[], $3::BIGINT[], $4::BYTEA[], $5::TEXT[], $6::BIGINT[], $7::TEXT[], $8::TEXT[],
-             $9::TEXT[], $10::BIGINT[], $11::TEXT[])";
-    let values: super::Params<'_> = &[&seqs, &ids, &sources, &keys, &kinds, &received, &emails, &phones, &sessions, &deliveries, &bodies];
+             $9::TEXT[], $10::BIGINT[], $11::TEXT[], $12::TEXT[])";
+    let values: super::Params<'_> =
+        &[&seqs, &ids, &sources, &keys, &kinds, &received, &emails, &phones, &sessions, &deliveries, &bodies, &receipts];
     execute(transaction, sql, values).await.map(drop)
 }
 

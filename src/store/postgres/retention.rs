@@ -81,6 +81,7 @@ async fn remove(client: &impl GenericClient, seqs: &[i64]) -> Result<()> {
     for sql in [
         "DELETE FROM attempt WHERE event = ANY($1)",
         "DELETE FROM step WHERE event = ANY($1)",
+        "DELETE FROM missed WHERE event = ANY($1)",
         "DELETE FROM delivery WHERE event = ANY($1)",
         "DELETE FROM content c USING event e WHERE e.seq = ANY($1) AND c.source = e.source AND c.content_key = e.content_key",
         "DELETE FROM event WHERE seq = ANY($1)",

@@ -4,7 +4,7 @@ use super::row::{DELIVERY_COLUMNS, DELIVERY_TABLES, read_delivery};
 use super::{Postgres, column, index, micros, moment, query, query_opt, text};
 use crate::store::cause::to_kept;
 use crate::store::search::{Bounds, Found, MAX_AMONG, Places, Query, Shelf, Stretch, find};
-use crate::store::{AttemptRow, DeliveryFilter, DeliveryRow, Error, EventDetail, EventFilter, EventRow, Result, State};
+use crate::store::{AttemptRow, DeliveryFilter, DeliveryRow, Error, EventDetail, EventFilter, EventRow, Receipt, Result, State};
 use deadpool_postgres::{GenericClient, Object, Transaction};
 use std::collections::HashMap;
 use tokio_postgres::types::ToSql;
@@ -85,7 +85,7 @@ impl Postgres {
 
     pub(in crate::store) async fn event(&self, id: Uuid) -> Result<Option<EventDetail>> {
         self.run(move |client| async move {
-            let sql = "SELECT seq, body, duplicates, erased_at FROM event WHERE id = $1";
+            let sql = "SELECT seq, body, duplicates, erased_at, receipt FROM event WHERE id = $1";
             let Some(row) = query_opt(&client, sql, &[&id]).await? else { return Ok(None) };
             let seq: i64 = column(&row, 0)?;
             let row = read_rows(&client, vec![read_found(&row)?]).await?.pop();
@@ -224,7 +224,7 @@ struct Pages<'a> {
     conditions: Conditions,
 }
 
-const EVENT: &str = "SELECT e.seq, e.body, e.duplicates, e.erased_at FROM event e";
+const EVENT: &str = "SELECT e.seq, e.body, e.duplicates, e.erased_at, e.receipt FROM event e";
 
 /// Of each stretch the page that a word would be on, and those after it up to another word.
 const PAGES: &str = "SELECT s.id, p.body FROM unnest($1::BIGINT[]) AS s(id) CROSS JOIN LATERAL (
@@ -258,7 +258,13 @@ impl Shelf for Pages<'_> {
 }
 
 fn read_found(row: &Row) -> Result<Found> {
-    Ok(Found { seq: column(row, 0)?, body: column(row, 1)?, duplicates: column(row, 2)?, erased_at: column(row, 3)? })
+    Ok(Found {
+        seq: column(row, 0)?,
+        body: column(row, 1)?,
+        duplicates: column(row, 2)?,
+        erased_at: column(row, 3)?,
+        receipt: column(row, 4)?,
+    })
 }
 
 /// The part of a text that its index knows.
@@ -304,10 +310,12 @@ async fn read_events(client: &impl GenericClient, mut conditions: Conditions, li
 async fn read_rows(client: &impl GenericClient, found: Vec<Found>) -> Result<Vec<EventRow>> {
     let seqs: Vec<i64> = found.iter().map(|found| found.seq).collect();
     let mut deliveries = read_deliveries(client, &seqs).await?;
-    let read = |Found { seq, body, duplicates, erased_at }| {
+    let read = |Found { seq, body, duplicates, erased_at, receipt }| {
         let event =
             serde_json::from_str(&body).map_err(|error| Error::Refused(format!("the stored event {seq} cannot be read: {error}")))?;
-        Ok(EventRow { event, duplicates, erased_at: erased_at.map(moment), deliveries: deliveries.remove(&seq).unwrap_or_default() })
+        let receipt = receipt.as_deref().and_then(Receipt::from_text);
+        let deliveries = deliveries.remove(&seq).unwrap_or_default();
+        Ok(EventRow { event, duplicates, erased_at: erased_at.map(moment), receipt, deliveries })
     };
     found.into_iter().map(read).collect()
 }

@@ -4,6 +4,7 @@ use super::batch::Job;
 use super::ledger::Tally;
 use super::{Params, Postgres, Shared, column, execute, micros, person, query, text};
 use crate::failpoint::{self, Commit};
+use crate::figures::{StoreFigures, WorkFigures};
 use crate::store::cause::cause;
 use crate::store::{DestinationId, Error, Lease, Outcome, Result, Settlement, State};
 use deadpool_postgres::{Object, Transaction};
@@ -32,6 +33,10 @@ struct End {
 
 impl Job for Settling {
     type Reply = ();
+
+    fn figures(figures: &StoreFigures) -> &WorkFigures {
+        &figures.settle
+    }
 
     async fn commit(client: &mut Object, shared: &Arc<Shared>, jobs: &[Self]) -> Result<Vec<()>> {
         let transaction = client.transaction().await?;

@@ -6,6 +6,7 @@ use super::{Postgres, again, column, micros, moment, query, query_opt, schema};
 use crate::store::{DestinationLedger, DestinationStatus, OldestPending, Pending, Result, State, Status};
 use deadpool_postgres::{GenericClient, Object};
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 use tokio_postgres::{IsolationLevel, Row};
 
 /// What an event takes beyond its body, about: its row and those of its deliveries and attempts, with their places in the indexes.
@@ -33,6 +34,21 @@ impl Postgres {
     #[expect(clippy::unused_async, reason = "the other engine cuts its file")]
     pub(in crate::store) async fn give_back(&self) -> Result<()> {
         Ok(())
+    }
+
+    /// What is blocked stands behind something older that is not. `+ 0` as in [`read_oldest_pending`].
+    pub(in crate::store) async fn oldest_pending(&self) -> Result<BTreeMap<String, Timestamp>> {
+        let oldest = |state: u8| format!("(SELECT min(event + 0) FROM delivery WHERE destination = n.id AND state = {state})");
+        let sql = format!(
+            "SELECT n.name, e.received_at FROM destination n CROSS JOIN LATERAL (SELECT least({}, {}) AS event) o JOIN event e ON e.seq = o.event",
+            oldest(0),
+            oldest(1)
+        );
+        self.run(|client| async move {
+            let rows = query(&client, &sql, &[]).await?;
+            rows.iter().map(|row| Ok((column(row, 0)?, moment(column(row, 1)?)))).collect()
+        })
+        .await
     }
 
     pub(in crate::store) async fn status(&self) -> Result<Status> {

@@ -39,6 +39,7 @@ pub(in crate::store) struct Found {
     pub(in crate::store) body: String,
     pub(in crate::store) duplicates: i64,
     pub(in crate::store) erased_at: Option<i64>,
+    pub(in crate::store) receipt: Option<String>,
 }
 
 /// Which events are read.

@@ -1,6 +1,6 @@
 //! What a record of the spool says, as JSON. Destinations stand there by name, because their numbers belong to one store.
 
-use crate::store::{DestinationId, Error, NewEvent, QuarantineClass, Refused, Result};
+use crate::store::{DestinationId, Error, NewEvent, QuarantineClass, Receipt, Refused, Result, Via};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
@@ -35,6 +35,9 @@ pub(in crate::store) struct SpooledEvent {
     pub(in crate::store) destinations: Vec<String>,
     /// The event's own JSON, byte by byte as it is kept. Earlier versions wrote it as text, with every quote escaped.
     body: Box<RawValue>,
+    /// How it came in; earlier versions did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    receipt: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -61,6 +64,7 @@ impl Entry {
                 person_key: new.person_key.map(hex::encode),
                 destinations: new.destinations.iter().map(name).collect::<Result<_>>()?,
                 body: RawValue::from_string(new.body.clone()).map_err(|error| unwritable(&error))?,
+                receipt: new.receipt.map(Receipt::to_text),
             })
         };
         Ok(Self { at, content: Content::Events(events.iter().map(write).collect::<Result<_>>()?) })
@@ -106,7 +110,8 @@ impl SpooledEvent {
             let mut key = [0; 16];
             hex::decode_to_slice(text, &mut key).map(|()| key).map_err(|_| unreadable())
         });
-        Ok(NewEvent { event: Arc::new(event), content_key, person_key: person_key.transpose()?, destinations, body })
+        let receipt = self.receipt.as_deref().and_then(Receipt::from_text).map(|receipt| Receipt { via: Via::Spool, ..receipt });
+        Ok(NewEvent { event: Arc::new(event), content_key, person_key: person_key.transpose()?, destinations, body, receipt })
     }
 }
 

@@ -180,7 +180,14 @@ fn quoted() -> (crate::store::NewEvent, HashMap<crate::store::DestinationId, Str
     }))
     .unwrap();
     let body = serde_json::to_string(&event).unwrap();
-    let new = crate::store::NewEvent { event: Arc::new(event), content_key: [7; 24], person_key: None, destinations: vec![], body };
+    let new = crate::store::NewEvent {
+        event: Arc::new(event),
+        content_key: [7; 24],
+        person_key: None,
+        destinations: vec![],
+        body,
+        receipt: None,
+    };
     (new, HashMap::new())
 }
 

@@ -53,10 +53,10 @@ const INVARIANTS: [(&str, &str); 11] = [
     (
         "an erased event has nothing of its person left",
         "SELECT lower(hex(e.id)) FROM event e WHERE e.erased_at IS NOT NULL AND (
-             e.email IS NOT NULL OR e.phone IS NOT NULL OR e.session_id IS NOT NULL
+             e.email IS NOT NULL OR e.phone IS NOT NULL OR e.session_id IS NOT NULL OR e.receipt IS NOT NULL
              OR json_extract(e.body, '$.raw') IS NOT NULL OR json_extract(e.body, '$.content') IS NOT NULL
              OR json_extract(e.body, '$.person.email', '$.person.phone', '$.person.first_name', '$.person.last_name') <> '[null,null,null,null]'
-             OR EXISTS (SELECT 1 FROM attempt a WHERE a.event = e.seq) OR EXISTS (SELECT 1 FROM step s WHERE s.event = e.seq)
+             OR EXISTS (SELECT 1 FROM missed m WHERE m.event = e.seq) OR EXISTS (SELECT 1 FROM attempt a WHERE a.event = e.seq) OR EXISTS (SELECT 1 FROM step s WHERE s.event = e.seq)
              OR EXISTS (SELECT 1 FROM delivery d WHERE d.event = e.seq AND (d.person, d.record_id, d.record_url, d.remark) IS NOT (NULL, NULL, NULL, NULL)))",
     ),
 ];

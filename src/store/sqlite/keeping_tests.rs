@@ -19,7 +19,7 @@ impl Stage {
     }
 
     fn as_store(&self) -> Store {
-        Store { engine: Engine::Sqlite(self.store.clone()) }
+        Store::on(Engine::Sqlite(self.store.clone()))
     }
 
     /// Something of everything: each state, attempts, steps, a hold, each class of the quarantine.
@@ -136,8 +136,9 @@ fn every_table_and_column_moves_or_is_made_anew() {
         .prepare("SELECT t.name, c.name FROM sqlite_schema t JOIN pragma_table_info(t.name) c WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%' ORDER BY 1, 2")
         .unwrap();
     let there: Vec<(String, String)> = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect();
-    let is_made_anew = |table: &str| ["quarantine_total", "transfer"].contains(&table) || table.starts_with("search_");
-    let there: Vec<(String, String)> = there.into_iter().filter(|(table, _)| !is_made_anew(table)).collect();
+    // Made anew, of one place only, and of no lead.
+    let stays = |table: &str| ["quarantine_total", "transfer", "tally"].contains(&table) || table.starts_with("search_");
+    let there: Vec<(String, String)> = there.into_iter().filter(|(table, _)| !stays(table)).collect();
     let mut moved: Vec<(String, String)> = TABLES
         .iter()
         .flat_map(|table| table.columns.iter().map(move |(column, _)| (table.name.to_owned(), (*column).to_owned())))
@@ -538,7 +539,7 @@ async fn pending_deliveries_are_told_apart() {
 
 /// Reading what nobody can write, as the program finds it there.
 fn read_only(path: &Path) -> Store {
-    Store { engine: Engine::Sqlite(Sqlite::open_read_only(path, &names(&["acme", "new"]), &names(&["crm", "new"])).unwrap()) }
+    Store::on(Engine::Sqlite(Sqlite::open_read_only(path, &names(&["acme", "new"]), &names(&["crm", "new"])).unwrap()))
 }
 
 #[tokio::test]

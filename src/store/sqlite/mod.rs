@@ -11,9 +11,11 @@ mod hold;
 mod index;
 #[cfg(test)]
 mod keeping_tests;
+mod known;
 mod lease;
 mod ledger;
 mod load;
+mod missed;
 mod open;
 mod person;
 mod quarantine;
@@ -24,7 +26,9 @@ mod row;
 mod schema;
 mod scrub;
 mod search;
+mod sighting;
 mod size;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -38,6 +42,7 @@ pub(in crate::store) use verify::verify;
 
 use super::names::Names;
 use super::{Changes, DestinationId, Error, LOOK_EVERY, LaneEnd, Leased, Ownership, Result, Right, Seen};
+use crate::figures::StoreFigures;
 use jiff::Timestamp;
 use open::{lock, open_reader};
 use rusqlite::Connection;
@@ -109,6 +114,15 @@ impl Sqlite {
     #[must_use]
     pub(in crate::store) fn destination_id(&self, name: &str) -> Option<DestinationId> {
         self.names.destinations.get(name).copied()
+    }
+
+    pub(in crate::store) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// What its commits were like.
+    pub(in crate::store) fn figures(&self) -> Arc<StoreFigures> {
+        self.writer.figures()
     }
 
     /// See [`Changes`].

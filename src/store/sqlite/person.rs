@@ -193,8 +193,11 @@ fn erase_event(
     }
     *attempts += connection.prepare_cached("DELETE FROM attempt WHERE event = ?1")?.execute([seq])?;
     *steps += connection.prepare_cached("DELETE FROM step WHERE event = ?1")?.execute([seq])?;
+    connection.prepare_cached("DELETE FROM missed WHERE event = ?1")?.execute([seq])?;
     connection
-        .prepare_cached("UPDATE event SET email = NULL, phone = NULL, session_id = NULL, body = ?2, erased_at = ?3 WHERE seq = ?1")?
+        .prepare_cached(
+            "UPDATE event SET email = NULL, phone = NULL, session_id = NULL, receipt = NULL, body = ?2, erased_at = ?3 WHERE seq = ?1",
+        )?
         .execute(params![seq, tombstone(id, &kind, &source, moment(received_at))?, micros(at)])?;
     Ok(Some(RemovedEvent { id, kind, deliveries }))
 }

@@ -3,7 +3,7 @@
 use super::{Sqlite, micros, writer::Unit};
 use crate::failpoint::Commit;
 use crate::store::names::Names;
-use crate::store::{DeliveryKey, DestinationId, Error, Handoff, Leased, NewEvent, Received, Result, State, places_for};
+use crate::store::{DeliveryKey, DestinationId, Error, Handoff, Leased, NewEvent, Receipt, Received, Result, State, places_for};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::sync::Arc;
 
@@ -32,8 +32,8 @@ pub(super) fn store(unit: &mut Unit<'_>, names: &Names, new: &NewEvent) -> Resul
 fn insert_event(connection: &Connection, source: i64, new: &NewEvent) -> Result<Option<i64>> {
     let event = &new.event;
     let mut insert = connection.prepare_cached(
-        "INSERT INTO event (id, source, content_key, kind, received_at, email, phone, session_id, deliveries, body)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (source, content_key) DO NOTHING",
+        "INSERT INTO event (id, source, content_key, kind, received_at, email, phone, session_id, deliveries, body, receipt)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (source, content_key) DO NOTHING",
     )?;
     let inserted = insert.execute(params![
         event.id.as_bytes(),
@@ -46,6 +46,7 @@ fn insert_event(connection: &Connection, source: i64, new: &NewEvent) -> Result<
         event.session_id,
         i64::try_from(new.destinations.len()).unwrap_or(i64::MAX),
         new.body,
+        new.receipt.map(Receipt::to_text),
     ])?;
     Ok((inserted == 1).then(|| connection.last_insert_rowid()))
 }

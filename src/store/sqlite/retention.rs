@@ -165,6 +165,7 @@ fn remove(connection: &Connection, seq: i64) -> Result<()> {
         "UPDATE source SET removed = removed + 1 WHERE id = (SELECT source FROM event WHERE seq = ?1)",
         "DELETE FROM attempt WHERE event = ?1",
         "DELETE FROM step WHERE event = ?1",
+        "DELETE FROM missed WHERE event = ?1",
         "DELETE FROM delivery WHERE event = ?1",
         "DELETE FROM event WHERE seq = ?1",
     ] {

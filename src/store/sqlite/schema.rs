@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use std::collections::BTreeMap;
 
 /// In order; the number of a migration is its place, from 1.
-const MIGRATIONS: [&str; 9] = [
+const MIGRATIONS: [&str; 11] = [
     include_str!("migrations/0001_start.sql"),
     include_str!("migrations/0002_person.sql"),
     include_str!("migrations/0003_keeping.sql"),
@@ -15,6 +15,8 @@ const MIGRATIONS: [&str; 9] = [
     include_str!("migrations/0007_search.sql"),
     include_str!("migrations/0008_acts.sql"),
     include_str!("migrations/0009_alert.sql"),
+    include_str!("migrations/0010_tally.sql"),
+    include_str!("migrations/0011_receipt.sql"),
 ];
 
 /// The schema that this program writes.

@@ -5,7 +5,7 @@ use super::{Sqlite, index, micros, moment};
 use crate::store::cause::to_kept;
 use crate::store::model::digits;
 use crate::store::search::{Bounds, Found, MAX_AMONG, Places, Query, Shelf, Stretch, find};
-use crate::store::{AttemptRow, DeliveryFilter, DeliveryRow, Error, EventDetail, EventFilter, EventRow, Result, State};
+use crate::store::{AttemptRow, DeliveryFilter, DeliveryRow, Error, EventDetail, EventFilter, EventRow, Receipt, Result, State};
 use futures_util::FutureExt as _;
 use leadwire_connector::Event;
 use rusqlite::functions::FunctionFlags;
@@ -64,7 +64,7 @@ impl Sqlite {
 
     pub(in crate::store) async fn event(&self, id: Uuid) -> Result<Option<EventDetail>> {
         self.read(move |connection| {
-            let sql = "SELECT seq, body, duplicates, erased_at FROM event WHERE id = ?1";
+            let sql = "SELECT seq, body, duplicates, erased_at, receipt FROM event WHERE id = ?1";
             let Some(found) = connection.query_row(sql, [id.as_bytes()], read_found).optional()? else { return Ok(None) };
             let seq = found.seq;
             let row = read_event(connection, found)?;
@@ -239,7 +239,7 @@ impl Pages<'_> {
     }
 }
 
-const EVENT: &str = "SELECT e.seq, e.body, e.duplicates, e.erased_at FROM event e";
+const EVENT: &str = "SELECT e.seq, e.body, e.duplicates, e.erased_at, e.receipt FROM event e";
 
 impl Shelf for Pages<'_> {
     async fn stretches(&self) -> Result<Vec<Stretch>> {
@@ -315,17 +315,18 @@ fn read_events(connection: &Connection, mut conditions: Conditions, limit: u32) 
 }
 
 fn read_found(row: &Row<'_>) -> rusqlite::Result<Found> {
-    Ok(Found { seq: row.get(0)?, body: row.get(1)?, duplicates: row.get(2)?, erased_at: row.get(3)? })
+    Ok(Found { seq: row.get(0)?, body: row.get(1)?, duplicates: row.get(2)?, erased_at: row.get(3)?, receipt: row.get(4)? })
 }
 
 fn read_event(connection: &Connection, found: Found) -> Result<EventRow> {
-    let Found { seq, body, duplicates, erased_at } = found;
+    let Found { seq, body, duplicates, erased_at, receipt } = found;
     let event: Event =
         serde_json::from_str(&body).map_err(|error| Error::Refused(format!("the stored event {seq} cannot be read: {error}")))?;
     let sql = format!("SELECT {DELIVERY_COLUMNS} FROM {DELIVERY_TABLES} WHERE d.event = ?1 ORDER BY d.destination");
     let mut query = connection.prepare_cached(&sql)?;
     let deliveries = query.query_map([seq], read_delivery)?.collect::<rusqlite::Result<_>>()?;
-    Ok(EventRow { event, duplicates, erased_at: erased_at.map(moment), deliveries })
+    let receipt = receipt.as_deref().and_then(Receipt::from_text);
+    Ok(EventRow { event, duplicates, erased_at: erased_at.map(moment), receipt, deliveries })
 }
 
 fn read_attempts(connection: &Connection, seq: i64) -> Result<Vec<(String, AttemptRow)>> {

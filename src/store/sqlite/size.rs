@@ -5,8 +5,9 @@ use super::open::beside;
 use super::schema::{INCREMENTAL, NEWEST};
 use super::{Sqlite, moment};
 use crate::store::{DestinationStatus, OldestPending, Pending, Result, State, Status};
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::Duration;
 
@@ -70,6 +71,22 @@ impl Sqlite {
         let path = self.readers.path.clone();
         let cut = tokio::task::spawn_blocking(move || checkpoint(&path)).await;
         cut.unwrap_or_else(|error| Err(crate::store::Error::Refused(format!("a checkpoint failed: {error}"))))
+    }
+
+    pub(in crate::store) async fn oldest_pending(&self) -> Result<BTreeMap<String, Timestamp>> {
+        let sql = "SELECT n.name, e.received_at FROM
+                   (SELECT destination, min(event) AS event FROM delivery INDEXED BY delivery_pending WHERE state < 3 GROUP BY destination) o
+                   JOIN event e ON e.seq = o.event JOIN destination n ON n.id = o.destination";
+        self.read(|connection| {
+            let mut query = connection.prepare_cached(sql)?;
+            let rows = query.query_map([], |row| Ok((row.get(0)?, moment(row.get(1)?))))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    pub(in crate::store) fn path(&self) -> &Path {
+        &self.readers.path
     }
 
     pub(in crate::store) async fn status(&self) -> Result<Status> {

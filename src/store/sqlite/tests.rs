@@ -97,6 +97,7 @@ pub(super) fn event(n: u8, person: Option<u8>, destinations: &[DestinationId]) -
         person_key: person.map(|p| [p; 16]),
         destinations: destinations.to_vec(),
         body,
+        receipt: None,
     }
 }
 

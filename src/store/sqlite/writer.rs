@@ -2,11 +2,13 @@
 
 use super::ledger::Tally;
 use crate::failpoint::{Commit, Struck, reach_commit};
+use crate::figures::StoreFigures;
 use crate::store::{DestinationId, Error, Handoff, LaneEnd, Result};
 use rusqlite::{Connection, TransactionBehavior};
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, RwLock};
+use std::time::Instant;
 use tokio::sync::oneshot;
 
 /// More jobs than this are split over several commits, so that the first of them is not answered last.
@@ -89,6 +91,7 @@ impl<T: Send, F: FnMut(&mut Unit<'_>) -> Result<T> + Send> Job for Task<T, F> {
 pub(super) struct Writer {
     jobs: Sender<Box<dyn Job>>,
     lanes: Arc<RwLock<Lanes>>,
+    figures: Arc<StoreFigures>,
 }
 
 impl Writer {
@@ -96,12 +99,18 @@ impl Writer {
     pub(super) fn start(connection: Connection) -> Result<Self> {
         let (jobs, queue) = channel();
         let lanes: Arc<RwLock<Lanes>> = Arc::default();
-        let shared = Arc::clone(&lanes);
+        let figures: Arc<StoreFigures> = Arc::default();
+        let shared = (Arc::clone(&lanes), Arc::clone(&figures));
         std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || serve(connection, &queue, &shared))
+            .spawn(move || serve(connection, &queue, &shared.0, &shared.1))
             .map_err(|error| Error::Unavailable(format!("the writer thread cannot be started: {error}")))?;
-        Ok(Self { jobs, lanes })
+        Ok(Self { jobs, lanes, figures })
+    }
+
+    /// What its commits were like.
+    pub(super) fn figures(&self) -> Arc<StoreFigures> {
+        Arc::clone(&self.figures)
     }
 
     /// Sets where deliveries that are born leased go.
@@ -128,12 +137,12 @@ impl Writer {
     }
 }
 
-fn serve(mut connection: Connection, queue: &Receiver<Box<dyn Job>>, lanes: &RwLock<Lanes>) {
+fn serve(mut connection: Connection, queue: &Receiver<Box<dyn Job>>, lanes: &RwLock<Lanes>, figures: &StoreFigures) {
     while let Ok(first) = queue.recv() {
         let mut batch = vec![first];
         batch.extend(queue.try_iter().take(MAX_BATCH - 1));
         let lanes = lanes.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        commit_batch(&mut connection, batch, &lanes);
+        commit_batch(&mut connection, batch, &lanes, figures);
         if !connection.is_autocommit() {
             // A rollback that failed with the disk would make every later transaction fail too.
             let _ = connection.execute_batch("ROLLBACK");
@@ -141,9 +150,11 @@ fn serve(mut connection: Connection, queue: &Receiver<Box<dyn Job>>, lanes: &RwL
     }
 }
 
-fn commit_batch(connection: &mut Connection, mut batch: Vec<Box<dyn Job>>, lanes: &Lanes) {
+fn commit_batch(connection: &mut Connection, mut batch: Vec<Box<dyn Job>>, lanes: &Lanes, figures: &StoreFigures) {
+    let began = Instant::now();
     match commit(connection, &mut batch, lanes) {
         Ok(()) => {
+            count(&batch, began, figures);
             let struck = reach_commit(batch.iter().map(|job| job.kind()), Commit::after);
             let told = |kind| if struck.contains(&kind) { Err(Struck.into()) } else { Ok(()) };
             batch.into_iter().for_each(|job| {
@@ -152,9 +163,15 @@ fn commit_batch(connection: &mut Connection, mut batch: Vec<Box<dyn Job>>, lanes
             });
         }
         // One job that fails must not take the others with it: each is tried alone.
-        Err(Failure::Job(_)) if batch.len() > 1 => batch.into_iter().for_each(|job| commit_batch(connection, vec![job], lanes)),
+        Err(Failure::Job(_)) if batch.len() > 1 => batch.into_iter().for_each(|job| commit_batch(connection, vec![job], lanes, figures)),
         Err(Failure::Job(error) | Failure::Engine(error)) => batch.into_iter().for_each(|job| job.finish(Err(error.clone()))),
     }
+}
+
+fn count(batch: &[Box<dyn Job>], began: Instant, figures: &StoreFigures) {
+    let (took, jobs) = (began.elapsed(), |kind| batch.iter().filter(|job| job.kind() == kind).count());
+    figures.receive.commit(jobs(Commit::Receive), took);
+    figures.settle.commit(jobs(Commit::Settle), took);
 }
 
 /// A job that panics fails alone; the thread lives on.

@@ -1,7 +1,7 @@
 //! Sending requests.
 
 use super::address::{Blocked, PublicOnly, check_literal};
-use super::{Answer, HttpSettings, Method, Request};
+use super::{Answer, HttpSettings, Method, QuotaHeaders, Quotas, Request};
 use crate::{DeliveryError, ErrorKind};
 use bytes::BytesMut;
 use jiff::Timestamp;
@@ -16,6 +16,8 @@ pub struct Client {
     fresh: reqwest::Client,
     max_answer_bytes: usize,
     public_only: bool,
+    quotas: Quotas,
+    watched: &'static [(&'static str, QuotaHeaders)],
 }
 
 impl Client {
@@ -30,7 +32,15 @@ impl Client {
             configure(settings)?.pool_max_idle_per_host(idle).build().map_err(told)
         };
         let (max_answer_bytes, public_only) = (settings.max_answer_bytes, settings.block_private_addresses);
-        Ok(Self { pooled: build(64)?, fresh: build(0)?, max_answer_bytes, public_only })
+        let (quotas, watched) = (settings.quotas.clone(), [].as_slice());
+        Ok(Self { pooled: build(64)?, fresh: build(0)?, max_answer_bytes, public_only, quotas, watched })
+    }
+
+    /// The same client, which reads from every answer what is left of these limits and notes it in [`HttpSettings::quotas`], for people
+    /// to see.
+    #[must_use]
+    pub fn watching(self, limits: &'static [(&'static str, QuotaHeaders)]) -> Self {
+        Self { watched: limits, ..self }
     }
 
     /// Sends a request and reads the answer. Secrets of the request are masked where the answer repeats them.
@@ -93,7 +103,17 @@ impl Client {
                 break;
             }
         }
-        Ok(Answer { status, headers, body: body.freeze(), truncated, at: Timestamp::now() })
+        let answer = Answer { status, headers, body: body.freeze(), truncated, at: Timestamp::now() };
+        self.note_quotas(&answer);
+        Ok(answer)
+    }
+
+    fn note_quotas(&self, answer: &Answer) {
+        for (name, headers) in self.watched {
+            if let Some(quota) = headers.read(answer) {
+                self.quotas.note(name, quota, answer.at);
+            }
+        }
     }
 }
 

@@ -11,7 +11,7 @@ pub use address::is_public;
 pub use answer::{Answer, parse_retry_after};
 pub use base::{base_faults, in_the_clear, join};
 pub use client::Client;
-pub use quota::{Quota, QuotaHeaders, Reset, Window};
+pub use quota::{Quota, QuotaHeaders, Quotas, Reset, Window};
 pub use request::{Method, Request};
 
 use crate::settings::Secret;
@@ -34,6 +34,8 @@ pub struct HttpSettings {
     pub identity: Option<Identity>,
     /// Certificates of authorities that are trusted beside those of the machine, each a text of PEM with one or more of them.
     pub extra_roots: Vec<String>,
+    /// Where clients note what is left of the limits that they [watch](Client::watching).
+    pub quotas: Quotas,
 }
 
 impl Default for HttpSettings {
@@ -45,6 +47,7 @@ impl Default for HttpSettings {
             block_private_addresses: false,
             identity: None,
             extra_roots: Vec::new(),
+            quotas: Quotas::default(),
         }
     }
 }

@@ -2,7 +2,12 @@
 
 use super::Answer;
 use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+/// What was told of a window that is over is believed no longer, but of short windows for so long, so that people can see it.
+const TOLD_AT_LEAST: Duration = Duration::from_secs(300);
 
 /// How much of a limit is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,6 +127,30 @@ impl Quota {
     }
 }
 
+/// What a service last said is left of its limits, by name of the limit. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Quotas {
+    told: Arc<Mutex<BTreeMap<&'static str, (Quota, Timestamp)>>>,
+}
+
+impl Quotas {
+    /// The service said this at that moment.
+    pub fn note(&self, name: &'static str, quota: Quota, at: Timestamp) {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(name, (quota, at));
+    }
+
+    /// What is left, without limits whose window is over since they were told.
+    #[must_use]
+    pub fn all(&self, now: Timestamp) -> Vec<(&'static str, Quota)> {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_over = |quota: &Quota, at: Timestamp| {
+            let age = Duration::try_from(now.duration_since(at)).unwrap_or_default();
+            quota.wait(at).is_some_and(|wait| age > wait.max(TOLD_AT_LEAST))
+        };
+        told.iter().filter(|(_, (quota, at))| !is_over(quota, *at)).map(|(name, (quota, _))| (*name, *quota)).collect()
+    }
+}
+
 /// Proxies join headers of the same name with commas; the first one counts. Some services send a fraction.
 fn number(answer: &Answer, name: &str) -> Option<u64> {
     let text = answer.header(name)?.split([',', ';', '.']).next()?.trim();
@@ -152,6 +181,20 @@ mod tests {
         assert_eq!(headers.read(&answer(&[("x-remaining", "3.0")])).unwrap().remaining, 3);
         let huge = headers.read(&answer(&[("x-remaining", "1"), ("x-reset", "18446744073709551615")])).unwrap();
         assert_eq!(huge.resets, None);
+    }
+
+    #[test]
+    fn what_is_left_is_told_until_its_window_is_over() {
+        let quotas = Quotas::default();
+        let at: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
+        let quota = |window| Quota { limit: None, remaining: 5, window, resets: None };
+        quotas.clone().note("day", quota(Some(Duration::from_secs(86_400))), at);
+        quotas.note("window", quota(Some(Duration::from_secs(10))), at);
+        quotas.note("ever", quota(None), at);
+        let names = |hours| quotas.all(at + SignedDuration::from_hours(hours)).iter().map(|(name, _)| *name).collect::<Vec<_>>();
+        assert_eq!(names(0), ["day", "ever", "window"]);
+        assert_eq!(names(1), ["day", "ever"]);
+        assert_eq!(names(25), ["ever"]);
     }
 
     #[test]
