@@ -38,9 +38,9 @@ const START_PATIENCE: Duration = Duration::from_secs(60);
 const START_LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a stop waits for a sick store to note it. Without the note, the next start goes by the last sign of life.
 const SIGN_OFF: Duration = Duration::from_secs(5);
-/// How long a stop waits beyond its time for tokens that are being renewed: a refresh token that was rotated and is not kept is lost.
+/// How long a stop, or a command at its end, waits beyond its time for tokens that are being renewed: a refresh token that was rotated and is not kept is lost.
 /// It is what a token endpoint may take, and a little for the store.
-const LAST_RENEWALS: Duration = Duration::from_secs(12);
+pub const LAST_RENEWALS: Duration = Duration::from_secs(12);
 /// How long the trail of what people did is kept.
 const ACTIONS_FOR: SignedDuration = SignedDuration::from_hours(400 * 24);
 /// How long verifying the quarantine again waits after the store failed.
@@ -350,7 +350,8 @@ fn build_destinations(
         .unzip()
 }
 
-/// At the start, bodies that a new key verifies are admitted, and dead letters from before causes were kept get theirs; then, for ever, what is old enough is removed.
+/// At the start, bodies that a new key verifies are admitted; then, for ever, dead letters from before causes were kept get theirs, and
+/// what is old enough is removed.
 async fn tidy(store: Store, intake: Arc<Intake>, retention: Retention, quarantine_max_age: Duration) {
     for name in intake.sources.keys() {
         reverify_patiently(&store, &intake, name).await;

@@ -4,7 +4,7 @@ use super::digest::{Going, Totals};
 use super::problem::{Destination, Lane, Stored, View};
 use super::silence::{AllHeard, hear};
 use crate::deliver::Statuses;
-use crate::store::{DeadCause, DestinationRow, Keeper, Result, Store, free_bytes};
+use crate::store::{DeadCause, DestinationRow, Keeper, Result, Store, free_bytes, judge_silence};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -46,6 +46,8 @@ pub(super) struct Memory {
     unreadable_since: Option<Timestamp>,
     causes: BTreeMap<String, (i64, Vec<DeadCause>)>,
     seldom: Option<(Instant, Seldom)>,
+    /// When this bridge began to listen: what did not come before is no silence of a source.
+    began: Option<Timestamp>,
 }
 
 /// What costs more to read.
@@ -53,6 +55,7 @@ pub(super) struct Memory {
 struct Seldom {
     oldest: BTreeMap<String, Timestamp>,
     quarantined: BTreeMap<String, BTreeMap<String, i64>>,
+    missing: BTreeMap<String, Timestamp>,
 }
 
 impl Look {
@@ -105,8 +108,8 @@ impl Look {
 
     async fn read(&mut self, heard: &AllHeard, now: Timestamp) -> Result<Stored> {
         let rows = self.store.holds().await?;
-        let counts = self.store.source_counts().await?.into_iter().collect();
-        let seldom = self.seldom(now).await?;
+        let counts: BTreeMap<String, i64> = self.store.source_counts().await?.into_iter().collect();
+        let seldom = self.seldom(&counts, now).await?;
         let mut destinations = Vec::new();
         for row in rows {
             let causes = self.causes(&row).await?;
@@ -114,7 +117,7 @@ impl Look {
             let oldest = seldom.oldest.get(&name).copied().filter(|_| counts.pending > 0);
             destinations.push(Destination { hold, pending: counts.pending, dead: counts.dead, causes, oldest, name });
         }
-        Ok(Stored { destinations, quarantined: seldom.quarantined, heard: hear(heard, &counts, now) })
+        Ok(Stored { destinations, quarantined: seldom.quarantined, heard: hear(heard, &counts, now), missing: seldom.missing })
     }
 
     /// Read anew when there are more or fewer of them.
@@ -129,7 +132,7 @@ impl Look {
         Ok(causes)
     }
 
-    async fn seldom(&mut self, now: Timestamp) -> Result<Seldom> {
+    async fn seldom(&mut self, counts: &BTreeMap<String, i64>, now: Timestamp) -> Result<Seldom> {
         let every = SELDOM.min(self.every * LOOKS);
         if let Some((_, seldom)) = self.memory.seldom.as_ref().filter(|(at, _)| at.elapsed() < every) {
             return Ok(seldom.clone());
@@ -141,9 +144,24 @@ impl Look {
                 *quarantined.entry(row.source).or_default().entry(row.code).or_default() += 1;
             }
         }
-        let seldom = Seldom { oldest: self.store.oldest_pending_each().await?.into_iter().collect(), quarantined };
+        let missing = self.missing(counts, now).await?;
+        let seldom = Seldom { oldest: self.store.oldest_pending_each().await?.into_iter().collect(), quarantined, missing };
         self.memory.seldom = Some((Instant::now(), seldom.clone()));
         Ok(seldom)
+    }
+
+    /// Sources whose leads are missed, and since when.
+    async fn missing(&mut self, counts: &BTreeMap<String, i64>, now: Timestamp) -> Result<BTreeMap<String, Timestamp>> {
+        let began = *self.memory.began.get_or_insert(now);
+        let mut missing = BTreeMap::new();
+        for source in counts.keys() {
+            let seen = self.store.sightings(source).await?;
+            let silence = seen.last_lead.map(|last| judge_silence(&seen.hours, last.max(began), now));
+            if silence.is_some_and(|silence| silence.unusual) {
+                missing.extend(seen.last_lead.map(|last| (source.clone(), last)));
+            }
+        }
+        Ok(missing)
     }
 
     /// For the digest. What retention removed was delivered or skipped, so that what was done only grows.

@@ -71,6 +71,8 @@ pub(super) struct Stored {
     pub quarantined: BTreeMap<String, BTreeMap<String, i64>>,
     /// When something came from the sources last.
     pub heard: AllHeard,
+    /// Since when sources are silent whose leads are missed by their own week.
+    pub missing: BTreeMap<String, Timestamp>,
 }
 
 /// A destination as the store knows it.
@@ -141,6 +143,9 @@ pub(super) fn judge(view: &View, limits: &Limits) -> Vec<Problem> {
         found.extend(stored.destinations.iter().filter_map(|destination| waiting(view, limits, destination)));
         found.extend(stored.quarantined.iter().filter_map(|(source, codes)| quarantine(view, limits, source, codes)));
         found.extend(limits.silence_after.iter().filter_map(|(source, after)| silence(view, limits, stored, source, *after)));
+        // What a person set for a source wins over what its weeks say.
+        let by_week = stored.missing.iter().filter(|(source, _)| !limits.silence_after.contains_key(*source));
+        found.extend(by_week.map(|(source, since)| unusual(view, limits, source, *since)));
     }
     found.retain(|problem| !limits.off.contains(&problem.kind));
     found
@@ -293,12 +298,26 @@ fn quarantine(view: &View, limits: &Limits, source: &str, codes: &BTreeMap<Strin
 
 fn silence(view: &View, limits: &Limits, stored: &Stored, source: &str, after: SignedDuration) -> Option<Problem> {
     let since = silent_since(*stored.heard.get(source)?, after, view.now)?;
-    Some(Problem {
-        title: format!("nothing from {source} for {}", span(view.now.duration_since(since))),
-        detail: format!("Something is expected every {}; the last came at {}.", span(after), moment(since, &limits.zone)),
+    let detail = format!("Something is expected every {}; the last came at {}.", span(after), moment(since, &limits.zone));
+    Some(silent(view, source, since, "nothing", detail))
+}
+
+/// Silent for longer than it ever is at these hours of the week.
+fn unusual(view: &View, limits: &Limits, source: &str, since: Timestamp) -> Problem {
+    let last = moment(since, &limits.zone);
+    let detail = format!(
+        "By its last weeks, leads should have come; nothing but silence since {last}. `silence_after` of the source sets a time of your own."
+    );
+    silent(view, source, since, "no lead", detail)
+}
+
+fn silent(view: &View, source: &str, since: Timestamp, what: &str, detail: String) -> Problem {
+    Problem {
+        title: format!("{what} from {source} for {}", span(view.now.duration_since(since))),
+        detail,
         remedy: format!("Try the chatbot, and look whether its webhook still points to /hooks/{source}."),
         ..problem(AlertKind::Silence, source, AlertSeverity::Warning, since)
-    })
+    }
 }
 
 #[cfg(test)]
@@ -404,6 +423,14 @@ mod tests {
         let quarantined = |bodies| BTreeMap::from([("acme".to_owned(), BTreeMap::from([("no_key_matched".to_owned(), bodies)]))]);
         let told = [10, 5, 4].map(|bodies| found(&view(Stored { quarantined: quarantined(bodies), ..Stored::default() })));
         assert_eq!(told, [vec![(AlertKind::Quarantine, true)], vec![(AlertKind::Quarantine, false)], vec![]]);
+    }
+
+    #[test]
+    fn a_source_whose_week_misses_leads_is_told_unless_a_person_set_a_time() {
+        let missing = |source: &str| Stored { missing: BTreeMap::from([(source.to_owned(), now() - HOUR * 30)]), ..Stored::default() };
+        let told = judge(&view(missing("other")), &limits());
+        assert_eq!((told[0].kind, told[0].title.as_str()), (AlertKind::Silence, "no lead from other for 1 d 6 h"));
+        assert_eq!(found(&view(missing("acme"))), []);
     }
 
     #[test]

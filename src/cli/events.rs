@@ -16,7 +16,7 @@ pub(super) struct EventsArgs {
 #[derive(Debug, clap::Subcommand)]
 enum EventsCommand {
     /// Newest first.
-    List(ListArgs),
+    List(Box<ListArgs>),
     /// The whole timeline of one event.
     Show {
         /// Its id, or the first 8 digits or more; or the id of one of its deliveries.
@@ -82,7 +82,7 @@ fn parse_state(word: &str) -> Result<State, String> {
 
 pub(super) async fn run(args: EventsArgs, context: &Context) -> Result<(), Failure> {
     match args.command {
-        EventsCommand::List(args) => list(args, context).await,
+        EventsCommand::List(args) => list(*args, context).await,
         EventsCommand::Show { id } => show_one(&id, context).await,
     }
 }

@@ -4,7 +4,7 @@ use super::reader::Reader;
 use super::settings::{Destination, Drive};
 use crate::connectors::Connectors;
 use leadwire_connector::settings::{Fault, did_you_mean};
-use leadwire_connector::{Build, ConnectorKind};
+use leadwire_connector::{Build, Claim, ConnectorKind};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -33,7 +33,22 @@ pub(super) fn read(
         }
         declared.push(name);
     }
+    refuse_shared(reader, &destinations);
     (destinations, declared)
+}
+
+/// What one destination needs for itself, no other may use: the second one would never deliver, or take it from the first.
+fn refuse_shared(reader: &mut Reader<'_>, destinations: &BTreeMap<String, Destination>) {
+    let mut known: Vec<(&str, Claim)> = Vec::new();
+    for (name, destination) in destinations {
+        for claim in destination.settings.claims(&destination.base_directory) {
+            if let Some((first, _)) = known.iter().find(|(_, other)| (other.what, &other.id) == (claim.what, &claim.id)) {
+                let path: Vec<&str> = ["destinations", name].into_iter().chain(claim.path.iter().map(String::as_str)).collect();
+                reader.fault(&path, format!("this is the {} of `{first}`, too", claim.what), claim.help);
+            }
+            known.push((name, claim));
+        }
+    }
 }
 
 fn read_drive(reader: &mut Reader<'_>, path: &[&str; 2], table: &mut Map<String, Value>) -> Drive {

@@ -4,7 +4,7 @@
 use super::*;
 use async_trait::async_trait;
 use leadwire_connector::settings::{self, Origin, Secret};
-use leadwire_connector::{Build, BuildContext, Connector, ConnectorKind, Limits};
+use leadwire_connector::{Build, BuildContext, Claim, Connector, ConnectorKind, Limits};
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -36,6 +36,16 @@ impl Build for Fake {
 
     fn warnings(&self) -> Vec<String> {
         self.url.iter().filter(|url| url.starts_with("http:")).map(|_| "events travel unencrypted".to_owned()).collect()
+    }
+
+    fn claims(&self, base_directory: &Path) -> Vec<Claim> {
+        let claim = |url: &String| Claim {
+            path: vec!["url".to_owned()],
+            what: "address",
+            id: format!("{}{url}", base_directory.display()),
+            help: "name another",
+        };
+        self.url.iter().filter(|url| url.starts_with("https://alone.")).map(claim).collect()
     }
 }
 
@@ -629,6 +639,15 @@ fn a_spool_is_somewhere_else_than_the_store() {
         let told = told(&text(spool), &[]);
         assert!(told.contains("the spool is a folder, and") && told.contains("/file is a file"), "{told}");
     }
+}
+
+#[test]
+fn what_one_destination_needs_for_itself_is_no_others() {
+    let of = |name: &str, kind: &str| format!("[destinations.{name}]\ntype = \"{kind}\"\nurl = \"https://alone.example\"\n");
+    let rest = "[sources.a]\n[[routes]]\nto = [\"one\"]\n";
+    assert!(parse_with(&format!("{}{rest}", of("one", "fake")), &[]).is_ok());
+    let told = told(&format!("{}{}{rest}", of("one", "fake"), of("two", "other")), &[]);
+    assert!(told.contains("this is the address of `one`, too") && told.contains("name another"), "{told}");
 }
 
 /// A good configuration with this section of alerts.

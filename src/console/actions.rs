@@ -11,7 +11,7 @@ mod quarantine;
 mod routing;
 mod selection;
 
-pub use forms::act;
+pub(super) use forms::forms_of_pages;
 pub use jobs::Jobs;
 pub use missed::{DismissRequest, TakeRequest, dismiss, take};
 pub use quarantine::{Body, PurgeRequest, VerifyRequest, look, purge, verify};

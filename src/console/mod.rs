@@ -90,7 +90,7 @@ pub fn listen(console: Console, listener: TcpListener) -> std::io::Result<Server
             .service(web::resource("/logout").route(web::post().to(access::login::log_out)))
             .service(web::resource("/").route(web::get().to(pages::now)))
             .configure(pages::routes)
-            .service(web::resource("/actions/{name}").route(web::post().to(actions::act)))
+            .service(actions::forms_of_pages())
             .service(web::resource("/api/v1/status").route(web::get().to(show_status)))
             .service(web::resource("/metrics").route(web::get().to(show_metrics)))
             .service(web::resource("/healthz").route(web::get().to(healthz)))

@@ -1,6 +1,7 @@
 //! What a person does about dead letters and events that no route took, by the commands, beside a running bridge.
 
 use crate::harness::{Bridge, KEY, Setup, endpoint, lead};
+use leadwire_connector::http::{Answer, Method, Request};
 use leadwire_connector::simulator::{FaultKind, FaultRule, Server};
 use serde_json::{Value, json};
 
@@ -154,4 +155,75 @@ async fn a_delivery_that_waits_for_a_hold_says_so() {
 fn a_check_counts_one_as_one() {
     let told = text(&Setup::new().archive().command(&["check"]).stdout);
     assert!(told.contains("1 source, 1 destination, 1 route, "), "{told}");
+}
+
+/// Posts a form of the console, with more headers.
+async fn submit(bridge: &Bridge, action: &str, form: &str, headers: &[(&str, &str)]) -> Answer {
+    let url = format!("{}/actions/{action}", bridge.console).parse().unwrap();
+    let request = Request::new(Method::Post, url).body("application/x-www-form-urlencoded", form.to_owned().into_bytes());
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(name, *value));
+    bridge.client.send(&request).await.unwrap()
+}
+
+/// Where the answer leads to.
+fn leads_to(answer: &Answer) -> &str {
+    assert_eq!(answer.status, 303, "{}", String::from_utf8_lossy(&answer.body));
+    assert!(answer.headers.iter().any(|(name, value)| name == "set-cookie" && value.contains("leadwire_notice=")), "a notice is shown");
+    answer.headers.iter().find(|(name, _)| name == "location").map(|(_, value)| value.as_str()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_forms_of_the_console_do_what_the_commands_do() {
+    let (bridge, sink) = bridge_with_dead_letters(3).await;
+    let id = bridge.deliveries()[0]["id"].as_str().unwrap().to_owned();
+    let answer = submit(&bridge, "discard", &format!("delivery={id}&reason=test+data&back=/person%3Fpage%3D2"), &[]).await;
+    assert_eq!(leads_to(&answer), "/person?page=2");
+    assert_eq!(bridge.until("skipped", 1).await[0]["remark"], "discarded by local: test data");
+    let cause = bridge.json(&["deliveries", "list", "--by-cause"])[0]["cause"].as_str().unwrap().to_owned();
+    sink.clear_faults();
+    leads_to(&submit(&bridge, "replay", &format!("destination=crm&cause={cause}"), &[]).await);
+    bridge.until("delivered", 2).await;
+    leads_to(&submit(&bridge, "hold", "destination=crm&reason=moving&for=2h", &[]).await);
+    assert_eq!(bridge.until_held("crm").await["reason"], "moving");
+    leads_to(&submit(&bridge, "resume", "destination=crm", &[]).await);
+    bridge.post_to("acme", "no signature", &[]).await.unwrap();
+    leads_to(&submit(&bridge, "verify", "source=acme", &[]).await);
+    leads_to(&submit(&bridge, "purge", "source=acme", &[]).await);
+    leads_to(&submit(&bridge, "route", "unrouted=on", &[]).await);
+    let rows = actions(&bridge);
+    let told: Vec<_> = rows.iter().rev().map(|row| (row["action"].as_str().unwrap(), row["count"].as_i64().unwrap())).collect();
+    assert_eq!(told, [("discard", 1), ("replay", 2), ("hold", 1), ("resume", 1), ("verify", 0), ("purge", 1), ("route", 0)]);
+    assert!(rows.iter().all(|row| row["who"] == "local" && row["client"] == "127.0.0.1" && !row["ended_at"].is_null()), "{rows:?}");
+    bridge.assert_audit();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_replay_goes_on_as_a_job_and_its_progress_can_be_asked() {
+    let (bridge, sink) = bridge_with_dead_letters(150).await;
+    sink.clear_faults();
+    leads_to(&submit(&bridge, "replay", "destination=crm", &[]).await);
+    bridge.until("delivered", 150).await;
+    crate::harness::eventually("the job to end", async || {
+        let row = actions(&bridge).remove(0);
+        (row["planned"] == 150 && row["count"] == 150 && !row["ended_at"].is_null()).then_some(())
+    })
+    .await;
+    bridge.assert_audit();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_form_of_a_stranger_is_obeyed_and_none_leads_away() {
+    let (bridge, _sink) = bridge_with_dead_letters(1).await;
+    for back in ["//evil.example", "/%5Cevil.example", "https://evil.example", "/a%0D%0ASet-Cookie:x", ""] {
+        assert_eq!(leads_to(&submit(&bridge, "replay", &format!("back={back}"), &[]).await), "/", "{back}");
+    }
+    let foreign = submit(&bridge, "replay", "destination=crm", &[("Origin", "https://evil.example")]).await;
+    assert_eq!(foreign.status, 403);
+    assert_eq!(submit(&bridge, "erase", "destination=crm", &[]).await.status, 404);
+    assert!(submit(&bridge, "replay", &"a=1&".repeat(1 << 18), &[]).await.status >= 400);
+    for form in ["delivery=%00", "since=yesterday&destination=crm", "destination=nobody", "state=pending&destination=crm", "%FF=%FF"] {
+        leads_to(&submit(&bridge, "replay", form, &[]).await);
+    }
+    assert!(actions(&bridge).is_empty(), "nothing of that was done");
+    assert_eq!(bridge.deliveries()[0]["state"], "dead");
 }

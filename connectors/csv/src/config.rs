@@ -4,13 +4,13 @@ use crate::Csv;
 use crate::files::{self, Rotation};
 use crate::map::{self, Column, Table};
 use leadwire_connector::settings::{self, Fault, Origin, did_you_mean};
-use leadwire_connector::{Build, BuildContext, Connector, Kept, Limits};
+use leadwire_connector::{Build, BuildContext, Claim, Connector, Kept, Limits};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const ROWS_MOST: u64 = 1_000_000;
@@ -149,6 +149,15 @@ impl Build for Settings {
         self.warnings.clone()
     }
 
+    fn claims(&self, base_directory: &Path) -> Vec<Claim> {
+        let directory = base_directory.join(&self.directory);
+        // One that is not made yet has no other name than this.
+        let resolved = std::fs::canonicalize(&directory).or_else(|_| std::path::absolute(&directory)).unwrap_or(directory);
+        let resolved: PathBuf = resolved.components().collect();
+        let help = "name a folder for each: it belongs to the one that writes into it";
+        vec![Claim { path: vec!["directory".to_owned()], what: "folder", id: resolved.display().to_string(), help }]
+    }
+
     fn kept(&self, context: &BuildContext, wanted: &dyn Fn(&Kept) -> bool) -> Result<Vec<Kept>, String> {
         let directory = context.base_directory.join(&self.directory);
         files::kept(&directory, wanted).map_err(|error| format!("{} cannot be read: {}", directory.display(), files::explain(&error)))
@@ -228,6 +237,16 @@ mod tests {
         assert!(own("{{ person. }}").starts_with("columns.1: "));
         assert!(own("{{ person.emial }}").starts_with("columns.1: a person has no field `emial` did you mean `email`?"));
         assert!(own("{{ person.email|nofilter }}").contains("unknown filter"));
+    }
+
+    #[test]
+    fn a_folder_is_the_same_however_it_is_written() {
+        let base = tempfile::tempdir().unwrap();
+        let id = |directory: &str| read(&json!({"directory": directory})).unwrap().claims(base.path()).remove(0).id;
+        assert_eq!(id("drop"), id("./drop/"));
+        assert_ne!(id("drop"), id("drop2"));
+        std::fs::create_dir_all(base.path().join("drop/deep")).unwrap();
+        assert_eq!(id("drop"), id("drop/deep/.."));
     }
 
     #[test]

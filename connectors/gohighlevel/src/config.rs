@@ -9,10 +9,11 @@ use leadwire_connector::note::Conversations;
 use leadwire_connector::session::Sessions;
 use leadwire_connector::settings::{self, Fault, Origin, Secret, valid};
 use leadwire_connector::token::{CredentialFaults, Credentials, OAuth, OAuthKeys};
-use leadwire_connector::{Build, BuildContext, Connector, Limits};
+use leadwire_connector::{Build, BuildContext, Claim, Connector, Limits};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use url::Url;
 
@@ -297,6 +298,10 @@ impl Build for Settings {
             sessions: Sessions::new(Arc::clone(&context.values)),
             ids: Mutex::default(),
         }))
+    }
+
+    fn claims(&self, _base_directory: &Path) -> Vec<Claim> {
+        self.credentials.claim().into_iter().collect()
     }
 
     /// 100 requests in 10 seconds (<https://marketplace.gohighlevel.com/docs/other/rate-limits>). A lead takes four or five: two to look

@@ -1,14 +1,14 @@
 //! Finding the contact of a person, and writing it, past the traps of the upsert.
 
 use crate::client::Call;
-use crate::compare::{Ids, ids, missing, same_phone};
+use crate::compare::{Ids, has_value, ids, missing};
 use crate::deliver::{CONTACT, HighLevel, SEARCH_LAG};
 use crate::fields;
 use crate::map::{Contact, Found, Why};
 use crate::verdict::{is_gone, written};
 use leadwire_connector::note::Conversations;
 use leadwire_connector::refusal::Outcome;
-use leadwire_connector::{DeliveryError, ErrorKind, Steps};
+use leadwire_connector::{DeliveryError, ErrorKind, Steps, phone};
 use serde_json::Value;
 use std::sync::{Arc, PoisonError};
 
@@ -16,9 +16,6 @@ use std::sync::{Arc, PoisonError};
 pub(crate) const LEFT_OUT: &str = "left_out";
 /// How often a contact is tried: each time without what was refused, or with another contact.
 const ROUNDS: u32 = 4;
-
-/// The step that keeps the phone that a contact had before this lead's took its place.
-pub(crate) const FORMER_PHONE: &str = "former_phone";
 
 /// The contacts with a lead's e-mail and phone.
 #[derive(Debug, Default)]
@@ -64,7 +61,6 @@ impl HighLevel {
         if let Some(memory) = steps.done(LEFT_OUT) {
             contact.recall(memory);
         }
-        contact.former_phone = steps.done(FORMER_PHONE).map(str::to_owned);
         if let Some(id) = steps.done(CONTACT) {
             return Ok(Some(id.to_owned()));
         }
@@ -74,8 +70,11 @@ impl HighLevel {
         }
         match &found {
             Some(id) => steps.keep(CONTACT, id).await?,
-            // The lead may have come a moment ago.
-            None => steps.wait_once("GoHighLevel has no such contact yet", SEARCH_LAG).await?,
+            // The lead may have come a moment ago, and look-ups be behind; what is remembered of sessions is not.
+            None if contact.has_identity() || contact.session.is_some() => {
+                steps.wait_once("GoHighLevel has no such contact yet", SEARCH_LAG).await?;
+            }
+            None => {}
         }
         Ok(found)
     }
@@ -105,12 +104,14 @@ impl HighLevel {
         self.settings.config.conversations == Conversations::Note
     }
 
-    /// The oldest of the contacts with this session.
+    /// The oldest of the contacts that show this session. The search's filters are not documented: should one be ignored, the answer
+    /// holds everybody.
     async fn by_session(&self, field: &str, session: &str) -> Result<Option<String>, DeliveryError> {
         let body = self.api.send(&self.api.search(field, session)).await?.done()?;
         let contacts = body["contacts"].as_array().ok_or_else(|| unexpected("a search without a list of contacts", &body))?;
         let age = |contact: &Value| contact["dateAdded"].as_str().unwrap_or("9999").to_owned();
-        let oldest = contacts.iter().filter_map(|contact| Found::of(contact).map(|found| (age(contact), found.id))).min();
+        let with_it = contacts.iter().filter(|contact| has_value(field, session, contact));
+        let oldest = with_it.filter_map(|contact| Found::of(contact).map(|found| (age(contact), found.id))).min();
         Ok(oldest.map(|(_, id)| id))
     }
 
@@ -124,7 +125,7 @@ impl HighLevel {
             }),
             None => None,
         };
-        let has = |phone: &str| by_email.as_ref().and_then(|found| found.phone.as_deref()).is_some_and(|known| same_phone(known, phone));
+        let has = |ours: &str| by_email.as_ref().and_then(|found| found.phone.as_deref()).is_some_and(|known| phone::is_same(known, ours));
         let by_phone = match contact.phone().filter(|phone| !has(phone)) {
             Some(phone) => self.find("number", phone).await?.unwrap_or_else(|error| {
                 refused.push(("phone", error));
@@ -154,7 +155,7 @@ impl HighLevel {
                 Some(found) => Some(found),
                 None => self.target(contact).await?,
             };
-            self.keep_phone(contact, target.as_ref(), steps).await?;
+            keep_phone(contact, target.as_ref());
             let tried = self.try_contact(contact, target).await;
             remember(contact, steps).await?;
             match tried? {
@@ -195,20 +196,6 @@ impl HighLevel {
             Err(error) if is_gone(&error) => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    /// Keeps the phone that is about to be replaced, for the note. Without notes there is no place for it, so that it stays.
-    async fn keep_phone(&self, contact: &mut Contact, target: Option<&Found>, steps: &mut Steps<'_>) -> Result<(), DeliveryError> {
-        let Some(former) = target.and_then(|found| found.phone.as_deref()) else { return Ok(()) };
-        if contact.phone().is_none_or(|phone| same_phone(phone, former)) || !contact.updates("phone") {
-            return Ok(());
-        }
-        if !self.settings.config.notes {
-            contact.note_left_out(&["phone".to_owned()], Why::Other);
-            return Ok(());
-        }
-        contact.former_phone = Some(former.to_owned());
-        steps.keep(FORMER_PHONE, former).await
     }
 
     async fn try_contact(&self, contact: &mut Contact, target: Option<Found>) -> Result<Tried, DeliveryError> {
@@ -313,6 +300,14 @@ impl HighLevel {
             }
             _ => Err(error),
         }
+    }
+}
+
+/// Whoever knows somebody's e-mail may type it into a chat: the phone that a contact has stays, and the note has the lead's.
+fn keep_phone(contact: &mut Contact, target: Option<&Found>) {
+    let known = target.and_then(|found| found.phone.as_deref());
+    if known.is_some_and(|known| contact.phone().is_some_and(|ours| !phone::is_same(ours, known))) {
+        contact.note_left_out(&["phone".to_owned()], Why::Other);
     }
 }
 

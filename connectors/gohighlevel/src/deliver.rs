@@ -3,7 +3,7 @@
 use crate::client::{Api, Call};
 use crate::compare::Ids;
 use crate::config::Settings;
-use crate::contact::{FORMER_PHONE, LEFT_OUT};
+use crate::contact::LEFT_OUT;
 use crate::fields;
 use crate::map::{Contact, Plan};
 use crate::note::{self, FIRST, MAX_NOTES};
@@ -106,7 +106,7 @@ impl HighLevel {
         if let Some(visitor) = &contact.visitor {
             self.sessions.forget(visitor).await?;
         }
-        let mut hung = [CONTACT, FORMER_PHONE, LEFT_OUT, TAGS, TASK, APPOINTMENT].map(str::to_owned).to_vec();
+        let mut hung = [CONTACT, LEFT_OUT, TAGS, TASK, APPOINTMENT].map(str::to_owned).to_vec();
         hung.extend((1..=MAX_NOTES).map(|number| step(FIRST, number)));
         for name in hung {
             steps.undo(&name).await?;
@@ -118,7 +118,7 @@ impl HighLevel {
         let config = &self.settings.config;
         let text = match event.kind {
             Kind::Conversation => note::transcript(event),
-            _ if config.notes => note::remark(event, contact.left_out(), contact.replaced_phone(), self.told(booking).as_deref()),
+            _ if config.notes => note::remark(event, contact.left_out(), &contact.failed, self.told(booking).as_deref()),
             _ => None,
         };
         text.map_or_else(Notes::default, |text| note::notes(&text, delivery, config.note_characters, config.note_format))
@@ -138,9 +138,6 @@ impl HighLevel {
         let url = http::join(&config.app_url, &["v2", "location", &config.location_id, "contacts", "detail", &id]);
         let mut remarks = contact.remarks();
         remarks.extend_from_slice(&contact.failed);
-        if contact.replaced_phone().is_some() {
-            remarks.push("the contact had another phone, which is in the note now".to_owned());
-        }
         if let Booking::Refused(why) = booking {
             remarks.push(format!("the appointment was not booked: {why}"));
         }

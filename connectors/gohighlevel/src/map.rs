@@ -33,8 +33,6 @@ pub(crate) struct Contact {
     /// Who had the chat session, as [`Sessions`](leadwire_connector::session::Sessions) know it.
     pub(crate) visitor: Option<String>,
     pub(crate) tags: Vec<String>,
-    /// The phone that the contact had before this lead's took its place.
-    pub(crate) former_phone: Option<String>,
 }
 
 /// Why a field was left out.
@@ -156,7 +154,6 @@ impl Contact {
             session,
             visitor: visitor(event),
             tags: tags.fields.into_iter().map(|(_, tag)| tag).collect(),
-            former_phone: None,
         })
     }
 
@@ -225,11 +222,6 @@ impl Contact {
     /// Takes back what [`yield_to`](Self::yield_to) did, for the sake of another contact.
     pub(crate) fn yield_nothing(&mut self) {
         self.fields.take_back(Why::Other);
-    }
-
-    /// The phone that this lead's took the place of.
-    pub(crate) fn replaced_phone(&self) -> Option<&str> {
-        self.former_phone.as_deref().filter(|_| !self.left_out().iter().any(|field| field.name == "phone"))
     }
 
     /// Takes these fields away, for the note to carry; names as GoHighLevel gives them, also paths into `customFields` of what was

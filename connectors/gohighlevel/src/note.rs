@@ -18,10 +18,10 @@ const FRAME: usize = 200;
 const LONGEST_ESCAPE: usize = 6;
 
 /// The text of a lead or an appointment; `None` when it would say nothing that the contact does not say. `booking` says what became of
-/// the appointment.
-pub(crate) fn remark(event: &Event, left_out: &[LeftOut<Why>], former_phone: Option<&str>, booking: Option<&str>) -> Option<String> {
+/// the appointment, `failed` what templates could not make of the event.
+pub(crate) fn remark(event: &Event, left_out: &[LeftOut<Why>], failed: &[String], booking: Option<&str>) -> Option<String> {
     let extra: Vec<String> = event.extra.iter().filter_map(|(name, value)| extra(name, value)).collect();
-    let is_empty = event.content.is_none() && left_out.is_empty() && former_phone.is_none() && extra.is_empty();
+    let is_empty = event.content.is_none() && left_out.is_empty() && failed.is_empty() && extra.is_empty();
     if is_empty && event.kind != Kind::Appointment {
         return None;
     }
@@ -29,7 +29,7 @@ pub(crate) fn remark(event: &Event, left_out: &[LeftOut<Why>], former_phone: Opt
     lines.extend(event.content.clone());
     lines.extend(booking.map(str::to_owned));
     lines.extend(left_out.iter().map(LeftOut::line));
-    lines.extend(former_phone.map(|phone| format!("phone (until this lead): {phone}")));
+    lines.extend(failed.iter().cloned());
     lines.extend(extra);
     lines.extend(note::origin(event));
     Some(lines.join("\n"))
@@ -93,8 +93,8 @@ mod tests {
 
     #[test]
     fn a_lead_with_nothing_to_say_needs_no_note_and_an_appointment_always_gets_one() {
-        assert_eq!(remark(&event(&json!({"content": null, "extra": {"a": "", "b": [], "c": {}, "d": null}})), &[], None, None), None);
-        let appointment = remark(&event(&json!({"kind": "appointment", "content": null})), &[], None, Some("Booked")).unwrap();
+        assert_eq!(remark(&event(&json!({"content": null, "extra": {"a": "", "b": [], "c": {}, "d": null}})), &[], &[], None), None);
+        let appointment = remark(&event(&json!({"kind": "appointment", "content": null})), &[], &[], Some("Booked")).unwrap();
         assert!(appointment.starts_with("Wish for an appointment\nBooked"));
     }
 
@@ -105,8 +105,8 @@ mod tests {
         );
         let left_out = [LeftOut { name: "contact.color".to_owned(), value: "blue".to_owned(), why: Why::Dropped }];
         assert_eq!(
-            remark(&event, &left_out, Some("+49301"), None).unwrap(),
-            "Chat lead\nI want a <b>quote</b>\ncontact.color (accepted as a field, but not kept): blue\nphone (until this lead): +49301\n\
+            remark(&event, &left_out, &["the template fails".to_owned()], None).unwrap(),
+            "Chat lead\nI want a <b>quote</b>\ncontact.color (accepted as a field, but not kept): blue\nthe template fails\n\
              Company: Acme\nn: 2\nlist: a, b\ndeep: {\"x\":[1]}\n\
              Page: https://acme.example/\nChat session: 31305"
         );

@@ -160,13 +160,25 @@ fn refused(answer: &Answer, body: &Value, scope: &str) -> Result<Outcome, Delive
 
 fn invalid(mut fields: Vec<String>, said: &[&str], status: u16, finish: impl FnOnce(DeliveryError) -> DeliveryError) -> Outcome {
     if fields.is_empty() {
-        // "Invalid phone number" names a field as well.
-        let text = said.join(" ").to_lowercase();
-        fields.extend(["phone", "email"].into_iter().filter(|name| text.contains(name)).map(str::to_owned));
+        fields.extend(said.iter().filter_map(|sentence| blamed(sentence)).map(str::to_owned));
+        fields.dedup();
     }
     let about = if fields.is_empty() { " without naming a field".to_owned() } else { format!(": {}", fields.join(", ")) };
     let error = DeliveryError::reject(ErrorKind::Data, format!("GoHighLevel refused the data ({status}){about}"));
     Outcome::Invalid { fields, error: finish(error) }
+}
+
+/// `Invalid phone number`, `The email is not valid`: says at once which of the two is wrong. Any other sentence that mentions one may
+/// repeat what a visitor wrote; to leave out what a person is found by, on that word alone, could make somebody else of them.
+fn blamed(sentence: &str) -> Option<&'static str> {
+    let sentence = sentence.to_lowercase();
+    let words: Vec<&str> = sentence.split(|c: char| !c.is_alphanumeric()).filter(|word| !matches!(*word, "" | "the")).take(5).collect();
+    let name = |word: &str| ["phone", "email"].into_iter().find(|name| *name == word);
+    match words.as_slice() {
+        ["invalid", word, ..] => name(word),
+        [word, rest @ ..] if rest.contains(&"invalid") || rest.ends_with(&["not", "valid"]) => name(word),
+        _ => None,
+    }
 }
 
 /// `This location does not allow duplicated contacts.`
@@ -342,9 +354,15 @@ mod tests {
 
     #[test]
     fn a_sentence_about_a_phone_or_an_email_names_it() {
-        for (message, expected) in
-            [("Invalid phone number", vec!["phone"]), ("The email x@y is bad", vec!["email"]), ("Bad Request", vec![])]
-        {
+        for (message, expected) in [
+            ("Invalid phone number", vec!["phone"]),
+            ("The email is not valid", vec!["email"]),
+            ("Phone number is invalid", vec!["phone"]),
+            ("Bad Request", vec![]),
+            ("companyName 'please email me' is too odd", vec![]),
+            ("Invalid companyName: my phone", vec![]),
+            ("This contact wants no calls by phone or email", vec![]),
+        ] {
             let Outcome::Invalid { fields, .. } = outcome(400, &[], &json!({"message": message})).unwrap() else { panic!("{message}") };
             assert_eq!(fields, expected, "{message}");
         }

@@ -5,7 +5,7 @@ use crate::config::{Otherwise, Settings};
 use crate::deliver::HubSpot;
 use crate::map::Contact;
 use crate::note;
-use crate::verdict::{GONE, Outcome, id, written};
+use crate::verdict::{GONE, Outcome, id, is_gone, written};
 use jiff::{SignedDuration, Timestamp};
 use leadwire_connector::http::Request;
 use leadwire_connector::note::Note;
@@ -87,8 +87,8 @@ impl Activities {
     pub(crate) fn of(event: &Event, contact: &Contact, settings: &Settings, delivery_id: &str) -> Self {
         let text = match event.kind {
             EventKind::Conversation => note::transcript(event),
-            EventKind::Appointment => note::remark(event, &contact.left_out()),
-            _ if settings.config.notes => note::remark(event, &contact.left_out()),
+            EventKind::Appointment => note::remark(event, &contact.left_out(), contact.failed()),
+            _ if settings.config.notes => note::remark(event, &contact.left_out(), contact.failed()),
             _ => None,
         };
         let Some(text) = text else { return Self::default() };
@@ -176,14 +176,36 @@ impl HubSpot {
         if may_be_there && let Some(id) = self.find_activity(contact, activity).await? {
             return Ok((id, false));
         }
-        match self.api.send(&self.activity_request(contact, activity)).await? {
+        match self.api.send(&self.activity_request(contact, activity)).await {
             // A user who left the company is no reason to lose the wish for an appointment.
-            Outcome::Invalid { properties, .. } if properties.iter().any(|name| name == OWNER) && has_owner(activity) => {
+            Ok(Outcome::Invalid { properties, .. }) if properties.iter().any(|name| name == OWNER) && has_owner(activity) => {
                 activity.properties.retain(|(name, _)| *name != OWNER);
-                Ok((written(&self.api.send(&self.activity_request(contact, activity)).await?.done()?)?, true))
+                Ok((self.send_activity(contact, activity).await?, true))
             }
-            outcome => Ok((written(&outcome.done()?)?, false)),
+            outcome => match outcome.and_then(Outcome::done) {
+                Err(error) if is_doubtful(&error) => Ok((self.write_to_current(contact, activity, error, steps).await?, false)),
+                body => Ok((written(&body?)?, false)),
+            },
         }
+    }
+
+    async fn send_activity(&self, contact: &str, activity: &Activity) -> Result<String, DeliveryError> {
+        written(&self.api.send(&self.activity_request(contact, activity)).await?.done()?)
+    }
+
+    /// How HubSpot refuses an activity because its contact was archived or merged a moment ago is not documented.
+    ///
+    /// # Errors
+    /// One that is of a gone contact, when it was archived; `error`, when it is there as it was.
+    async fn write_to_current(
+        &self,
+        contact: &str,
+        activity: &Activity,
+        error: DeliveryError,
+        steps: &mut Steps<'_>,
+    ) -> Result<String, DeliveryError> {
+        let current = self.current_id(contact, steps).await?;
+        if current == contact { Err(error) } else { self.send_activity(&current, activity).await }
     }
 
     async fn find_activity(&self, contact: &str, activity: &Activity) -> Result<Option<String>, DeliveryError> {
@@ -219,6 +241,11 @@ impl HubSpot {
         }
         Ok(ids)
     }
+}
+
+/// Whether it may be about the contact rather than the activity.
+fn is_doubtful(error: &DeliveryError) -> bool {
+    matches!(error.status, Some(400 | 404 | 422)) && !is_gone(error)
 }
 
 fn has_owner(activity: &Activity) -> bool {

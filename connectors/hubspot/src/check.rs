@@ -102,7 +102,8 @@ async fn properties(api: &Api, settings: &Settings, mut report: Report) -> Repor
                 }
                 None => report,
             },
-            Err(error) if is_gone(&error) => {
+            // That the API is here is known by now, so that a 404 in any words is about the property.
+            Err(error) if is_gone(&error) || error.status == Some(404) => {
                 let report = report.bad("fields", format!("HubSpot has no contact property `{name}`"));
                 report.remedy("create it there (Settings, Properties), or take it out of the configuration")
             }

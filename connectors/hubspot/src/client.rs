@@ -4,12 +4,13 @@
 use crate::activity::Kind;
 use crate::config::Settings;
 use crate::contact::BY_NAME_ALONE;
+use crate::known::LOOKED_AT;
 use crate::verdict::{self, Account, Outcome};
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
 use leadwire_connector::http::{self, Answer, Client, Method, QuotaHeaders, Request, Window};
 use leadwire_connector::token::Tokens;
-use leadwire_connector::{BuildContext, DeliveryError, PreviewRequest};
+use leadwire_connector::{BuildContext, DeliveryError, PreviewRequest, phone};
 use serde_json::{Map, Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -121,10 +122,26 @@ impl Api {
         self.objects(Method::Get, &["contacts", id]).query(&[("properties", &properties.join(","))])
     }
 
-    /// Contacts with this number, in either of the two properties that people use.
+    /// Contacts that may have this number: as it is sent, in either of the two properties that people use, or ending like it in what
+    /// HubSpot makes of them, which has neither signs nor the country's code
+    /// (<https://developers.hubspot.com/docs/api-reference/latest/crm/search-the-crm>).
     pub(crate) fn contacts_by_phone(&self, phone: &str) -> Request {
-        let group = |name: &str| json!({"filters": [equal(name, phone)]});
-        self.search(&json!([group("phone"), group("mobilephone")]), &["createdate"])
+        let alike = |ending: &String| {
+            let calculated = ["hs_searchable_calculated_phone_number", "hs_searchable_calculated_mobile_number"];
+            calculated.map(|name| json!({"propertyName": name, "operator": "CONTAINS_TOKEN", "value": format!("*{ending}")}))
+        };
+        let ending = phone::ending(phone);
+        self.contacts_where(exact_phone(phone).into_iter().chain(ending.iter().flat_map(alike)))
+    }
+
+    /// The first half of these.
+    pub(crate) fn contacts_by_exact_phone(&self, phone: &str) -> Request {
+        self.contacts_where(exact_phone(phone))
+    }
+
+    fn contacts_where(&self, one_of: impl IntoIterator<Item = Value>) -> Request {
+        let groups: Vec<Value> = one_of.into_iter().map(|filter| json!({"filters": [filter]})).collect();
+        self.search(&groups.into(), &LOOKED_AT)
     }
 
     /// Contacts with this value. Unlike asking for one, it is no error for HubSpot when there is none, of which it counts the share.
@@ -196,6 +213,10 @@ fn zone_of(account: &Value) -> Option<TimeZone> {
 
 fn table(properties: &[(&str, &str)]) -> Map<String, Value> {
     properties.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect()
+}
+
+fn exact_phone(phone: &str) -> [Value; 2] {
+    ["phone", "mobilephone"].map(|name| equal(name, phone))
 }
 
 fn equal(name: &str, value: &str) -> Value {

@@ -3,7 +3,6 @@
 use crate::API_VERSION;
 use crate::client::Api;
 use crate::deliver::HubSpot;
-use crate::recent::Recent;
 use crate::time::Times;
 use jiff::fmt::temporal::DateTimeParser;
 use leadwire_connector::http;
@@ -225,16 +224,16 @@ impl Build for Settings {
         Ok(Box::new(HubSpot {
             api: Api::new(self, &context)?,
             settings: self.clone(),
-            recent: Recent::default(),
+            phones: Sessions::of_phones(Arc::clone(&context.values)),
             sessions: Sessions::new(Arc::clone(&context.values)),
         }))
     }
 
-    /// The free tier allows 100 requests in 10 seconds
-    /// (<https://developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines>). A new lead takes two requests, a known
-    /// one four; what still runs into the limit is tried again after 10 seconds.
+    /// The free tier allows 100 requests in 10 seconds, and searches 5 in a second
+    /// (<https://developers.hubspot.com/docs/developer-tooling/platform/usage-guidelines>). A new lead takes three requests, a search among
+    /// them, a known one four or five; what still runs into the limit is tried again after 10 seconds.
     fn limits(&self) -> Limits {
-        Limits { concurrency: 8, per_second: Some(4.0), burst: 8 }
+        Limits { concurrency: 8, per_second: Some(3.0), burst: 8 }
     }
 
     fn warnings(&self) -> Vec<String> {

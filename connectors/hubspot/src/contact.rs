@@ -7,9 +7,10 @@ use crate::map::{Contact, Identity, Why};
 use crate::verdict::{Outcome, id, is_gone, of_no_record, written};
 use leadwire_connector::http::Request;
 use leadwire_connector::reexport::Timestamp;
+use leadwire_connector::session::caller;
 use leadwire_connector::{DeliveryError, ErrorKind, Event, Steps, Verdict};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How often a contact is tried: each time without the properties that were refused, or without an id that was stale.
 const ROUNDS: u32 = 4;
@@ -96,7 +97,14 @@ impl HubSpot {
         steps: &mut Steps<'_>,
     ) -> Result<Outcome, DeliveryError> {
         if let Some(id) = self.find_twin(contact, event, may_be_there).await? {
-            return self.update(&id, contact, steps).await;
+            return match self.update(&id, contact, steps).await? {
+                // The e-mail, which this contact was to get, is another one's.
+                Outcome::Conflict { existing, property, error } => {
+                    keep_nothing(contact, steps).await?;
+                    self.settle(contact, existing, property, error, steps).await
+                }
+                outcome => Ok(outcome),
+            };
         }
         if !contact.is_unique() && may_be_there {
             steps.wait_once("an earlier attempt may have made the contact, and HubSpot's search does not show it yet", SEARCH_LAG).await?;
@@ -145,7 +153,11 @@ impl HubSpot {
     /// HubSpot keeps contacts unique by e-mail; those without one must be looked for before they are made.
     async fn find_twin(&self, contact: &Contact, event: &Event, may_be_there: bool) -> Result<Option<String>, DeliveryError> {
         match (contact.identity(), contact.key()) {
-            (Identity::Email(_), _) | (Identity::Nothing, Some(_)) => Ok(None),
+            (Identity::Email(_), _) => match contact.phone() {
+                Some(phone) => self.find_before_email(contact, phone).await,
+                None => Ok(None),
+            },
+            (Identity::Nothing, Some(_)) => Ok(None),
             (Identity::Phone(_), _) => self.find(contact).await,
             (Identity::Nothing, None) if may_be_there => {
                 let since = event.received_at.checked_sub(CLOCK_SKEW).unwrap_or(event.received_at);
@@ -153,6 +165,19 @@ impl HubSpot {
             }
             (Identity::Nothing, None) => Ok(None),
         }
+    }
+
+    /// The contact of somebody who gave a phone only, before, and now an e-mail as well. Whose the phone's contact is must be beyond doubt:
+    /// it gets the e-mail.
+    async fn find_before_email(&self, contact: &Contact, phone: &str) -> Result<Option<String>, DeliveryError> {
+        let found = match self.phones.contact_of(&caller(phone)).await? {
+            Some(id) => match self.api.send(&self.api.contact_with(&id, &LOOKED_AT)).await.and_then(Outcome::done) {
+                Err(error) if is_gone(&error) => Vec::new(),
+                read => vec![read?],
+            },
+            None => self.search_phone(phone).await?,
+        };
+        Ok(oldest(found.iter().filter(|found| Known(&found["properties"]).is_theirs(contact))))
     }
 
     /// The contact that an earlier attempt made of a name alone: the only one since then that has this very name and nothing else to
@@ -170,9 +195,9 @@ impl HubSpot {
     async fn find(&self, contact: &Contact) -> Result<Option<String>, DeliveryError> {
         match (contact.identity(), contact.key()) {
             (Identity::Email(email), _) => self.contact_by("email", email).await,
-            (Identity::Phone(phone), _) => match self.recent.id_of(phone, Instant::now()) {
+            (Identity::Phone(phone), _) => match self.phones.contact_of(&caller(phone)).await? {
                 Some(id) => Ok(Some(id)),
-                None => self.search(&self.api.contacts_by_phone(phone)).await,
+                None => self.search_phone(phone).await.map(|found| oldest(found.iter())),
             },
             (Identity::Nothing, Some((property, key))) => self.contact_by(property, key).await,
             (Identity::Nothing, None) => Ok(None),
@@ -229,8 +254,18 @@ impl HubSpot {
     /// The oldest of the contacts found.
     async fn search(&self, request: &Request) -> Result<Option<String>, DeliveryError> {
         let body = self.api.send(request).await.map_err(of_no_record)?.done()?;
-        let found = listed(&body)?.iter().filter_map(|contact| id(&contact["id"]));
-        Ok(found.min_by_key(|id| (id.len(), id.clone())))
+        listed(&body).map(|found| oldest(found.iter()))
+    }
+
+    /// The contacts with this phone, however it is written there.
+    async fn search_phone(&self, phone: &str) -> Result<Vec<Value>, DeliveryError> {
+        let body = match self.api.send(&self.api.contacts_by_phone(phone)).await.map_err(of_no_record)? {
+            // The properties that HubSpot makes of phones are hardly documented: an account without them is searched as it can be.
+            Outcome::Invalid { .. } => self.api.send(&self.api.contacts_by_exact_phone(phone)).await.map_err(of_no_record)?.done()?,
+            outcome => outcome.done()?,
+        };
+        let found = listed(&body)?.iter().filter(|found| Known(&found["properties"]).has_phone(phone));
+        Ok(found.cloned().collect())
     }
 
     /// Writes what does not take anything from the contact that may not be the lead's to take.
@@ -246,7 +281,10 @@ impl HubSpot {
             contact.keep(&kept);
             steps.keep(Why::Kept.step(), &contact.left_out_names(Why::Kept).join(",")).await?;
         }
-        let properties = contact.for_update();
+        let mut properties = contact.for_update();
+        if Known(&known["properties"]).is_without_email() {
+            properties.extend(contact.email().map(|email| ("email", email)));
+        }
         if properties.is_empty() {
             return Ok(Outcome::Done(json!({"id": id})));
         }
@@ -260,18 +298,24 @@ impl HubSpot {
 
     /// That contact is gone.
     pub(crate) async fn forget(&self, contact: &mut Contact, steps: &mut Steps<'_>) -> Result<(), DeliveryError> {
-        if !contact.left_out_names(Why::Kept).is_empty() {
-            contact.keep_nothing();
-            steps.keep(Why::Kept.step(), "").await?;
-        }
+        keep_nothing(contact, steps).await?;
         if let Some(phone) = contact.phone() {
-            self.recent.forget(phone);
+            self.phones.forget(&caller(phone)).await?;
         }
         match contact.visitor() {
             Some(visitor) => self.sessions.forget(visitor).await,
             None => Ok(()),
         }
     }
+}
+
+/// It is another contact's values that count.
+async fn keep_nothing(contact: &mut Contact, steps: &mut Steps<'_>) -> Result<(), DeliveryError> {
+    if contact.left_out_names(Why::Kept).is_empty() {
+        return Ok(());
+    }
+    contact.keep_nothing();
+    steps.keep(Why::Kept.step(), "").await
 }
 
 /// Somebody is in the way, and cannot be found: HubSpot contradicts itself, as it does while a contact is being made, merged or archived.
@@ -290,6 +334,11 @@ fn drop_taken_key(contact: &mut Contact, property: Option<&str>, error: Delivery
         }
         _ => Err(error),
     }
+}
+
+/// The first that was made: HubSpot counts upwards.
+fn oldest<'a>(found: impl Iterator<Item = &'a Value>) -> Option<String> {
+    found.filter_map(|contact| id(&contact["id"])).min_by_key(|id| (id.len(), id.clone()))
 }
 
 /// What a search found.

@@ -4,14 +4,13 @@ use crate::activity::Activities;
 use crate::client::Api;
 use crate::config::Settings;
 use crate::map::{Contact, Plan, Why};
-use crate::recent::Recent;
 use crate::verdict::is_gone;
 use async_trait::async_trait;
 use leadwire_connector::fields::Reason;
 use leadwire_connector::note::Conversations;
-use leadwire_connector::session::Sessions;
+use leadwire_connector::session::{Sessions, caller};
 use leadwire_connector::{Connector, Delivery, DeliveryError, Erased, Event, PreviewRequest, Receipt, Record, Report, Steps};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The step that keeps the contact's id; empty once that contact turned out to be gone.
 pub(crate) const CONTACT: &str = "contact";
@@ -22,7 +21,8 @@ pub(crate) const SEARCH_LAG: Duration = Duration::from_secs(15);
 pub(crate) struct HubSpot {
     pub(crate) api: Api,
     pub(crate) settings: Settings,
-    pub(crate) recent: Recent,
+    /// The contacts of the last minutes by phone, which search does not show yet.
+    pub(crate) phones: Sessions,
     pub(crate) sessions: Sessions,
 }
 
@@ -30,6 +30,7 @@ pub(crate) struct HubSpot {
 impl Connector for HubSpot {
     async fn deliver(&self, delivery: &Delivery, steps: &mut Steps<'_>) -> Result<Receipt, DeliveryError> {
         self.sessions.sweep().await;
+        self.phones.sweep().await;
         let (mut contact, may_create) = match Plan::of(&delivery.event, &self.settings)? {
             Plan::Skip(reason) => return Ok(Receipt::skipped(reason)),
             Plan::Write(contact) => (contact, true),
@@ -54,8 +55,9 @@ impl Connector for HubSpot {
         self.preview_of(event)
     }
 
-    /// Nothing of the person is kept here; which contact had the chat session is forgotten with the person.
+    /// Nothing of the person is kept here; which contact had the chat session, or the phone, is forgotten with the person.
     async fn erase(&self, deliveries: &[String]) -> Result<Erased, DeliveryError> {
+        self.phones.erase(deliveries).await?;
         self.sessions.erase(deliveries).await.map(|()| Erased::NotKept)
     }
 }
@@ -102,8 +104,8 @@ impl HubSpot {
         };
         let Some(id) = found else { return Ok(None) };
         // Before the step is kept, which may fail.
-        if let Some(phone) = contact.phone() {
-            self.recent.remember(phone, &id, Instant::now());
+        if let Some(phone) = contact.phone().filter(|_| may_create) {
+            self.phones.remember(&caller(phone), &id, &delivery.id).await?;
         }
         if let Some(visitor) = contact.visitor().filter(|_| may_create && self.settings.config.conversations == Conversations::Note) {
             self.sessions.remember(visitor, &id, &delivery.id).await?;

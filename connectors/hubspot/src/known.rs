@@ -1,6 +1,7 @@
 //! What a contact that HubSpot has already keeps of its own when a lead is written to it: pure.
 
 use crate::map::{Contact, Identity};
+use leadwire_connector::phone;
 use serde_json::Value;
 
 const NAMES: [&str; 2] = ["firstname", "lastname"];
@@ -28,12 +29,28 @@ impl<'a> Known<'a> {
         NAMES.iter().any(|name| self.name(name).is_some())
     }
 
+    pub(crate) fn is_without_email(self) -> bool {
+        self.text("email").is_none()
+    }
+
+    pub(crate) fn has_phone(self, number: &str) -> bool {
+        PHONES.iter().filter_map(|name| self.text(name)).any(|known| phone::is_same(known, number))
+    }
+
+    /// Whether a contact with the phone of a lead that has an e-mail is the lead's person, and may get that e-mail.
+    pub(crate) fn is_theirs(self, contact: &Contact) -> bool {
+        match (self.text("email"), contact.email()) {
+            (Some(known), Some(email)) => is_same(known, email),
+            _ => self.is_surely(contact),
+        }
+    }
+
     /// Whether a contact that only the phone led to is the lead's person beyond doubt: families and offices share a phone.
     fn is_surely(self, contact: &Contact) -> bool {
         let ours = contact.for_update();
         let both = NAMES.iter().filter_map(|name| Some((self.name(name)?, ours.iter().find(|(known, _)| known == name)?.1)));
         let agreed: Vec<bool> = both.map(|(theirs, ours)| is_same(theirs, ours)).collect();
-        let is_nobody = !self.has_name() && self.text("email").is_none();
+        let is_nobody = !self.has_name() && self.is_without_email();
         is_nobody || !agreed.is_empty() && agreed.iter().all(|agrees| *agrees)
     }
 
@@ -45,6 +62,7 @@ impl<'a> Known<'a> {
             _ if is_sure && !PHONES.contains(&name) => false,
             // One name's first part with another's last would be nobody's name.
             "firstname" | "lastname" => self.has_name() && !self.name(name).is_some_and(|known| is_same(known, value)),
+            "phone" | "mobilephone" => self.text(name).is_some_and(|known| !phone::is_same(known, value)),
             _ => self.text(name).is_some_and(|known| !is_same(known, value)),
         };
         contact.for_update().into_iter().filter(|(name, value)| is_kept(name, value)).map(|(name, _)| name.to_owned()).collect()
@@ -86,5 +104,7 @@ mod tests {
         assert_eq!(kept(&david, &json!({"firstname": "Dave", "company": "Old", "phone": "+1"})), ["phone"]);
         assert!(kept(&david, &json!({"firstname": "Dave", "phone": ""})).is_empty());
         assert!(kept(&david, &json!({"phone": "+2"})).is_empty());
+        let amy = json!({"first_name": "Amy", "last_name": null, "email": "a@a.example", "phone": "+14155550100"});
+        assert!(kept(&amy, &json!({"phone": "(415) 555-0100"})).is_empty(), "the same number");
     }
 }

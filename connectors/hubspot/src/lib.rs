@@ -11,7 +11,6 @@ mod known;
 mod map;
 mod note;
 mod preview;
-mod recent;
 pub mod simulator;
 mod time;
 mod verdict;

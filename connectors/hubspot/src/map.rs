@@ -156,10 +156,14 @@ impl Contact {
 
     /// E-mail first; an event whose phone belongs to somebody else is still this e-mail's.
     pub(crate) fn identity(&self) -> Identity<'_> {
-        match self.properties.value("email") {
+        match self.email() {
             Some(email) => Identity::Email(email),
             None => self.phone().map_or(Identity::Nothing, Identity::Phone),
         }
+    }
+
+    pub(crate) fn email(&self) -> Option<&str> {
+        self.properties.value("email")
     }
 
     /// What a contact without an e-mail is found by.
@@ -191,7 +195,7 @@ impl Contact {
         self.for_create().into_iter().filter(|(name, _)| matches!(*name, "firstname" | "lastname")).collect()
     }
 
-    /// Never the e-mail: the contact may have been found by a secondary one, which must not replace the primary.
+    /// Without the e-mail: the contact may have been found by a secondary one, which must not replace the primary.
     pub(crate) fn for_update(&self) -> Vec<(&str, &str)> {
         let is_kept = |name: &str| self.create_only.iter().any(|only| only == name) || self.properties.is_left_out_for(name, Why::Kept);
         self.properties.all().into_iter().filter(|(name, _)| *name != "email" && !is_kept(name)).collect()

@@ -37,9 +37,10 @@ impl Text {
     }
 }
 
-/// The text of a lead or an appointment; `None` when it would say nothing that the contact does not say.
-pub(crate) fn remark(event: &Event, left_out: &[LeftOut<Why>]) -> Option<Text> {
-    let mut rest: Vec<String> = left_out.iter().map(LeftOut::line).collect();
+/// The text of a lead or an appointment; `None` when it would say nothing that the contact does not say. `failed` is what
+/// templates could not make of the event.
+pub(crate) fn remark(event: &Event, left_out: &[LeftOut<Why>], failed: &[String]) -> Option<Text> {
+    let mut rest: Vec<String> = left_out.iter().map(LeftOut::line).chain(failed.iter().cloned()).collect();
     rest.extend(note::extra(event).chain(note::origin(event)));
     if event.content.is_none() && rest.is_empty() && event.kind != Kind::Appointment {
         return None;
@@ -100,8 +101,8 @@ mod tests {
 
     #[test]
     fn a_lead_that_says_nothing_more_needs_no_note_and_an_appointment_always_gets_one() {
-        assert!(remark(&event(&json!({"content": null, "session_id": null, "page_url": null})), &[]).is_none());
-        let appointment = remark(&event(&json!({"kind": "appointment", "content": null})), &[]).unwrap();
+        assert!(remark(&event(&json!({"content": null, "session_id": null, "page_url": null})), &[], &[]).is_none());
+        let appointment = remark(&event(&json!({"kind": "appointment", "content": null})), &[], &[]).unwrap();
         assert!(one_page(&appointment).starts_with("Wish for an appointment"));
     }
 
@@ -112,7 +113,7 @@ mod tests {
         );
         let left_out = [LeftOut { name: "favcolor".to_owned(), value: "blue".to_owned(), why: Why::Refused }];
         assert_eq!(
-            one_page(&remark(&event, &left_out).unwrap()),
+            one_page(&remark(&event, &left_out, &[]).unwrap()),
             "Chat lead<br>I want a &lt;b&gt;quote&lt;/b&gt;<br><br>favcolor (not accepted as a property): blue<br>Company: Acme<br>n: 2\
              <br>Tags: a, b<br>UTM: {&quot;source&quot;:&quot;ads&quot;}<br>Page: https://acme.example/<br>Chat session: 31305<br>[Leadwire d1 note]"
         );

@@ -5,9 +5,11 @@ use crate::deliver::HubSpot;
 use crate::map::{Contact, Identity, Plan};
 use leadwire_connector::{DeliveryError, Event, PreviewRequest};
 
+const UNKNOWN_PHONE: &str = "when none with this phone was written in the last five minutes";
 const NONE_YET: &str = "only when HubSpot has no such contact";
 const ONE_ALREADY: &str = "only when HubSpot has such a contact already";
-const TO_UPDATE: &str = "only when HubSpot has such a contact already, without the values that it keeps of its own";
+const TO_UPDATE: &str =
+    "only when HubSpot has such a contact already, without the values that it keeps of its own, and with the e-mail if it has none";
 
 impl HubSpot {
     pub(crate) fn preview_of(&self, event: &Event) -> Result<Vec<PreviewRequest>, DeliveryError> {
@@ -39,10 +41,14 @@ impl HubSpot {
         let update = self.api.preview(&self.api.update_contact(&id, &contact.for_update())).step("update the contact");
         let update = update.only_when(TO_UPDATE);
         match contact.identity() {
-            Identity::Email(_) => vec![create, read, update],
+            Identity::Email(_) => {
+                let find = contact.phone().map(|phone| self.api.preview(&self.api.contacts_by_phone(phone)).step("find the contact"));
+                let find = find.map(|find| find.only_when(UNKNOWN_PHONE));
+                find.into_iter().chain([create, read, update]).collect()
+            }
             Identity::Phone(phone) => {
                 let find = self.api.preview(&self.api.contacts_by_phone(phone)).step("find the contact");
-                let find = find.only_when("when none with this phone was written in the last two minutes");
+                let find = find.only_when(UNKNOWN_PHONE);
                 vec![find, create.only_when(NONE_YET), read, update]
             }
             Identity::Nothing if contact.key().is_some() => vec![create, read, update],
@@ -55,8 +61,7 @@ impl HubSpot {
         let mut requests = Vec::new();
         match contact.identity() {
             Identity::Email(email) => requests.push(find(self.api.contact_by("email", email))),
-            Identity::Phone(phone) => requests
-                .push(find(self.api.contacts_by_phone(phone)).only_when("when none with this phone was written in the last two minutes")),
+            Identity::Phone(phone) => requests.push(find(self.api.contacts_by_phone(phone)).only_when(UNKNOWN_PHONE)),
             Identity::Nothing => {}
         }
         if contact.visitor().is_some() {

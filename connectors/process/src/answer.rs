@@ -183,8 +183,24 @@ impl Reader<'_> {
     fn without_person(&self, message: String) -> String {
         let Some(Person { first_name, last_name, email, phone }) = self.person else { return message };
         let given = [email, phone, first_name, last_name].into_iter().filter_map(|text| text.as_deref());
-        given.filter(|text| text.chars().count() >= LEAST_MASKED).fold(message, |message, text| message.replace(text, "••••"))
+        given.filter(|text| text.chars().count() >= LEAST_MASKED).fold(message, |message, text| masked(&message, text))
     }
+}
+
+/// In any case of letters: CRMs change that of addresses.
+fn masked(message: &str, text: &str) -> String {
+    let (haystack, needle) = (message.to_ascii_lowercase(), text.to_ascii_lowercase());
+    let mut clean = String::new();
+    let mut rest = message;
+    for (at, _) in haystack.match_indices(&needle) {
+        // Lower ASCII letters take the place of the others, so that both texts have the same positions.
+        let before = at - (message.len() - rest.len());
+        clean.push_str(&rest[..before]);
+        clean.push_str("••••");
+        rest = &rest[before + text.len()..];
+    }
+    clean.push_str(rest);
+    clean
 }
 
 fn moment(body: &Map<String, Value>) -> Option<Timestamp> {
@@ -276,6 +292,8 @@ mod tests {
         let told = format!("{error:?}");
         assert!(!told.contains("hunter22") && !told.contains('\u{1b}') && !error.message.contains("David"), "{told}");
         assert!(error.message.ends_with("•••• <••••>: token •••• [31m refused"), "{}", error.message);
+        let error = receipt(json!({"type": "error", "verdict": "reject", "message": "D@Example.COM of DAVID is taken, d@example.com"}));
+        assert_eq!(error.unwrap_err().message, "`acme` rejects the event: •••• of •••• is taken, ••••");
         let remark = receipt(json!({"type": "delivered", "remark": "left out for David"})).unwrap();
         assert_eq!(remark, Receipt::Delivered { record: None, remark: Some("left out for ••••".to_owned()) });
     }

@@ -9,7 +9,7 @@ use crate::{Delivery, DeliveryError, Event, Receipt, Steps};
 use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The code that talks to one kind of destination.
@@ -211,6 +211,19 @@ impl BuildContext {
     }
 }
 
+/// Something that only one destination can use, such as a folder that it writes into.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Where it is set, below `[destinations.NAME]`.
+    pub path: Vec<String>,
+    /// What it is, without its article: `folder`.
+    pub what: &'static str,
+    /// The same for the same thing. Never shown; a secret's hash where it is one.
+    pub id: String,
+    /// What to do about a second one.
+    pub help: &'static str,
+}
+
 /// Valid settings of one destination: everything that can be known without touching the world.
 pub trait Build: Send + Sync + std::fmt::Debug {
     /// Makes the connector. May open files and connections.
@@ -226,6 +239,13 @@ pub trait Build: Send + Sync + std::fmt::Debug {
 
     /// What is legal but probably not meant, a sentence each.
     fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What these settings need for themselves: no two destinations of a configuration may name the same. Relative paths are below
+    /// `base_directory`.
+    fn claims(&self, base_directory: &Path) -> Vec<Claim> {
+        let _ = base_directory;
         Vec::new()
     }
 

@@ -12,6 +12,7 @@ pub mod fields;
 pub mod http;
 pub mod mapping;
 pub mod note;
+pub mod phone;
 mod redact;
 pub mod refusal;
 mod report;
@@ -30,7 +31,9 @@ mod values;
 pub use background::Background;
 #[cfg(feature = "simulator")]
 pub use connector::Simulation;
-pub use connector::{Build, BuildContext, Connector, ConnectorKind, Erased, ErasedPlace, Kept, Limits, ParseSettings, PreviewRequest};
+pub use connector::{
+    Build, BuildContext, Claim, Connector, ConnectorKind, Erased, ErasedPlace, Kept, Limits, ParseSettings, PreviewRequest,
+};
 pub use delivery::{Delivery, Receipt, Record};
 pub use error::{DeliveryError, ErrorKind, Verdict};
 pub use event::{Author, Conversation, Event, Kind, Message, Person, Window, timestamp};

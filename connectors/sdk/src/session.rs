@@ -1,4 +1,4 @@
-//! Which contact a chat session belongs to. A chat log names sessions only; whose they are is known since the lead of the session was
+//! Which contact a chat session belongs to, or for some minutes a phone. A chat log names sessions only; whose they are is known since the lead of the session was
 //! delivered, and kept in the destination's durable values.
 //!
 //! What is kept says nothing of a person to anybody without access to the CRM: a hash, a contact's id and the id of the newest delivery
@@ -11,13 +11,15 @@ use sha2::{Digest, Sha256};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Chat logs come once a day; a bridge that was down for long still finds whose they are.
-const OLDEST: SignedDuration = SignedDuration::from_hours(30 * 24);
-/// What is written down again is younger than this: a delivery that is tried often writes no more often.
-const FRESH: SignedDuration = SignedDuration::from_hours(1);
+/// Chat logs come once a day; a bridge that was down for long still finds whose they are. What is written down again is younger than an
+/// hour: a delivery that is tried often writes no more often.
+const SESSIONS: Memory =
+    Memory { name: "sessions", digits: 2, oldest: SignedDuration::from_hours(30 * 24), fresh: SignedDuration::from_hours(1) };
+/// Much longer than any search lags behind.
+const PHONES: Memory = Memory { name: "phones", digits: 1, oldest: SignedDuration::from_mins(5), fresh: SignedDuration::from_mins(1) };
 /// How often what is too old is looked for, wherever it is.
 const SWEEP_EVERY: Duration = Duration::from_secs(24 * 3_600);
-/// In each of the 256 values, so that 25,600 sessions are known.
+/// In each value, so that 25,600 sessions are known.
 const MOST: usize = 100;
 /// Others may write the same value at the same moment, though hardly ever so often.
 const TRIES: u32 = 8;
@@ -37,9 +39,31 @@ impl Known {
     }
 }
 
-/// The sessions of one destination.
+/// How something is kept.
+#[derive(Debug, Clone, Copy)]
+struct Memory {
+    /// Of its values, before the digits of the hash that each is for.
+    name: &'static str,
+    /// How many.
+    digits: usize,
+    oldest: SignedDuration,
+    fresh: SignedDuration,
+}
+
+impl Memory {
+    fn value_of(self, hash: &str) -> String {
+        format!("{}-{}", self.name, hash.get(..self.digits).unwrap_or_default())
+    }
+
+    fn values(self) -> impl Iterator<Item = String> {
+        (0..1_usize << (4 * self.digits)).map(move |number| format!("{}-{number:0digits$x}", self.name, digits = self.digits))
+    }
+}
+
+/// The sessions, or phones, of one destination.
 #[derive(Debug)]
 pub struct Sessions {
+    memory: Memory,
     values: Arc<dyn ValueStore>,
     swept_at: Mutex<Option<Instant>>,
 }
@@ -48,19 +72,36 @@ pub struct Sessions {
 #[must_use]
 pub fn visitor(event: &Event) -> Option<String> {
     let session = event.session_id.as_deref()?;
+    Some(hash(&[&event.source, event.chatbot_id.as_deref().unwrap_or_default(), session]))
+}
+
+/// Who has a phone, for [`Sessions::of_phones`].
+#[must_use]
+pub fn caller(phone: &str) -> String {
+    hash(&["phone", phone])
+}
+
+fn hash(parts: &[&str]) -> String {
     let mut hash = Sha256::new();
-    for part in [&event.source, event.chatbot_id.as_deref().unwrap_or_default(), session] {
+    for part in parts {
         hash.update(part.as_bytes());
         hash.update([0]);
     }
-    Some(hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
+    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Sessions {
     /// Kept in the values of one destination.
     #[must_use]
     pub fn new(values: Arc<dyn ValueStore>) -> Self {
-        Self { values, swept_at: Mutex::default() }
+        Self { memory: SESSIONS, values, swept_at: Mutex::default() }
+    }
+
+    /// The same for the phones of the last five minutes, by [`caller`]: for services whose search, the only way to find a contact by its
+    /// phone, is behind their writes.
+    #[must_use]
+    pub fn of_phones(values: Arc<dyn ValueStore>) -> Self {
+        Self { memory: PHONES, ..Self::new(values) }
     }
 
     /// The contact of a [`visitor`], if one is remembered.
@@ -68,9 +109,9 @@ impl Sessions {
     /// # Errors
     /// One to be tried again, when the values cannot be read.
     pub async fn contact_of(&self, visitor: &str) -> Result<Option<String>, DeliveryError> {
-        let (known, _) = self.load(&shard(visitor)).await?;
+        let (known, _) = self.load(&self.memory.value_of(visitor)).await?;
         let now = Timestamp::now();
-        let is_it = |known: &Known| known.visitor == visitor && known.is_younger(OLDEST, now);
+        let is_it = |known: &Known| known.visitor == visitor && known.is_younger(self.memory.oldest, now);
         Ok(known.into_iter().find(is_it).map(|known| known.contact))
     }
 
@@ -81,12 +122,12 @@ impl Sessions {
     /// One to be tried again, when the values cannot be read or written.
     pub async fn remember(&self, visitor: &str, contact: &str, delivery: &str) -> Result<(), DeliveryError> {
         let now = Timestamp::now();
-        self.change(&shard(visitor), |known| {
+        self.change(&self.memory.value_of(visitor), |known| {
             let is_it = |known: &Known| known.visitor == visitor && known.contact == contact && known.delivery == delivery;
-            if known.iter().any(|known| is_it(known) && known.is_younger(FRESH, now)) {
+            if known.iter().any(|known| is_it(known) && known.is_younger(self.memory.fresh, now)) {
                 return false;
             }
-            known.retain(|known| known.visitor != visitor && known.is_younger(OLDEST, now));
+            known.retain(|known| known.visitor != visitor && known.is_younger(self.memory.oldest, now));
             known.push(Known { visitor: visitor.to_owned(), contact: contact.to_owned(), delivery: delivery.to_owned(), at: now });
             known.drain(..known.len().saturating_sub(MOST));
             true
@@ -99,7 +140,7 @@ impl Sessions {
     /// # Errors
     /// One to be tried again, when the values cannot be read or written.
     pub async fn forget(&self, visitor: &str) -> Result<(), DeliveryError> {
-        self.change(&shard(visitor), |known| drop_where(known, |known| known.visitor == visitor)).await
+        self.change(&self.memory.value_of(visitor), |known| drop_where(known, |known| known.visitor == visitor)).await
     }
 
     /// Removes whatever these deliveries left here, and what is too old.
@@ -108,10 +149,9 @@ impl Sessions {
     /// One to be tried again, when the values cannot be read or written.
     pub async fn erase(&self, deliveries: &[String]) -> Result<(), DeliveryError> {
         let now = Timestamp::now();
-        for number in 0..=u8::MAX {
-            let name = format!("sessions-{number:02x}");
-            self.change(&name, |known| drop_where(known, |known| deliveries.contains(&known.delivery) || !known.is_younger(OLDEST, now)))
-                .await?;
+        let is_over = |known: &Known| deliveries.contains(&known.delivery) || !known.is_younger(self.memory.oldest, now);
+        for name in self.memory.values() {
+            self.change(&name, |known| drop_where(known, is_over)).await?;
         }
         Ok(())
     }
@@ -163,10 +203,6 @@ fn drop_where(known: &mut Vec<Known>, is_dropped: impl Fn(&Known) -> bool) -> bo
     let before = known.len();
     known.retain(|known| !is_dropped(known));
     known.len() < before
-}
-
-fn shard(visitor: &str) -> String {
-    format!("sessions-{}", visitor.get(..2).unwrap_or_default())
 }
 
 fn failed(why: &str) -> DeliveryError {
@@ -225,11 +261,11 @@ mod tests {
                 known.iter_mut().filter(|known| known.visitor == visitor).for_each(|known| known.at = at);
                 true
             };
-            self.change(&shard(visitor), set).await.unwrap();
+            self.change(&self.memory.value_of(visitor), set).await.unwrap();
         }
 
         async fn known(&self, visitor: &str) -> Vec<Known> {
-            self.load(&shard(visitor)).await.unwrap().0
+            self.load(&self.memory.value_of(visitor)).await.unwrap().0
         }
     }
 
@@ -252,7 +288,7 @@ mod tests {
             sessions.remember("aa1", "101", "d1").await.unwrap();
             sessions.age("aa1", 30 * 24 - 1).await;
             sessions.remember("aa1", "101", delivery).await.unwrap();
-            assert!(sessions.known("aa1").await[0].is_younger(FRESH, Timestamp::now()), "{delivery}");
+            assert!(sessions.known("aa1").await[0].is_younger(SESSIONS.fresh, Timestamp::now()), "{delivery}");
         }
     }
 
@@ -279,6 +315,20 @@ mod tests {
         assert_eq!(sessions.known("bb1").await.len(), 1, "not looked for again on the same day");
         sessions.erase(&["d9".to_owned()]).await.unwrap();
         assert_eq!([sessions.known("bb1").await.len(), sessions.known("ff1").await.len()], [0, 1]);
+    }
+
+    #[tokio::test]
+    async fn a_phone_is_known_for_some_minutes_beside_the_sessions_and_erased_like_them() {
+        let (phones, sessions) = (Sessions::of_phones(Arc::<MemoryValues>::default()), sessions());
+        let (one, other) = (caller("+14155550100"), caller("+14155550101"));
+        for (who, delivery) in [(&one, "d1"), (&other, "d2")] {
+            phones.remember(who, "101", delivery).await.unwrap();
+        }
+        assert_eq!(sessions.contact_of(&one).await.unwrap(), None);
+        phones.erase(&["d2".to_owned()]).await.unwrap();
+        assert_eq!([phones.contact_of(&one).await.unwrap().is_some(), phones.contact_of(&other).await.unwrap().is_some()], [true, false]);
+        phones.age(&one, 1).await;
+        assert_eq!(phones.contact_of(&one).await.unwrap(), None);
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! The destinations, all at once.
 
 use super::Asked;
+use crate::app;
 use crate::config::{Delivery, Destination};
 use crate::deliver::{self, LateConnector, SET_UP};
 use crate::inspect::{examine, with_state};
@@ -10,7 +11,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::{SignedDuration, Timestamp};
-use leadwire_connector::{Report, Severity, Stored, ValueStore};
+use leadwire_connector::{Background, Report, Severity, Stored, ValueStore};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,13 +52,15 @@ pub(super) async fn ask(
     };
     let mut waiting: BTreeSet<String> = destinations.keys().cloned().collect();
     let bar = progress(waiting.len());
+    let background = Background::default();
     let mut answers: FuturesUnordered<_> = destinations
         .into_iter()
         .map(|(name, destination)| {
             let state = states.iter().find(|row| row.name == name);
+            let kind = destination.kind.clone();
+            let connector = connect(&name, destination, delivery, store).with_background(background.clone());
             async move {
-                let kind = destination.kind.clone();
-                let report = examine(connect(&name, destination, delivery, store), limit).await;
+                let report = examine(connector, limit).await;
                 let report = if has_bridge { beside_a_bridge(report) } else { report };
                 Asked { what: "destination", report: with_state(report, state), name, kind: Some(kind) }
             }
@@ -71,6 +74,9 @@ pub(super) async fn ask(
         bar.set_message(names(&waiting));
         asked.insert(answer.name.clone(), answer);
     }
+    bar.set_message("tokens to be kept");
+    // A check that took too long may have left a token that is being renewed.
+    let _ = tokio::time::timeout(app::LAST_RENEWALS, background.finished()).await;
     bar.finish_and_clear();
     asked.into_values().collect()
 }
@@ -127,16 +133,17 @@ mod tests {
         IsSilent,
         SaysNothing,
         NeedsATokenKept,
+        RenewsSlowly,
     }
 
     #[derive(Debug)]
     struct Odd(Manner);
 
-    struct OddOne(Manner, Arc<dyn ValueStore>);
+    struct OddOne(Manner, BuildContext);
 
     impl Build for Odd {
         fn build(&self, context: &BuildContext) -> Result<Box<dyn Connector>, String> {
-            Ok(Box::new(OddOne(self.0, Arc::clone(&context.values))))
+            Ok(Box::new(OddOne(self.0, context.clone())))
         }
     }
 
@@ -151,10 +158,18 @@ mod tests {
                 Manner::Panics => panic!("odd"),
                 Manner::IsSilent => std::future::pending().await,
                 Manner::SaysNothing => Report::default(),
-                Manner::NeedsATokenKept => match self.1.save("token", "new", 0).await {
+                Manner::NeedsATokenKept => match self.1.values.save("token", "new", 0).await {
                     Ok(_) => Report::default().good("credentials", "kept"),
                     Err(why) => Report::default().bad("credentials", why),
                 },
+                Manner::RenewsSlowly => {
+                    let values = Arc::clone(&self.1.values);
+                    let renewal = self.1.background.spawn(async move {
+                        tokio::time::sleep(Duration::from_millis(300)).await;
+                        values.save("token", "rotated", 0).await
+                    });
+                    Report::default().good("credentials", format!("{:?}", renewal.await))
+                }
             }
         }
 
@@ -197,6 +212,17 @@ mod tests {
         assert_eq!(asked[0].report.worst(), Severity::Good);
         let id = store.destination_id("d").unwrap();
         assert_eq!(store.load_token(id, "token".to_owned()).await.unwrap(), Some(("new".to_owned(), 1)));
+    }
+
+    #[tokio::test]
+    async fn a_token_whose_renewal_takes_longer_than_the_check_may_is_kept_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::sqlite(&folder.path().join("leadwire.db"), [], [&"d".to_owned()]).unwrap();
+        let destinations = [("d".to_owned(), destination(Manner::RenewsSlowly))].into();
+        let asked = ask(destinations, &Delivery::default(), Some(&store), Duration::from_millis(50)).await;
+        assert_eq!(asked[0].report.findings[0].message, "none within 50ms");
+        let id = store.destination_id("d").unwrap();
+        assert_eq!(store.load_token(id, "token".to_owned()).await.unwrap(), Some(("rotated".to_owned(), 1)));
     }
 
     #[test]

@@ -13,9 +13,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// What no command of this program reaches.
-const NOT_COVERED: [&str; 5] = [
+const NOT_COVERED: [&str; 6] = [
     "records at the destinations: see `remove_by_hand`",
     "backups of the store, and files that were moved out of the folders of the destinations or copied",
+    "rows that another bridge on the same database wrote into a folder of its own: run the same command where that bridge runs",
     "an emergency spool that is not drained yet: erase once more when it is",
     "logs of other systems on the way, such as a proxy, and what the chatbot platform itself keeps",
     "blocks that the file system freed when files were written anew; disks that are encrypted need no more",
@@ -47,7 +48,7 @@ pub(super) struct Certificate {
     pub(super) rows_left: Vec<RowLeft>,
     pub(super) store: Option<Scrubbed>,
     pub(super) incomplete_because: Vec<String>,
-    not_covered: [&'static str; 5],
+    not_covered: [&'static str; 6],
 }
 
 /// How far it is.

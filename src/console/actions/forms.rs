@@ -4,18 +4,26 @@ use super::{Actor, Done, discard, dismiss, hold, purge, replay, resume, route, t
 use crate::console::access::back;
 use crate::console::pages::{Notice, redirect};
 use crate::console::{Console, Kind, Refusal};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, Resource, web};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+/// Bytes of a form, at most.
+const MOST_BYTES: usize = 16 << 10;
+
 type Fields = BTreeMap<String, String>;
+
+/// Where forms are posted to.
+pub(in crate::console) fn forms_of_pages() -> Resource {
+    web::resource("/actions/{name}").app_data(web::FormConfig::default().limit(MOST_BYTES)).route(web::post().to(act))
+}
 
 /// `POST /actions/{name}`: does it and leads back to the local path in the field `back`.
 ///
 /// # Errors
 /// When there is no such action, or the visitor may not act. Everything else that goes wrong is told on the page that it leads back to.
-pub async fn act(
+async fn act(
     request: HttpRequest,
     console: web::Data<Console>,
     actor: Actor,

@@ -8,11 +8,7 @@ use crate::store::UNSORTED;
 /// What failed, what happened in words, and what a person can do.
 const KINDS: [(&str, &str, &str); 11] = [
     ("unreachable", "it could not be reached", "See that the address is right and the service is up, then replay them."),
-    (
-        "ambiguous",
-        "it did not answer",
-        "Look there whether the record was made; replaying finds it again and makes no second one.",
-    ),
+    ("ambiguous", "it did not answer", "Look there whether the record was made; replaying finds it again and makes no second one."),
     ("server", "it failed itself", "Wait until the service is well again, then replay them."),
     ("rate_limited", "it took no more requests", "Lower `rate_per_second` of the destination, then replay them."),
     ("quota", "the quota of the account was spent", "Raise the plan or wait for the next period, then replay them."),
@@ -20,7 +16,11 @@ const KINDS: [(&str, &str, &str); 11] = [
     ("data", "it refused what was in them", "Correct the mapping of the destination or its required fields, then replay them."),
     ("configuration", "it is set up wrongly, here or there", "Ask the doctor of the destination, correct what it finds, then replay them."),
     ("unexpected", "it answered what makes no sense", "Look at an answer in the example; the address may lead to something else."),
-    ("internal", "the connector itself failed", "Look at the example and at the log of the bridge, and report it to who makes the connector."),
+    (
+        "internal",
+        "the connector itself failed",
+        "Look at the example and at the log of the bridge, and report it to who makes the connector.",
+    ),
     ("unreadable", "the stored event cannot be read", "Look at the example with `leadwire events show`; it may be of a newer version."),
 ];
 

@@ -7,6 +7,7 @@ use super::words::{state_badge, time_span};
 use crate::console::access::Mask;
 use crate::console::status::{DestinationStatus, LaneState, collect};
 use crate::console::{Console, Kind, Refusal, Visitor};
+use crate::figures::DestinationFigures;
 use crate::inspect::{examine, with_state};
 use crate::store::{DeliveryFilter, State};
 use actix_web::{HttpResponse, web};
@@ -41,10 +42,26 @@ pub(in crate::console) async fn destinations(view: View, console: web::Data<Cons
 struct Destination<'a> {
     view: &'a View,
     row: &'a DestinationStatus,
-    quotas: Vec<(&'static str, Quota)>,
+    quotas: Vec<Left>,
     causes: Vec<Cause>,
     troubles: Vec<Trouble>,
     report: Option<Vec<Finding>>,
+}
+
+/// What the destination said is left of one of its limits.
+struct Left {
+    name: &'static str,
+    quota: Quota,
+    /// In words, when it is not told at which moment the limit begins anew.
+    window: String,
+}
+
+fn left(figures: &DestinationFigures) -> Vec<Left> {
+    let of = |(name, quota): (&'static str, Quota)| {
+        let window = quota.window.map_or_else(|| "–".to_owned(), |window| format!("every {}", time_span(window)));
+        Left { name, quota, window }
+    };
+    figures.quotas.all(Timestamp::now()).into_iter().map(of).collect()
 }
 
 /// A delivery that failed, lately.
@@ -114,7 +131,7 @@ async fn show(
     let troubles = troubles(console, name, mask).await?;
     let dead = console.store.dead_causes().await?.into_iter().filter(|cause| cause.destination == name);
     let causes = dead.take(CAUSES).map(|cause| Cause::of(cause, mask)).collect();
-    let quotas = console.store.figures().destination(name).map(|figures| figures.quotas.all(Timestamp::now())).unwrap_or_default();
+    let quotas = console.store.figures().destination(name).map(left).unwrap_or_default();
     Ok(view.show(name, Some(Nav::Destinations), &Destination { view, row, quotas, causes, troubles, report }))
 }
 

@@ -12,7 +12,7 @@ mod now;
 mod person;
 mod plots;
 mod quarantine;
-mod refused;
+mod refusals;
 mod sources;
 mod trail;
 mod try_it;

@@ -31,6 +31,7 @@ struct Person<'a> {
     causes_left_out: usize,
     quarantined: i64,
     bodies: Vec<QuarantineRow>,
+    has_more_bodies: bool,
     /// Sources of the bodies, each with whether it has a key.
     refusing: Vec<(String, bool)>,
     unrouted: i64,
@@ -69,7 +70,7 @@ pub(in crate::console) async fn person(view: View, visitor: Visitor, console: we
     let mask = Mask::of(&visitor);
     let store = &console.store;
     let causes = store.dead_causes().await?;
-    let bodies = store.quarantined(None, ROWS).await?;
+    let bodies = store.quarantined(None, ROWS + 1).await?;
     let unrouted = EventFilter { unrouted: true, limit: ROWS, ..EventFilter::default() };
     let missed = store.missed(None, ROWS + 1).await?;
     let trail = store.actions(ActionFilter { limit: TRAIL, ..ActionFilter::default() }).await?;
@@ -80,9 +81,10 @@ pub(in crate::console) async fn person(view: View, visitor: Visitor, console: we
         dead: causes.iter().map(|cause| cause.count).sum(),
         causes_left_out: causes.len().saturating_sub(CAUSES),
         causes: causes.into_iter().take(CAUSES).map(|row| Cause::of(row, mask)).collect(),
+        has_more_bodies: bodies.len() > ROWS as usize,
         quarantined: store.count_quarantined().await?,
         refusing: refusing(&console, &bodies),
-        bodies: bodies.into_iter().map(|row| hide_client(row, mask)).collect(),
+        bodies: bodies.into_iter().take(ROWS as usize).map(|row| hide_client(row, mask)).collect(),
         unrouted: store.count_unrouted().await?,
         events: store.events(unrouted).await?.into_iter().map(|row| Row::of(row, mask)).collect(),
         destinations: console.connectors.keys().map(String::as_str).collect(),

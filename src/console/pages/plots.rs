@@ -25,10 +25,9 @@ pub(in crate::console) struct Which {
 const SPANS: [(&str, &str, Span); 3] = [("hour", "hour", Span::Hour), ("day", "day", Span::Day), ("week", "week", Span::Week)];
 
 impl Which {
-    /// The word of the span, and the span; the first one for a word that there is not.
+    /// The word of the span, and the span; an hour for a word that there is not.
     fn span(&self) -> (&'static str, Span) {
-        let found = SPANS.iter().find(|(word, ..)| *word == self.span).unwrap_or(&SPANS[0]);
-        (found.0, found.2)
+        SPANS.iter().find(|(word, ..)| *word == self.span).map_or(("hour", Span::Hour), |(word, _, span)| (*word, *span))
     }
 }
 

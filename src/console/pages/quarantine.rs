@@ -77,7 +77,8 @@ pub(in crate::console) async fn body(
     console: web::Data<Console>,
     id: web::Path<i64>,
 ) -> Result<HttpResponse, Refusal> {
-    let body = look(&console, &actor, *id).await?;
+    let id = id.into_inner();
+    let body = look(&console, &actor, id).await?;
     let has_key = console.sources.get(&body.row.source).copied().unwrap_or(false);
     let content = OneBody { view: &view, body: &body, has_key };
     Ok(view.show(&format!("Body {id} in the quarantine"), Some(Nav::Person), &content))

@@ -1,7 +1,7 @@
 //! *Sources*: the URL to paste, what came by it, what was refused and why.
 
 use super::filters;
-use super::refused::{remedy, words};
+use super::refusals::{remedy, words};
 use super::view::{Nav, View};
 use crate::console::access::Mask;
 use crate::console::{Console, Refusal, Visitor};
@@ -145,7 +145,6 @@ pub(in crate::console) async fn sources(view: View, visitor: Visitor, console: w
 #[derive(Template)]
 #[template(path = "source.html")]
 struct OneSource<'a> {
-    view: &'a View,
     source: &'a Source,
 }
 
@@ -158,7 +157,7 @@ pub(in crate::console) async fn source(
     let gate = console.intake.sources.get(name.as_str()).ok_or_else(Refusal::not_found)?;
     let counted = Counted::read(&console).await?;
     let source = look(&console, &name, gate, &counted, Mask::of(&visitor)).await?;
-    Ok(view.show(&name, Some(Nav::Sources), &OneSource { view: &view, source: &source }))
+    Ok(view.show(&name, Some(Nav::Sources), &OneSource { source: &source }))
 }
 
 #[cfg(test)]

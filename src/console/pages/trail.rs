@@ -85,7 +85,8 @@ mod tests {
             ended_at: None,
             failure: None,
         };
-        let (going, done) = (Line::of(row.clone()), Line::of(ActionRow { count: 500, ended_at: Some(Timestamp::UNIX_EPOCH), ..row.clone() }));
+        let (going, done) =
+            (Line::of(row.clone()), Line::of(ActionRow { count: 500, ended_at: Some(Timestamp::UNIX_EPOCH), ..row.clone() }));
         assert_eq!((going.badge.1, going.amount().as_str(), going.is_under_way()), ("under way", "100 of 500", true));
         assert_eq!((done.badge.1, done.amount().as_str(), done.is_under_way()), ("done", "500", false));
         assert_eq!(Line::of(ActionRow { failure: Some("disk full".to_owned()), ..row }).badge.1, "failed");

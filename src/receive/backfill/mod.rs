@@ -124,9 +124,9 @@ impl Backfilled {
         self.listed += 1;
         let is_known = known.iter().any(|known| is_same(listed, known));
         if is_known {
-            self.known += 1
+            self.known += 1;
         } else {
-            self.missing += 1
+            self.missing += 1;
         }
         !is_known
     }

@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(next(std::slice::from_ref(&open), 1, 9, 1), None);
         assert_eq!(next(std::slice::from_ref(&open), 1, 12, 1), Some(Work::Extend(open.clone(), 12)));
         let full = stretch(1, STRETCH, STRETCH);
-        assert_eq!(next(&[full.clone()], 1, 5_000, 1), Some(Work::Add(STRETCH + 1, 5_000)));
+        assert_eq!(next(std::slice::from_ref(&full), 1, 5_000, 1), Some(Work::Add(STRETCH + 1, 5_000)));
         let newer = stretch(9_000, 9_999, 1_000);
         assert_eq!(next(&[newer.clone(), full.clone()], 1, 9_999, 1), Some(Work::Add(STRETCH + 1, 8_999)));
         assert_eq!(next(&[newer, full.clone()], 5_000, 9_999, 1), Some(Work::Drop(full)));

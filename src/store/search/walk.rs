@@ -169,7 +169,7 @@ impl<S: Shelf> Search<'_, S> {
                 Some(proposed) => match proposed.remove(&stretch.id) {
                     Some(Proposal::Places(places)) => self.look_at(places).await?,
                     Some(Proposal::Damaged) => {
-                        self.look_through(stretch.first, stretch.last.min(self.bounds.before.saturating_sub(1))).await?
+                        self.look_through(stretch.first, stretch.last.min(self.bounds.before.saturating_sub(1))).await?;
                     }
                     None => {}
                 },

@@ -111,22 +111,22 @@ impl Words {
         }
         let named = [&person.first_name, &person.last_name, &person.email, &person.phone, &body.session_id, &body.chatbot_id];
         named.into_iter().chain([&body.chatbot_name, &body.content]).flatten().for_each(|text| self.add_text(text));
-        self.add_value(&body.extra, 0);
+        self.add_value(&body.extra);
         body.messages.iter().flatten().for_each(|message| self.add_text(&message.text));
         if body.kind == "unrecognized"
             && let Some(raw) = body.raw.and_then(|raw| serde_json::from_str(raw.get()).ok())
         {
-            self.add_value(&raw, 0);
+            self.add_value(&raw);
         }
     }
 
     /// The texts in a value of the sender's; it was parsed, so it is no deeper than a parser allows.
-    fn add_value(&mut self, value: &Value, depth: usize) {
+    fn add_value(&mut self, value: &Value) {
         match value {
             Value::String(text) => self.add_text(text),
             Value::Number(number) => self.add_text(&number.to_string()),
-            Value::Array(values) => values.iter().for_each(|value| self.add_value(value, depth + 1)),
-            Value::Object(fields) => fields.values().for_each(|value| self.add_value(value, depth + 1)),
+            Value::Array(values) => values.iter().for_each(|value| self.add_value(value)),
+            Value::Object(fields) => fields.values().for_each(|value| self.add_value(value)),
             Value::Null | Value::Bool(_) => {}
         }
     }

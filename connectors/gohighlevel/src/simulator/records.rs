@@ -1,7 +1,7 @@
 //! The simulated contacts, with what a connector trips over when it writes them.
 
 use super::answers::{duplicate, error, invalid, no_contact, ok};
-use crate::compare::{same_email, same_phone};
+use crate::compare::same_email;
 use crate::fields;
 use leadwire_connector::reexport::Timestamp;
 use leadwire_connector::simulator::{Response, SearchLag};
@@ -44,7 +44,7 @@ impl Contact {
                 .into_iter()
                 .chain(self.additional_emails.iter().map(String::as_str))
                 .any(|email| same_email(email, value)),
-            _ => self.text("phone").is_some_and(|phone| same_phone(phone, value)),
+            _ => self.text("phone").is_some_and(|known| leadwire_connector::phone::is_same(known, value)),
         }
     }
 

@@ -10,8 +10,8 @@ pub(super) fn answer(records: &Records, object: Object, body: &Value) -> Result<
     let groups = body["filterGroups"].as_array().filter(|groups| groups.len() <= 6);
     let groups = groups.ok_or_else(|| invalid("filterGroups must be a list of at most 6"))?;
     let filters = || groups.iter().flat_map(|group| group["filters"].as_array().into_iter().flatten());
-    if filters().any(|filter| !matches!(filter["operator"].as_str(), Some("EQ" | "GTE"))) {
-        return Err(invalid("The simulated search knows the operators EQ and GTE"));
+    if filters().any(|filter| !matches!(filter["operator"].as_str(), Some("EQ" | "GTE" | "CONTAINS_TOKEN"))) {
+        return Err(invalid("The simulated search knows the operators EQ, GTE and CONTAINS_TOKEN"));
     }
     let limit = body["limit"].as_u64().and_then(|limit| usize::try_from(limit).ok()).unwrap_or(10).min(200);
     let found: Vec<u64> =
@@ -26,8 +26,17 @@ fn holds(entry: &Entry, group: &Value) -> bool {
         let name = filter["propertyName"].as_str().unwrap_or_default();
         match (name, filter["operator"].as_str()) {
             ("createdate", Some("GTE")) => wanted.parse().is_ok_and(|since: i64| entry.created.as_millisecond() >= since),
+            ("hs_searchable_calculated_phone_number", Some("CONTAINS_TOKEN")) => ends_in(entry, "phone", wanted),
+            ("hs_searchable_calculated_mobile_number", Some("CONTAINS_TOKEN")) => ends_in(entry, "mobilephone", wanted),
             (name, Some("EQ")) => entry.properties.get(name).is_some_and(|value| value.eq_ignore_ascii_case(wanted)),
             _ => false,
         }
     })
+}
+
+/// Of a number, only the digits count; a token may begin with anything (`*5550100`).
+fn ends_in(entry: &Entry, name: &str, token: &str) -> bool {
+    let digits = entry.properties.get(name).map(|value| value.chars().filter(char::is_ascii_digit).collect::<String>());
+    let is_it = |digits: String| token.strip_prefix('*').map_or(digits == token, |end| digits.ends_with(end));
+    digits.is_some_and(is_it)
 }

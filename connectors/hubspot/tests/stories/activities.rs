@@ -1,7 +1,8 @@
 //! Notes, tasks and meetings.
 
-use crate::harness::{Crm, lead, person, remark};
+use crate::harness::{Crm, TOKEN, lead, person, record_id, remark};
 use leadwire_connector::http::Method;
+use leadwire_connector::simulator::{Request, Response, Service};
 use leadwire_connector::{Event, MemorySteps, Verdict};
 use leadwire_connector_hubspot::simulator::Simulator;
 use serde_json::{Value, json};
@@ -123,11 +124,11 @@ async fn what_stood_on_an_archived_contact_is_written_again_on_the_new_one() {
 
 #[tokio::test]
 async fn an_owner_who_left_is_left_out() {
-    let crm = Crm::of(Simulator::accepting(crate::harness::TOKEN).with_owners(&[7]), &json!({"appointments": {"owner_id": 8}})).await;
+    let crm = Crm::of(Simulator::accepting(TOKEN).with_owners(&[7]), &json!({"appointments": {"owner_id": 8}})).await;
     let receipt = crm.deliver("d1", &wish(&json!("tomorrow"))).await.unwrap();
     assert!(remark(&receipt).unwrap().contains("owner_id"), "{receipt:?}");
     assert_eq!(crm.counts(), [1, 0, 1, 0]);
-    let crm = Crm::of(Simulator::accepting(crate::harness::TOKEN).with_owners(&[7]), &json!({"appointments": {"owner_id": 7}})).await;
+    let crm = Crm::of(Simulator::accepting(TOKEN).with_owners(&[7]), &json!({"appointments": {"owner_id": 7}})).await;
     assert_eq!(remark(&crm.deliver("d1", &wish(&json!("tomorrow"))).await.unwrap()), None);
     assert_eq!(crm.tasks()[0]["properties"]["hubspot_owner_id"], "7");
 }
@@ -161,5 +162,54 @@ async fn an_activity_that_cannot_be_read_back_now_is_not_written_again() {
         assert!(matches!(error.verdict, Verdict::Retry { .. }), "{objects}: {error:?}");
         crm.attempt("d1", &event, &kept).await.unwrap();
         assert_eq!(crm.records(objects).len(), 1, "{objects}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_template_could_not_make_is_told_in_the_note() {
+    let crm = Crm::with(&json!({"fields": {"zip": "{{ extra.Zip|int }}"}})).await;
+    crm.deliver("d1", &lead(&json!({"extra": {"Zip": "12-345"}}))).await.unwrap();
+    assert!(crm.notes()[0]["body"].as_str().unwrap().contains("`zip`"));
+}
+
+/// Refuses activities of contacts that are archived in words of its own.
+struct Odd(Simulator, u16);
+
+impl Service for Odd {
+    fn answer(&mut self, request: &Request) -> Response {
+        let contact = request.json()["associations"][0]["to"]["id"].clone();
+        let state = self.0.state();
+        let is_archived = state["contacts"].as_array().unwrap().iter().any(|known| known["id"] == contact && known["archived"] == true);
+        if is_archived {
+            Response::json(self.1, &json!({"status": "error", "message": "that cannot be associated"}))
+        } else {
+            self.0.answer(request)
+        }
+    }
+
+    fn error_inside(&self) -> Response {
+        self.0.error_inside()
+    }
+
+    fn rate_limited(&self) -> Response {
+        self.0.rate_limited()
+    }
+
+    fn state(&self) -> Value {
+        self.0.state()
+    }
+}
+
+#[tokio::test]
+async fn a_note_of_a_contact_that_was_archived_goes_to_another_one_in_whatever_words_it_is_refused() {
+    for status in [400, 404] {
+        let (crm, kept) = (Crm::of(Odd(Simulator::accepting(TOKEN), status), &json!({})).await, MemorySteps::default());
+        crm.order("503 x1 @/notes");
+        crm.attempt("d1", &lead(&json!({})), &kept).await.unwrap_err();
+        crm.call(Method::Delete, "crm/objects/2026-09/contacts/101", &Value::Null).await;
+        // Without the mark of an earlier attempt, which would have the contact looked at first.
+        let known = kept.saved().into_iter().filter(|(name, _)| name != "note.sent");
+        let receipt = crm.attempt("d1", &lead(&json!({})), &MemorySteps::of(known)).await.unwrap();
+        assert_eq!((record_id(&receipt).as_str(), crm.contacts().len(), crm.notes().len()), ("102", 1, 1), "{status}");
     }
 }

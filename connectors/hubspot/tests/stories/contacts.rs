@@ -25,7 +25,8 @@ async fn a_new_lead_makes_one_contact_and_one_note() {
     assert!(notes[0]["body"].as_str().unwrap().contains("I want a quote"));
     let Receipt::Delivered { record: Some(record), remark: None } = receipt else { panic!("{receipt:?}") };
     assert_eq!(record.url.unwrap(), "https://app.hubspot.com/contacts/42/record/0-1/101");
-    assert_eq!(crm.sent(), ["POST /crm/objects/2026-09/contacts", "POST /crm/objects/2026-09/notes"]);
+    let sent = ["/contacts/search", "/contacts", "/notes"].map(|path| format!("POST /crm/objects/2026-09{path}"));
+    assert_eq!(crm.sent(), sent);
 }
 
 #[tokio::test]
@@ -34,7 +35,7 @@ async fn repeating_a_finished_delivery_sends_nothing() {
     let first = crm.attempt("d1", &lead(&json!({})), &kept).await.unwrap();
     let second = crm.attempt("d1", &lead(&json!({})), &kept).await.unwrap();
     assert_eq!(first, second);
-    assert_eq!((crm.contacts().len(), crm.notes().len(), crm.sent().len()), (1, 1, 2));
+    assert_eq!((crm.contacts().len(), crm.notes().len(), crm.sent().len()), (1, 1, 3));
 }
 
 #[tokio::test]
@@ -175,7 +176,7 @@ async fn a_conflict_without_an_id_is_settled_by_the_email() {
     let crm = Crm::start().await;
     crm.contact(&json!({"email": "david@acme.example"})).await;
     crm.order("409 x1 @POST @/contacts");
-    crm.deliver("d1", &lead(&json!({}))).await.unwrap();
+    crm.deliver("d1", &lead(&json!({"person": person(Some("David"), Some("david@acme.example"), None)}))).await.unwrap();
     assert_eq!(crm.contacts().len(), 1);
     assert_eq!(crm.contacts()[0]["properties"]["firstname"], "David");
 }
@@ -303,6 +304,7 @@ async fn a_crash_after_the_create_makes_no_second_contact_although_search_lags()
         let kept = MemorySteps::default();
         kept.save("contact.sent", "").await.unwrap();
         let notes = crm.notes().len();
+        crm.connector.erase(&["d1".to_owned()]).await.unwrap();
         let crm = crm.restarted();
         assert_waits(&crm.attempt("d1", &event, &kept).await.unwrap_err());
         crm.call(Method::Get, "crm/objects/2026-09/contacts", &Value::Null).await;
@@ -452,7 +454,9 @@ async fn a_conversation_right_after_its_lead_finds_the_contact_when_search_has_f
     let crm = Crm::lagging(3, &json!({})).await;
     let [phone, _] = without_email();
     crm.deliver("d1", &phone).await.unwrap();
-    let (crm, kept) = (crm.restarted(), MemorySteps::default());
+    // As if another system had made the contact: nothing of it is remembered.
+    crm.connector.erase(&["d1".to_owned()]).await.unwrap();
+    let kept = MemorySteps::default();
     let messages = json!([{"author": "user", "text": "Hi"}]);
     let chat = lead(&json!({"kind": "conversation", "person": phone.person, "session_id": null, "messages": messages}));
     assert_waits(&crm.attempt("d2", &chat, &kept).await.unwrap_err());
@@ -512,4 +516,66 @@ async fn a_merged_contact_is_known_by_its_new_id() {
     let survivor = crm.call(Method::Post, "crm/objects/2026-09/contacts/merge", &both).await;
     let receipt = crm.deliver("d2", &lead(&json!({}))).await.unwrap();
     assert_eq!(record_id(&receipt), survivor["id"]);
+}
+
+#[tokio::test]
+async fn a_phone_that_comes_first_gets_its_email_later_and_stays_one_contact() {
+    let crm = Crm::start().await;
+    let phone = Some("+14155550100");
+    let first = crm.deliver("d1", &lead(&json!({"person": person(Some("David"), None, phone)}))).await.unwrap();
+    let second = crm.deliver("d2", &lead(&json!({"person": person(Some("David"), Some("d@acme.example"), phone)}))).await.unwrap();
+    assert_eq!((crm.contacts().len(), record_id(&first)), (1, record_id(&second)));
+    assert_eq!(crm.contacts()[0]["properties"]["email"], "d@acme.example");
+    // The same after the bridge was started anew, when search has followed.
+    let crm = crm.restarted();
+    crm.deliver("d3", &lead(&json!({"person": person(Some("David"), Some("d@acme.example"), phone)}))).await.unwrap();
+    assert_eq!(crm.contacts().len(), 1);
+}
+
+#[tokio::test]
+async fn an_email_is_given_to_nobody_who_may_be_somebody_else() {
+    let crm = Crm::start().await;
+    crm.contact(&json!({"firstname": "Grace", "phone": "+14155550100"})).await;
+    crm.deliver("d1", &lead(&json!({"person": person(Some("David"), Some("d@acme.example"), Some("+14155550100"))}))).await.unwrap();
+    assert_eq!((crm.contacts().len(), crm.contacts()[0]["properties"].get("email")), (2, None));
+}
+
+#[tokio::test]
+async fn an_email_that_is_another_contacts_leads_there_although_the_phone_led_elsewhere() {
+    let crm = Crm::start().await;
+    crm.contact(&json!({"firstname": "David", "phone": "+14155550100"})).await;
+    crm.contact(&json!({"email": "d@acme.example"})).await;
+    let receipt = crm.deliver("d1", &lead(&json!({"person": person(Some("David"), Some("d@acme.example"), Some("+14155550100"))}))).await;
+    assert_eq!((record_id(&receipt.unwrap()).as_str(), crm.contacts().len()), ("102", 2));
+    assert_eq!(crm.contacts()[0]["properties"].get("email"), None);
+}
+
+#[tokio::test]
+async fn a_phone_is_one_contact_although_search_lags_and_the_bridge_restarts_or_is_another() {
+    let crm = Crm::lagging(50, &json!({})).await;
+    let event = lead(&json!({"person": person(Some("David"), None, Some("+14155550100"))}));
+    crm.deliver("d1", &event).await.unwrap();
+    let other = crm.another(&json!({}));
+    deliver(&*other, "d2", &event).await.unwrap();
+    let crm = crm.restarted();
+    crm.deliver("d3", &event).await.unwrap();
+    assert_eq!(crm.contacts().len(), 1);
+    // What is kept of it goes with the person.
+    crm.connector.erase(&["d1", "d2", "d3"].map(str::to_owned)).await.unwrap();
+    crm.deliver("d4", &event).await.unwrap();
+    assert_eq!(crm.contacts().len(), 2);
+}
+
+#[tokio::test]
+async fn a_phone_that_somebody_typed_in_another_form_is_the_same() {
+    let crm = Crm::start().await;
+    crm.contact(&json!({"lastname": "Garcia", "phone": "(415) 555-0100"})).await;
+    crm.contact(&json!({"lastname": "Other", "mobilephone": "+44 20 5550100"})).await;
+    let receipt = crm.deliver("d1", &lead(&json!({"person": person(None, None, Some("+14155550100"))}))).await.unwrap();
+    assert_eq!((record_id(&receipt).as_str(), remark(&receipt), crm.contacts().len()), ("101", None, 2));
+    // An account that has no such properties is searched as it can be.
+    crm.contact(&json!({"lastname": "Plain", "phone": "+14155550199"})).await;
+    crm.order("400 x1 @/search");
+    let receipt = crm.deliver("d2", &lead(&json!({"person": person(None, None, Some("+14155550199"))}))).await.unwrap();
+    assert_eq!(record_id(&receipt), "104", "the note between them is 103");
 }

@@ -63,7 +63,7 @@ async fn a_refusal_that_names_nothing_costs_only_what_can_be_done_without() {
     for status in [400, 422] {
         let crm = Crm::with(&json!({"fields": {"company": "Acme"}})).await;
         crm.order(&format!("{status} x1 @POST @/2026-09/contacts"));
-        let receipt = crm.deliver("d1", &lead(&json!({}))).await.unwrap();
+        let receipt = crm.deliver("d1", &lead(&json!({"person": person(None, Some("a@b.example"), None)}))).await.unwrap();
         let told = "HubSpot refused the data without saying which field, so that these properties were left out: company";
         assert_eq!(remark(&receipt), Some(told));
         assert!(crm.contacts()[0]["properties"]["company"].is_null());
@@ -78,7 +78,7 @@ async fn a_refusal_that_names_nothing_costs_only_what_can_be_done_without() {
 async fn a_conflict_with_nobody_is_tried_again_and_an_account_that_owes_is_held() {
     let crm = Crm::start().await;
     crm.order("409 x1 @POST @/2026-09/contacts");
-    let error = crm.deliver("d1", &lead(&json!({}))).await.unwrap_err();
+    let error = crm.deliver("d1", &lead(&json!({"person": person(None, Some("a@b.example"), None)}))).await.unwrap_err();
     assert!(matches!(error.verdict, Verdict::Retry { after: Some(_) }), "{error:?}");
     crm.order("402 x1");
     let error = crm.deliver("d1", &lead(&json!({}))).await.unwrap_err();
@@ -129,7 +129,8 @@ async fn a_spent_day_holds_until_midnight_where_the_account_is() {
 async fn a_short_limit_is_waited_out_and_no_attempt_writes_twice() {
     let crm = Crm::of(Simulator::accepting(TOKEN).with_limits(1, 1_000), &json!({})).await;
     let kept = leadwire_connector::MemorySteps::default();
-    let error = crm.attempt("d1", &lead(&json!({})), &kept).await.unwrap_err();
+    let event = lead(&json!({"person": person(None, Some("a@b.example"), None)}));
+    let error = crm.attempt("d1", &event, &kept).await.unwrap_err();
     assert_eq!((error.kind, error.verdict), (ErrorKind::RateLimited, Verdict::Retry { after: Some(Duration::from_secs(10)) }));
     assert_eq!(error.code.as_deref(), Some("TEN_SECONDLY_ROLLING"));
     assert_eq!(crm.counts(), [1, 0, 0, 0]);

@@ -1,8 +1,8 @@
 //! `token` or `oauth`: who the bridge is to a service.
 
 use super::{OAuth, OAuthKeys, Tokens};
-use crate::BuildContext;
 use crate::settings::{Fault, Secret};
+use crate::{BuildContext, Claim};
 
 /// Who the bridge is to a service that takes either of two: a token that a person made there, or an app.
 #[derive(Debug, Clone)]
@@ -53,6 +53,12 @@ impl Credentials {
             Self::Token(token) => Ok(Tokens::fixed(token)),
             Self::App(oauth) => Tokens::oauth((**oauth).clone(), what, context),
         }
+    }
+
+    /// What no other destination may use beside this one, where a refresh token is good once.
+    #[must_use]
+    pub fn claim(&self) -> Option<Claim> {
+        if let Self::App(oauth) = self { oauth.claim() } else { None }
     }
 
     /// Whether tokens are those of an app, which a remedy must know.

@@ -5,7 +5,7 @@ use crate::http::{Answer, Method, Request};
 use crate::redact::Redactor;
 use crate::refusal::word;
 use crate::settings::Secret;
-use crate::{DeliveryError, ErrorKind};
+use crate::{Claim, DeliveryError, ErrorKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
@@ -115,6 +115,14 @@ impl OAuth {
     #[must_use]
     pub fn name(self, name: impl Into<String>) -> Self {
         Self { name: name.into(), ..self }
+    }
+
+    /// The refresh token, where the service takes each away once it was used: two destinations would take it from each other.
+    #[must_use]
+    pub fn claim(&self) -> Option<Claim> {
+        let help = "connect the app once for each destination: every connection has a refresh token of its own";
+        let path = ["oauth", "refresh_token"].map(str::to_owned).to_vec();
+        self.first_refresh_token().map(|_| Claim { path, what: "refresh token", id: self.seed(), help })
     }
 
     /// Tells whether kept tokens come from these settings: those of a grant that was replaced are of no use. A refresh token stays what
@@ -286,6 +294,14 @@ mod tests {
         assert_eq!(header.1, format!("Basic {}", STANDARD.encode("id+1:client%26secret")));
         let shown = format!("{:?} {:?}", oauth(), request.preview());
         assert!(!shown.contains("client%26secret") && !shown.contains("client&secret"), "{shown}");
+    }
+
+    #[test]
+    fn a_refresh_token_is_claimed_without_telling_it() {
+        let claim = oauth().claim().unwrap();
+        assert_eq!((claim.what, &claim.id), ("refresh token", &oauth().parameter("scope", "more").claim().unwrap().id));
+        assert!(!format!("{claim:?}").contains("refresh-token-1"));
+        assert!(OAuth::new("https://crm.example/token".parse().unwrap(), "id", Grant::ClientCredentials).claim().is_none());
     }
 
     #[test]
