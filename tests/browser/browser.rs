@@ -48,6 +48,9 @@ impl Browser {
         browser.cdp("Network.enable", json!({}));
         browser.cdp("Network.setCacheDisabled", json!({"cacheDisabled": true}));
         browser.screen(Screen::Desk);
+        // The browser begins in a page of its own.
+        browser.post("url", &json!({"url": "about:blank"}));
+        browser.network();
         browser
     }
 
@@ -151,7 +154,15 @@ impl Browser {
 
     /// Chooses from a list.
     pub(crate) fn choose(&self, css: &str, option: &str) {
-        self.click_found("xpath", &format!("//select[@id=\"{}\"]/option[normalize-space()=\"{option}\"]", css.trim_start_matches('#')));
+        let list = self.find("css selector", css);
+        self.post(&format!("element/{list}/value"), &json!({"text": option}));
+        let chosen = self.eval(&format!("document.querySelector({}).selectedOptions[0].label", json!(css)));
+        assert_eq!(chosen, option, "{css} has no {option:?}");
+    }
+
+    /// Clicks what an XPath finds.
+    pub(crate) fn click_at(&self, xpath: &str) {
+        self.click_found("xpath", xpath);
     }
 
     /// Strikes keys, wherever the focus is.

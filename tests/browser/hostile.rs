@@ -92,7 +92,6 @@ async fn what_a_person_tries_and_what_a_crm_finds_is_text_too() {
     browser.assert_says(&["What the doctor found", SCRIPT]);
     assert_sound(&browser, Screen::Desk, "a hostile report");
     assert_eq!(browser.eval(STRANGE), json!([]));
-    browser.eval(&format!("document.getElementById('body')?.remove(); window.name = {}", json!(HANDLER)));
     // A link that somebody made, with a notice of their own.
     browser.eval("document.cookie = 'leadwire_notice=+PHNjcmlwdD53aW5kb3cucHduZWQ9OTwvc2NyaXB0Pg; path=/'");
     browser.go("/");

@@ -31,6 +31,11 @@ async fn a_new_lead_appears_on_an_open_page_and_what_was_opened_stays_open() {
     bridge.post(lead_saying(3, &json!({"FirstName": "Joan", "Email": "david1@example.com"}))).await;
     browser.until_says("Joan Garcia 3");
     assert_eq!(browser.eval("[document.getElementById('raw').open, window.loaded]"), json!([true, "once"]));
+    // The focus of whoever goes by keys stays on what it was on, although that is new.
+    browser.eval("window.before = document.querySelector('#raw > summary'); window.before.focus()");
+    bridge.post(lead_saying(4, &json!({"FirstName": "Mary", "Email": "david1@example.com"}))).await;
+    browser.until_says("Mary Garcia 4");
+    browser.until("the focus", "document.activeElement === document.querySelector('#raw > summary') && document.activeElement !== window.before");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,8 +10,8 @@ pub(crate) const OWNER: &str = "owner-0123456789abcdef";
 /// Ben may look, and sees no personal data.
 pub(crate) const BEN: &str = "ben-0123456789abcdef";
 
-/// Leads that both CRMs were sent, and that wait for the one on hold.
-pub(crate) const LEADS: u64 = 6;
+/// Leads of people called Garcia; there is one more of somebody else.
+pub(crate) const LEADS: u64 = 7;
 
 pub(crate) struct Showroom {
     pub(crate) bridge: Bridge,
@@ -37,40 +37,19 @@ impl Showroom {
         sheet.order(FaultRule::always(FaultKind::Status(422)));
         let settings = (leadwire::connectors::builtin().get("hubspot").unwrap().simulator.unwrap().settings)(&hubspot.url());
         let bridge = Setup::new()
-            .with("[sources.shop]\nsigning_keys = []")
+            .with("[sources.shop]")
             .with(&format!("[destinations.hubspot]\n{settings}"))
             .with(&format!("[destinations.sheet]\ntype = \"json\"\nurl = \"{}\"", sheet.url()))
             .with(&format!("[destinations.desk]\ntype = \"json\"\nurl = \"{}\"", desk.url()))
             .with("[[routes]]\nto = [\"hubspot\", \"sheet\", \"desk\"]\nkinds = [\"lead\"]")
             .with("[[routes]]\nto = [\"hubspot\"]\nkinds = [\"appointment\"]")
             .start();
-        let room = Self { bridge, hubspot, sheet, _desk: desk };
-        room.furnish().await;
-        room
-    }
-
-    async fn furnish(&self) {
-        let bridge = &self.bridge;
-        let held = bridge.command(&["hold", "desk", "--reason", "the accounts are being moved"]);
-        assert!(held.status.success(), "{}", String::from_utf8_lossy(&held.stderr));
-        bridge.until_held("desk").await;
-        for n in 1..=LEADS {
-            bridge.post(lead(n).to_string()).await;
-        }
-        // The same again, as senders do that lost the answer.
-        bridge.post(lead(1).to_string()).await;
-        for name in ["ai-agent-chat-log", "hello-client-chat-log", "ai-agent-appointment", "unknown-shape", "unusual-lead", "test-type"] {
-            bridge.post(fixture(name)).await;
-        }
-        // To be refused, and kept.
-        bridge.post_to("acme", lead(90).to_string(), &[("X-Webhook-Signature", "t=1,v1=00")]).await.unwrap();
-        bridge.post_to("shop", lead(91).to_string(), &[("X-Webhook-Signature", "t=1,v1=00")]).await.unwrap();
-        bridge.until("dead", LEADS as usize).await;
-        eventually("HubSpot to have the leads", async || (self.delivered() >= LEADS as usize).then_some(())).await;
-    }
-
-    fn delivered(&self) -> usize {
-        self.bridge.deliveries().iter().filter(|row| row["destination"] == "hubspot" && row["state"] == "delivered").count()
+        furnish(&bridge).await;
+        // A stop writes down the figures of the minute.
+        let bridge = bridge.terminate().start();
+        bridge.post(lead(LEADS).to_string()).await;
+        until_done(&bridge).await;
+        Self { bridge, hubspot, sheet, _desk: desk }
     }
 
     /// The first event that a search finds.
@@ -85,12 +64,16 @@ impl Showroom {
         let mut pages: Vec<(&'static str, String)> = PAGES.iter().map(|(name, path)| (*name, (*path).to_owned())).collect();
         pages.push(("lead", format!("/leads/{}", self.event("lead"))));
         pages.push(("conversation", format!("/leads/{}", self.event("conversation"))));
+        pages.push(("body", format!("/person/quarantine/{}", self.bridge.json(&["quarantine", "list"])[0]["id"])));
+        let cause = &self.bridge.json(&["deliveries", "list", "--by-cause"])[0];
+        let cause = cause["cause"].as_str().unwrap();
+        pages.push(("cause", format!("/person/dead?destination=sheet&cause={}", cause.replace('/', "%2F"))));
         pages.push(("appointment", format!("/leads/{}", self.event("appointment"))));
         pages
     }
 }
 
-const PAGES: [(&str, &str); 8] = [
+const PAGES: [(&str, &str); 14] = [
     ("now", "/"),
     ("leads", "/leads"),
     ("found", "/leads?q=garcia&state=dead"),
@@ -98,6 +81,12 @@ const PAGES: [(&str, &str); 8] = [
     ("destination-dead", "/destinations/sheet"),
     ("destination-held", "/destinations/desk"),
     ("try", "/try"),
+    ("person", "/person"),
+    ("quarantine", "/person/quarantine"),
+    ("actions", "/actions"),
+    ("sources", "/sources"),
+    ("source", "/sources/acme"),
+    ("source-waiting", "/sources/shop"),
     ("not-found", "/no/such/page"),
 ];
 
@@ -127,4 +116,27 @@ pub(crate) async fn small(setup: Setup) -> (Bridge, Server) {
     let bridge = setup.endpoint("crm", sink.url().as_str()).start();
     bridge.post(lead_saying(1, &json!({"FirstName": "Ada"}))).await;
     (bridge, sink)
+}
+
+async fn furnish(bridge: &Bridge) {
+    let held = bridge.command(&["hold", "desk", "--reason", "the accounts are being moved"]);
+    assert!(held.status.success(), "{}", String::from_utf8_lossy(&held.stderr));
+    bridge.until_held("desk").await;
+    for n in 1..LEADS {
+        bridge.post(lead(n).to_string()).await;
+    }
+    // The same again, as senders do that lost the answer.
+    bridge.post(lead(1).to_string()).await;
+    for name in ["ai-agent-chat-log", "hello-client-chat-log", "ai-agent-appointment", "unknown-shape", "unusual-lead", "test-type"] {
+        bridge.post(fixture(name)).await;
+    }
+    // To be refused, and kept.
+    bridge.post_to("acme", lead(90).to_string(), &[("X-Webhook-Signature", "t=1,v1=00")]).await.unwrap();
+    bridge.post_to("shop", lead(91).to_string(), &[("X-Webhook-Signature", "t=1,v1=00")]).await.unwrap();
+    until_done(bridge).await;
+}
+
+async fn until_done(bridge: &Bridge) {
+    let has_ended = |row: &Value| row["destination"] == "desk" || ["delivered", "dead"].iter().any(|state| row["state"] == *state);
+    eventually("all but the one on hold to be done", async || bridge.deliveries().iter().all(has_ended).then_some(())).await;
 }

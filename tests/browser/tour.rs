@@ -17,6 +17,8 @@ async fn every_page_shows_what_there_is_and_leads_on() {
     find(&browser);
     one_lead(&browser, &room);
     destinations(&browser);
+    sources(&browser);
+    plots(&browser);
     assert_sound(&browser, Screen::Desk, "the tour");
 }
 
@@ -45,7 +47,7 @@ fn one_lead(browser: &Browser, room: &Showroom) {
     assert_eq!(browser.path(), format!("/leads/{}", room.event("lead")));
     browser.assert_says(&["Where it went", "What happened", "received by acme", "david1@example.com", "the same body came 2 times"]);
     browser.assert_says(&["accepted by hubspot", "dead letter at sheet", "422"]);
-    assert!(browser.eval("document.querySelector('#deliveries ~ dl a[target=_blank], .facts a[target=_blank]')?.rel").as_str().unwrap().contains("noopener"));
+    assert_eq!(browser.eval("[...document.querySelectorAll('a[target]')].every(found => found.relList.contains('noopener'))"), true);
     browser.press("Raw");
     browser.assert_says(&["\"SerialNumber\": \"59001dd73709417321c58b11693183a2\""]);
     browser.go(&format!("/leads/{}", room.event("conversation")));
@@ -63,4 +65,25 @@ fn destinations(browser: &Browser) {
     browser.press("an appointment");
     browser.click("form button.primary");
     browser.assert_says(&["1. Verified", "2. Normalised: appointment", "3. Routed", "4. To hubspot"]);
+}
+
+fn sources(browser: &Browser) {
+    browser.press("Sources");
+    browser.assert_says(&["acme", "shop", "URL to paste into the chatbot's Webhook tab", "signing_keys"]);
+    assert!(browser.eval("document.querySelector('.copy').value").as_str().unwrap().ends_with("/hooks/acme"));
+    browser.press("acme");
+    browser.assert_says(&["Last seen", "Refused", "Addresses", "Signing key 1"]);
+}
+
+fn plots(browser: &Browser) {
+    browser.go("/");
+    browser.until("two plots", "document.querySelectorAll('#plots:not([hidden]) .uplot canvas').length === 2");
+    for span in ["day", "week", "hour"] {
+        let link = format!("#figures nav a[href=\"/?span={span}#figures\"]");
+        browser.click(&link);
+        browser.until("the span", &format!("document.querySelector('[data-plots]').dataset.plots === '{span}'"));
+        browser.until("its plots", "document.querySelectorAll('#plots:not([hidden]) .uplot canvas').length === 2");
+    }
+    browser.click("#figures-table > summary");
+    browser.assert_says(&["Came in", "95 % within"]);
 }
