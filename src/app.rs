@@ -3,7 +3,7 @@
 use crate::alerts::{self, Watching};
 use crate::bucket::Bucket;
 use crate::config::{self, Settings, StoreUrl};
-use crate::console::{self, Access, Console, Jobs};
+use crate::console::{self, Access, Console, Jobs, Live};
 use crate::deliver::{self, Backoff, Deliverer, LaneLimits, LateConnector, Policy, connect};
 use crate::inspect::SecretMask;
 use crate::normalize::{self, Profile};
@@ -74,6 +74,7 @@ pub struct Bridge {
     alerts: Option<Watching>,
     tidy: JoinHandle<()>,
     indexing: JoinHandle<()>,
+    telling: JoinHandle<()>,
     watching: [JoinHandle<()>; 2],
     sightings: Arc<Sightings>,
     keeping: JoinHandle<()>,
@@ -224,7 +225,9 @@ impl Bridge {
         let server = receive::listen(receiver, listener, &listen_limits(&settings))?;
         let receiving = (server.handle(), tokio::spawn(server));
         let alerts = alerts::start(&settings, &store, &keeper, deliverer.statuses());
+        let (live, telling) = Live::start(&store, deliverer.statuses());
         let console = Console {
+            live,
             alerts: alerts.as_ref().map(|watching| Arc::clone(&watching.overview)),
             store: store.clone(),
             keeper: keeper.clone(),
@@ -268,6 +271,7 @@ impl Bridge {
             indexing,
             watching,
             sightings,
+            telling,
             keeping: keeper.start(),
             shutdown_timeout,
             _ownership: ownership,
@@ -280,6 +284,8 @@ impl Bridge {
         self.health.stop();
         self.tidy.abort();
         self.indexing.abort();
+        // Whoever is being told of changes is let go, so that nothing waits for them.
+        self.telling.abort();
         // What is not told yet is remembered, and told after the next start.
         if let Some(alerts) = &self.alerts {
             alerts.task.abort();

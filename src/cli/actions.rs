@@ -29,7 +29,7 @@ enum ActionsCommand {
 
 pub(super) async fn run(args: ActionsArgs, context: &Context) -> Result<(), Failure> {
     let ActionsCommand::List { since, before, limit } = args.command;
-    let rows = context.store_to_read().await?.actions(ActionFilter { since, before, limit }).await?;
+    let rows = context.desk_to_read().await?.actions(ActionFilter { since, before, limit }).await?;
     if context.json {
         return context.print_json(&rows);
     }

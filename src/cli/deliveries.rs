@@ -2,10 +2,9 @@
 
 use super::show::{is_narrow, table};
 use super::{Context, Failure, time};
-use crate::store::{DeadCause, DeliveryFilter, DeliveryRow, Hold, State};
+use crate::store::{DeadCause, DeliveryFilter, DeliveryRow, State};
 use clap::ValueEnum;
 use jiff::Timestamp;
-use std::collections::HashMap;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct DeliveriesArgs {
@@ -82,12 +81,10 @@ pub(super) async fn run(args: DeliveriesArgs, context: &Context) -> Result<(), F
     if args.by_cause {
         return list_causes(&args, context).await;
     }
-    let store = context.store_to_read().await?;
     let states = args.state.map(StateArg::states).unwrap_or_default();
     let ListArgs { destination, cause, since, limit, .. } = args;
-    let mut deliveries = store.deliveries(DeliveryFilter { states, destination, cause, since, limit }).await?;
-    let holds: HashMap<String, Hold> = store.holds().await?.into_iter().filter_map(|row| Some((row.name, row.hold?))).collect();
-    deliveries.iter_mut().for_each(|delivery| delivery.tell_wait(holds.get(&delivery.destination)));
+    let filter = DeliveryFilter { states, destination, cause, since, before: None, limit };
+    let deliveries = context.desk_to_read().await?.deliveries(filter).await?;
     if context.json {
         return context.print_json(&deliveries);
     }
@@ -98,7 +95,7 @@ async fn list_causes(args: &ListArgs, context: &Context) -> Result<(), Failure> 
     if args.state.is_some_and(|state| state != StateArg::Dead) {
         return Err(Failure::Usage("only dead letters have a cause; say --state dead".to_owned()));
     }
-    let mut causes = context.store_to_read().await?.dead_causes().await?;
+    let mut causes = context.desk_to_read().await?.dead_causes().await?;
     causes.retain(|cause| args.destination.as_ref().is_none_or(|name| *name == cause.destination));
     causes.truncate(args.limit as usize);
     if context.json {

@@ -229,7 +229,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn everything_arrives() {
-        let context = Context { config: "none".into(), connectors: connectors::builtin(), json: false };
+        let context = Context { config: "none".into(), connectors: connectors::builtin(), json: false, server: None };
         let world = Box::pin(World::start(&context)).await.unwrap();
         let folder = world.folder.clone();
         let mut stage = Stage::new(world, Some(1), true);

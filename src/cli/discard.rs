@@ -1,6 +1,7 @@
 //! `leadwire discard`: end dead letters that need not be delivered.
 
 use super::id::{self, Id};
+use super::remote::{Deed, Selected, Server};
 use super::replay::{find_of, narrowed};
 use super::show::{ask, count, line};
 use super::{Context, Failure, hold, time, who};
@@ -8,6 +9,7 @@ use crate::store::{Act, DeliveryFilter, DeliveryKey, NewAction, Pace, State, Sto
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use serde_json::json;
+use std::sync::Arc;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct DiscardArgs {
@@ -35,6 +37,13 @@ pub(super) struct DiscardArgs {
 }
 
 pub(super) async fn run(args: DiscardArgs, context: &Context) -> Result<(), Failure> {
+    if args.ids.is_empty() && args.destination.is_none() && args.cause.is_none() {
+        return Err(Failure::Usage("say what to discard: ids, --destination D, or --cause C".to_owned()));
+    }
+    args.ids.iter().try_for_each(|id| narrowed(&args.filter(), id).map(drop))?;
+    if let Some(server) = &context.server {
+        return args.over(server, context).await;
+    }
     let store = context.store().await?;
     let keys = find(&store, &args).await?;
     if args.dry_run || keys.is_empty() {
@@ -53,16 +62,22 @@ async fn find(store: &Store, args: &DiscardArgs) -> Result<Vec<DeliveryKey>, Fai
     if let Some(name) = &args.destination {
         store.find_destination(name).await.map_err(|error| Failure::Usage(error.to_string()))?;
     }
-    let (destination, cause) = (args.destination.clone(), args.cause.clone());
-    let filter = DeliveryFilter { states: vec![State::Dead], destination, cause, since: args.since, limit: 0 };
-    if !args.ids.is_empty() {
-        args.ids.iter().try_for_each(|id| narrowed(&filter, id).map(drop))?;
-        return find_of(store, &args.ids, &filter).await;
+    let filter = args.filter();
+    if args.ids.is_empty() { Ok(store.find_ended(filter).await?) } else { find_of(store, &args.ids, &filter).await }
+}
+
+impl DiscardArgs {
+    fn filter(&self) -> DeliveryFilter {
+        let (destination, cause) = (self.destination.clone(), self.cause.clone());
+        DeliveryFilter { states: vec![State::Dead], destination, cause, since: self.since, ..DeliveryFilter::default() }
     }
-    if args.destination.is_none() && args.cause.is_none() {
-        return Err(Failure::Usage("say what to discard: ids, --destination D, or --cause C".to_owned()));
+
+    async fn over(&self, server: &Arc<Server>, context: &Context) -> Result<(), Failure> {
+        let Self { ids, destination, cause, since, .. } = self;
+        let which = Selected { ids, destination: destination.as_deref(), cause: cause.as_deref(), since: *since };
+        let more = json!({"reason": self.reason});
+        Deed { action: "discard", done: "discarded", more, which, dry_run: self.dry_run, yes: self.yes }.run(server, context).await
     }
-    Ok(store.find_ended(filter).await?)
 }
 
 /// What was discarded before an interruption is not found again, so running the command once more goes on.

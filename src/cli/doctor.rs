@@ -1,6 +1,7 @@
 //! `leadwire doctor`: asks the store, the sources and each destination whether they can do their work, and changes nothing.
 
 mod destinations;
+mod remote;
 mod show;
 mod sources;
 mod store;
@@ -41,6 +42,9 @@ struct Asked {
 }
 
 pub(super) async fn run(args: DoctorArgs, context: &Context) -> Result<(), Failure> {
+    if let Some(server) = &context.server {
+        return tell(&remote::ask(server, &args.destination).await?, context);
+    }
     let mut settings = context.settings()?;
     let mask = SecretMask::of([&settings]);
     args.refuse_unknown(&settings)?;

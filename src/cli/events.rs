@@ -88,9 +88,9 @@ pub(super) async fn run(args: EventsArgs, context: &Context) -> Result<(), Failu
 }
 
 async fn list(args: ListArgs, context: &Context) -> Result<(), Failure> {
-    let store = context.store_to_read().await?;
+    let desk = context.desk_to_read().await?;
     let before = match &args.before {
-        Some(id) => Some(id.find(&store).await?.event.id),
+        Some(id) => Some(id.find(&desk).await?.event.id),
         None => None,
     };
     let filter = EventFilter {
@@ -110,7 +110,7 @@ async fn list(args: ListArgs, context: &Context) -> Result<(), Failure> {
         unrouted: args.unrouted,
         limit: args.limit,
     };
-    let events = store.events(filter).await?;
+    let events = desk.events(filter).await?;
     if context.json {
         return context.print_json(&events);
     }
@@ -159,9 +159,8 @@ fn who(row: &EventRow) -> String {
 }
 
 async fn show_one(id: &Id, context: &Context) -> Result<(), Failure> {
-    let store = context.store_to_read().await?;
-    let id = id.find(&store).await?.event.id;
-    let detail = store.event(id).await?.ok_or_else(|| Failure::Failed(format!("the event {id} was just removed")))?;
+    let desk = context.desk_to_read().await?;
+    let detail = desk.event(id.find(&desk).await?.event.id).await?;
     if context.json { context.print_json(&detail) } else { line(&describe(&detail)) }
 }
 

@@ -32,10 +32,16 @@ pub(super) fn reason(text: &str) -> Result<String, String> {
 }
 
 pub(super) async fn hold(args: HoldArgs, context: &Context) -> Result<(), Failure> {
-    let store = context.store_or_new().await?;
-    let id = store.find_destination(&args.destination).await.map_err(|error| Failure::Usage(error.to_string()))?;
     let now = Timestamp::now();
     let until = args.r#for.and_then(|span| now.checked_add(SignedDuration::try_from(span).ok()?).ok());
+    if let Some(server) = &context.server {
+        let span = args.r#for.map(|span| format!("{}s", span.as_secs()));
+        let body = json!({"destination": args.destination, "reason": args.reason, "for": span});
+        let done = server.act("hold", &body).await?;
+        return context.tell_done(&json!({"destination": args.destination, "held": true, "until": until}), &done.message);
+    }
+    let store = context.store_or_new().await?;
+    let id = store.find_destination(&args.destination).await.map_err(|error| Failure::Usage(error.to_string()))?;
     let end = until.map(|until| format!("until {until}")).unwrap_or_default();
     let new = NewAction { reason: args.reason.clone(), ..who::acts("hold", &args.destination, 1, end) };
     store.perform(Entry::New(new), Act::Hold { destination: id, reason: args.reason.clone(), until }, now).await?;
@@ -49,6 +55,11 @@ pub(super) async fn hold(args: HoldArgs, context: &Context) -> Result<(), Failur
 }
 
 pub(super) async fn resume(args: ResumeArgs, context: &Context) -> Result<(), Failure> {
+    if let Some(server) = &context.server {
+        let done = server.act("resume", &json!({"destination": args.destination})).await?;
+        let told = json!({"destination": args.destination, "held": false, "was_held": done.count == 1});
+        return context.tell_done(&told, &done.message);
+    }
     let store = context.store_or_new().await?;
     let id = store.find_destination(&args.destination).await.map_err(|error| Failure::Usage(error.to_string()))?;
     let new = who::acts("resume", &args.destination, 1, String::new());

@@ -1,13 +1,10 @@
 //! Ids as people write them: whole, or only their beginning.
 
+use super::desk::Desk;
 use super::{Failure, time};
-use crate::store::{EventRow, Store};
+use crate::store::{EventRow, Store, ids_like};
 use uuid::Uuid;
 
-/// A shorter beginning says too little.
-const SHORTEST: usize = 8;
-/// Digits of a whole id.
-const WHOLE: usize = 32;
 /// So many events are listed when more than one begins like that.
 const LISTED: u32 = 20;
 
@@ -27,18 +24,10 @@ pub(super) fn parse(text: &str) -> Result<Id, String> {
         Some((event, destination)) => (event, Some(destination.to_owned())),
         None => (text, None),
     };
-    let digits: String = event.chars().filter(|c| *c != '-').collect();
-    let bound = |fill: &str| {
-        let all = format!("{digits}{}", fill.repeat(WHOLE.saturating_sub(digits.len())));
-        u128::from_str_radix(&all, 16).map(Uuid::from_u128)
-    };
-    let is_id = digits.chars().all(|c| c.is_ascii_hexdigit()) && (SHORTEST..=WHOLE).contains(&digits.len());
-    match (bound("0"), bound("f")) {
-        (Ok(first), Ok(last)) if is_id => Ok(Id { written: text.to_owned(), first, last, destination }),
-        _ => Err(format!(
-            "this is no id of an event or delivery, nor the first {SHORTEST} digits of one or more; `leadwire events list` finds them"
-        )),
-    }
+    let (first, last) = ids_like(event).ok_or_else(|| {
+        "this is no id of an event or delivery, nor the first 8 digits of one or more; `leadwire events list` finds them".to_owned()
+    })?;
+    Ok(Id { written: text.to_owned(), first, last, destination })
 }
 
 /// What the trail says of these: the only one, or how many. `None` without any.
@@ -52,8 +41,9 @@ pub(super) fn target(ids: &[Id]) -> Option<String> {
 
 impl Id {
     /// The one event that is meant.
-    pub(super) async fn find(&self, store: &Store) -> Result<EventRow, Failure> {
-        let mut found = store.events_between(self.first, self.last, LISTED + 1).await?;
+    pub(super) async fn find(&self, desk: &Desk) -> Result<EventRow, Failure> {
+        let digits = self.written.split('_').next().unwrap_or_default();
+        let mut found = desk.events_like(digits, (self.first, self.last), LISTED + 1).await?;
         match (found.pop(), found.is_empty()) {
             (Some(only), true) => Ok(only),
             (Some(last), false) => {
@@ -62,6 +52,11 @@ impl Id {
             }
             (None, _) => Err(Failure::Failed(format!("there is no event {}; `leadwire events list` finds ids", self.written))),
         }
+    }
+
+    /// The same in a store.
+    pub(super) async fn find_in(&self, store: &Store) -> Result<EventRow, Failure> {
+        self.find(&Desk::Store(store.clone())).await
     }
 
     fn ambiguous(&self, found: &[EventRow]) -> String {

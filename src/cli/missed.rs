@@ -103,7 +103,7 @@ async fn dismiss(ids: &[Id], context: &Context) -> Result<(), Failure> {
 }
 
 async fn conversation(id: &Id, store: &crate::store::Store) -> Result<Uuid, Failure> {
-    let event = id.find(store).await?.event;
+    let event = id.find_in(store).await?.event;
     if event.kind == Kind::Conversation {
         return Ok(event.id);
     }

@@ -10,6 +10,7 @@ mod check;
 mod connectors;
 mod deliveries;
 mod demo;
+mod desk;
 mod discard;
 mod doctor;
 mod events;
@@ -19,6 +20,7 @@ mod missed;
 mod person;
 mod preview;
 mod quarantine;
+mod remote;
 mod replay;
 mod route;
 mod run;
@@ -26,6 +28,7 @@ mod send;
 mod show;
 mod simulate;
 mod sources;
+mod status;
 mod store;
 mod time;
 mod who;
@@ -35,10 +38,50 @@ use crate::config::{self, Settings, StoreUrl};
 use crate::connectors::Connectors;
 use crate::store::Store;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use desk::Desk;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 const EXIT_USAGE: u8 = 64;
+
+/// Says which bridge to ask, like `--server`.
+const SERVER_VARIABLE: &str = "LEADWIRE_SERVER";
+const NOT_OVER_A_SERVER: &str = "this command works where the store or the configuration is, and not over a bridge; leave out --server";
+
+/// What a command works on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// A store, or a bridge over its API.
+    Server,
+    /// A store, and nothing else will do.
+    Store,
+    /// Neither.
+    Apart,
+}
+
+impl Command {
+    fn reach(&self) -> Reach {
+        match self {
+            Self::Status
+            | Self::Doctor(_)
+            | Self::Events(_)
+            | Self::Deliveries(_)
+            | Self::Replay(_)
+            | Self::Discard(_)
+            | Self::Route(_)
+            | Self::Hold(_)
+            | Self::Resume(_)
+            | Self::Quarantine(_)
+            | Self::Preview(_)
+            | Self::Actions(_) => Reach::Server,
+            Self::Sources(_) | Self::Missed(_) | Self::Backfill(_) | Self::Person(_) | Self::Audit | Self::Store(_) => Reach::Store,
+            Self::Run | Self::Demo(_) | Self::Check | Self::Send(_) | Self::Alerts(_) | Self::Connectors(_) | Self::Simulate(_) => {
+                Reach::Apart
+            }
+        }
+    }
+}
 
 /// Takes the leads, appointments and chat logs that a chatbot platform posts, and gets every one of them into your CRMs.
 #[derive(Debug, Parser)]
@@ -50,6 +93,12 @@ struct Arguments {
     /// Print JSON instead of tables.
     #[arg(long, global = true)]
     json: bool,
+    /// Ask the bridge whose console is at this address, instead of the store; also by LEADWIRE_SERVER. Its token is in LEADWIRE_TOKEN.
+    #[arg(long, global = true, value_name = "URL")]
+    server: Option<String>,
+    /// The token for --server, in a file.
+    #[arg(long, global = true, value_name = "FILE")]
+    token_file: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -66,6 +115,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Post signed samples or own payloads to a source, and print the answers.
     Send(send::SendArgs),
+    /// Tell how a running bridge is.
+    Status,
     /// Find events, or show everything about one.
     Events(events::EventsArgs),
     /// List deliveries and where they stand.
@@ -115,6 +166,8 @@ pub struct Context {
     pub connectors: Connectors,
     /// Whether to print JSON.
     pub json: bool,
+    /// The bridge to ask instead of the store.
+    server: Option<Arc<remote::Server>>,
 }
 
 /// How a command fails.
@@ -173,6 +226,17 @@ impl Context {
         Ok(app::open_store_to_read(&self.settings_of_a_store()?).await?)
     }
 
+    /// Where to read: the bridge of `--server`, else the store.
+    ///
+    /// # Errors
+    /// Of [`Context::store_to_read`].
+    async fn desk_to_read(&self) -> Result<Desk, Failure> {
+        match &self.server {
+            Some(server) => Ok(Desk::Server(Arc::clone(server))),
+            None => Ok(Desk::Store(self.store_to_read().await?)),
+        }
+    }
+
     fn settings_of_a_store(&self) -> Result<Settings, Failure> {
         let settings = self.settings()?;
         match &settings.store.url {
@@ -199,6 +263,11 @@ impl Context {
         Ok(app::open_store(&self.settings()?).await?)
     }
 
+    /// Prints what came of an action: as JSON, or in words.
+    fn tell_done(&self, json: &serde_json::Value, words: &str) -> Result<(), Failure> {
+        if self.json { self.print_json(json) } else { show::line(&show::plain(words)) }
+    }
+
     /// Prints a value as JSON, one line.
     ///
     /// # Errors
@@ -217,12 +286,17 @@ pub fn run(connectors: Connectors) -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return explain(&error),
     };
-    let context = Context { config: arguments.config, connectors, json: arguments.json };
+    let command = arguments.command.unwrap_or(Command::Run);
+    let server = match server(&command, arguments.server.as_deref(), arguments.token_file.as_deref()) {
+        Ok(server) => server,
+        Err(failure) => return fail(&failure),
+    };
+    let context = Context { config: arguments.config, connectors, json: arguments.json, server };
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&Failure::Failed(format!("the runtime cannot be started: {error}"))),
     };
-    let result = runtime.block_on(dispatch(arguments.command.unwrap_or(Command::Run), &context));
+    let result = runtime.block_on(dispatch(command, &context));
     // What still runs here is a sleeping task or a query nobody waits for.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     match result {
@@ -231,8 +305,22 @@ pub fn run(connectors: Connectors) -> ExitCode {
     }
 }
 
+/// The bridge to ask, for commands that can.
+fn server(command: &Command, url: Option<&str>, token_file: Option<&Path>) -> Result<Option<Arc<remote::Server>>, Failure> {
+    let of_environment = std::env::var(SERVER_VARIABLE).ok().filter(|url| !url.is_empty());
+    let reach = command.reach();
+    match (url, of_environment) {
+        (Some(_), _) if reach != Reach::Server => Err(Failure::Usage(NOT_OVER_A_SERVER.to_owned())),
+        (None, Some(_)) if reach == Reach::Store => Err(Failure::Usage(format!("{NOT_OVER_A_SERVER}; {SERVER_VARIABLE} is set"))),
+        (Some(url), _) => remote::Server::new(url, token_file).map(|server| Some(Arc::new(server))),
+        (None, Some(url)) if reach == Reach::Server => remote::Server::new(&url, token_file).map(|server| Some(Arc::new(server))),
+        (None, _) => Ok(None),
+    }
+}
+
 async fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
     match command {
+        Command::Status => status::run(context).await,
         Command::Run => run::run(context).await,
         Command::Demo(args) => Box::pin(demo::run(args, context)).await,
         Command::Check => check::run(context),

@@ -3,6 +3,7 @@
 mod against;
 mod diff;
 mod outcome;
+mod remote;
 mod show;
 mod show_diff;
 mod subject;
@@ -55,6 +56,9 @@ change (as `diff` does); 64 wrong usage or configuration.";
 pub(super) async fn run(args: PreviewArgs, context: &Context) -> Result<(), Failure> {
     if let (Some(since), Some(other)) = (args.since, &args.against) {
         return against::run(&against::Task { args: &args, since, other }, context).await;
+    }
+    if let Some(server) = &context.server {
+        return remote::run(&args, server, context).await;
     }
     let mut settings = context.settings()?;
     let mask = SecretMask::of([&settings]);

@@ -58,7 +58,7 @@ pub(super) async fn run(args: QuarantineArgs, context: &Context) -> Result<(), F
 }
 
 async fn list(source: Option<String>, limit: u32, context: &Context) -> Result<(), Failure> {
-    let rows = context.store_to_read().await?.quarantined(source, limit).await?;
+    let rows = context.desk_to_read().await?.quarantined(source, limit).await?;
     if context.json {
         return context.print_json(&rows);
     }
@@ -70,6 +70,10 @@ fn row(row: &QuarantineRow) -> Vec<String> {
 }
 
 async fn verify(only: Option<String>, context: &Context) -> Result<(), Failure> {
+    if let Some(server) = &context.server {
+        let done = server.act("verify", &json!({"source": only})).await?;
+        return context.tell_done(&json!({"verified": done.count}), &done.message);
+    }
     let mut settings = context.settings()?;
     if let Some(name) = only.as_ref().filter(|name| !settings.sources.contains_key(*name)) {
         let known: Vec<&str> = settings.sources.keys().map(String::as_str).collect();
@@ -127,6 +131,12 @@ async fn purge(
         return Err(Failure::Usage(
             "this removes bodies for good; add --yes to do it, or look at `leadwire quarantine list` first".to_owned(),
         ));
+    }
+    if let Some(server) = &context.server {
+        let before = before.map(|before| before.to_string()).or_else(|| source.is_none().then(|| Timestamp::now().to_string()));
+        let body = json!({"source": source, "before": before, "with_promised": with_promised});
+        let done = server.act("purge", &body).await?;
+        return context.tell_done(&json!({"removed": done.count}), &format!("{} bodies removed", done.count));
     }
     let store = context.store().await?;
     let also = if with_promised { "also promised ones" } else { "no promised ones" };

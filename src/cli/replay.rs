@@ -1,6 +1,7 @@
 //! `leadwire replay`: deliver again what has ended.
 
 use super::id::{self, Id};
+use super::remote::{Deed, Selected, Server};
 use super::show::{ask, line, note};
 use super::{Context, Failure, time, who};
 use crate::store::{Act, DeliveryFilter, DeliveryKey, EventRow, NewAction, Pace, State, Store};
@@ -9,6 +10,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use serde_json::json;
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+/// How many become due per second, if nobody says otherwise.
+const PER_SECOND: u32 = 1_000;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ReplayArgs {
@@ -28,7 +33,7 @@ pub(super) struct ReplayArgs {
     #[arg(long, value_parser = time::parse)]
     since: Option<Timestamp>,
     /// How many become due per second.
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = PER_SECOND)]
     per_second: u32,
     /// Do not ask.
     #[arg(long, short)]
@@ -60,6 +65,10 @@ impl EndedArg {
 }
 
 pub(super) async fn run(args: ReplayArgs, context: &Context) -> Result<(), Failure> {
+    args.refuse_nonsense()?;
+    if let Some(server) = &context.server {
+        return args.over(server, context).await;
+    }
     let store = context.store().await?;
     let keys = find(&store, &args).await?;
     if args.dry_run || keys.is_empty() {
@@ -78,30 +87,48 @@ async fn find(store: &Store, args: &ReplayArgs) -> Result<Vec<DeliveryKey>, Fail
     if let Some(name) = &args.destination {
         store.find_destination(name).await.map_err(|error| Failure::Usage(error.to_string()))?;
     }
-    if args.cause.is_some() && args.state != EndedArg::Dead {
-        return Err(Failure::Usage("only dead letters have a cause; leave out --cause or --state".to_owned()));
+    let filter = args.filter();
+    if args.ids.is_empty() { Ok(store.find_ended(filter).await?) } else { find_of(store, &args.ids, &filter).await }
+}
+
+impl ReplayArgs {
+    fn filter(&self) -> DeliveryFilter {
+        DeliveryFilter {
+            states: vec![self.state.state()],
+            destination: self.destination.clone(),
+            cause: self.cause.clone(),
+            since: self.since,
+            ..DeliveryFilter::default()
+        }
     }
-    let filter = DeliveryFilter {
-        states: vec![args.state.state()],
-        destination: args.destination.clone(),
-        cause: args.cause.clone(),
-        since: args.since,
-        limit: 0,
-    };
-    if !args.ids.is_empty() {
-        return find_of(store, &args.ids, &filter).await;
+
+    fn refuse_nonsense(&self) -> Result<(), Failure> {
+        if self.cause.is_some() && self.state != EndedArg::Dead {
+            return Err(Failure::Usage("only dead letters have a cause; leave out --cause or --state".to_owned()));
+        }
+        if self.ids.is_empty() && self.destination.is_none() && self.since.is_none() && self.cause.is_none() {
+            return Err(Failure::Usage("say what to replay: ids, --destination D, --cause C, or --since T".to_owned()));
+        }
+        Ok(())
     }
-    if args.destination.is_none() && args.since.is_none() && args.cause.is_none() {
-        return Err(Failure::Usage("say what to replay: ids, --destination D, --cause C, or --since T".to_owned()));
+
+    async fn over(&self, server: &Arc<Server>, context: &Context) -> Result<(), Failure> {
+        if self.per_second != PER_SECOND {
+            return Err(Failure::Usage(format!("a bridge replays {PER_SECOND} per second; leave out --per-second with --server")));
+        }
+        self.ids.iter().try_for_each(|id| narrowed(&self.filter(), id).map(drop))?;
+        let Self { ids, destination, cause, since, .. } = self;
+        let which = Selected { ids, destination: destination.as_deref(), cause: cause.as_deref(), since: *since };
+        let more = json!({"state": self.state.state().as_str()});
+        Deed { action: "replay", done: "replayed", more, which, dry_run: self.dry_run, yes: self.yes }.run(server, context).await
     }
-    Ok(store.find_ended(filter).await?)
 }
 
 /// Fails when nothing matches. When only some ids have nothing, says so: the others may be what is left of an interrupted replay.
 pub(super) async fn find_of(store: &Store, ids: &[Id], filter: &DeliveryFilter) -> Result<Vec<DeliveryKey>, Failure> {
     let (mut keys, mut reasons) = (Vec::new(), Vec::new());
     for id in ids {
-        let event = id.find(store).await?;
+        let event = id.find_in(store).await?;
         let filter = narrowed(filter, id)?;
         let found = store.find_ended_of(event.event.id, filter.clone()).await?;
         if found.is_empty() {

@@ -1,6 +1,8 @@
 //! `leadwire route`: give events deliveries that no route took.
 
+use super::desk::Desk;
 use super::id::{self, Id};
+use super::remote::Server;
 use super::show::{ask, count, line, note};
 use super::{Context, Failure, who};
 use crate::app;
@@ -9,6 +11,7 @@ use crate::store::{Act, DestinationId, EventRow, NewAction, Pace, Routing, Store
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use serde_json::json;
+use std::sync::Arc;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RouteArgs {
@@ -30,6 +33,9 @@ pub(super) struct RouteArgs {
 }
 
 pub(super) async fn run(args: RouteArgs, context: &Context) -> Result<(), Failure> {
+    if let Some(server) = &context.server {
+        return over(server, &args, context).await;
+    }
     // Looks whether there is a store at all, and a whole one.
     drop(context.whole_store().await?);
     let mut settings = context.settings()?;
@@ -43,6 +49,31 @@ pub(super) async fn run(args: RouteArgs, context: &Context) -> Result<(), Failur
     let verb = if args.dry_run { "would go" } else { "go" };
     let them = if report.deliveries == 1 { "a delivery".to_owned() } else { count(report.deliveries, "delivery").replace("ys", "ies") };
     line(&format!("{} of {} {verb} somewhere now, with {them}", report.events, count(report.unrouted, "event")))
+}
+
+/// At a bridge, by its routes.
+async fn over(server: &Arc<Server>, args: &RouteArgs, context: &Context) -> Result<(), Failure> {
+    if args.dry_run {
+        return Err(Failure::Usage("a bridge cannot be asked for a --dry-run of this; leave out --server, where the store is".to_owned()));
+    }
+    let what = if args.unrouted { "all events that no route took".to_owned() } else { count(args.ids.len(), "event") };
+    let without_terminal = format!("this gives deliveries to {what}; add --yes to do it without being asked");
+    if !args.yes && !ask(&format!("Give deliveries to {what}?"), &without_terminal)? {
+        return Err(Failure::Failed("nothing was routed".to_owned()));
+    }
+    let (desk, to) = (Desk::Server(Arc::clone(server)), args.to.join(","));
+    let mut requests = vec![json!({"unrouted": true, "to": to})];
+    if !args.unrouted {
+        requests.clear();
+        for id in &args.ids {
+            requests.push(json!({"event": id.find(&desk).await?.event.id, "to": to}));
+        }
+    }
+    let mut made = 0;
+    for request in &requests {
+        made += server.act("route", request).await?.count;
+    }
+    context.tell_done(&json!({"routed": true, "deliveries": made}), &format!("{made} new deliveries"))
 }
 
 fn find_destinations(intake: &Intake, names: &[String]) -> Result<Vec<DestinationId>, Failure> {
@@ -77,7 +108,7 @@ async fn all(store: &Store, intake: &Intake, to: &[DestinationId], args: &RouteA
 async fn some(store: &Store, intake: &Intake, to: &[DestinationId], args: &RouteArgs) -> Result<Rerouted, Failure> {
     let mut routings: Vec<Routing> = Vec::new();
     for id in &args.ids {
-        let row = id.find(store).await?;
+        let row = id.find_in(store).await?;
         let new = missing(intake, &row, to);
         if new.destinations.is_empty() {
             note(&format!("leadwire: {}", why_nowhere(&row, to)));

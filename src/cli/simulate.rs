@@ -327,7 +327,7 @@ mod tests {
     use crate::connectors;
 
     fn context() -> Context {
-        Context { config: "none".into(), connectors: connectors::builtin(), json: false }
+        Context { config: "none".into(), connectors: connectors::builtin(), json: false, server: None }
     }
 
     fn tried(status: Option<u16>, success: bool) -> Try {

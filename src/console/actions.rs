@@ -16,7 +16,7 @@ pub use jobs::Jobs;
 pub use missed::{DismissRequest, TakeRequest, dismiss, take};
 pub use quarantine::{Body, PurgeRequest, VerifyRequest, look, purge, verify};
 pub use routing::{RouteRequest, route};
-pub use selection::{DiscardRequest, ReplayRequest, Selection, discard, replay};
+pub use selection::{DiscardRequest, ReplayRequest, Selection, count_discard, count_replay, discard, replay};
 
 use super::{Console, Kind, Refusal, Visitor};
 use crate::store::{Act, ActionRow, Entry, Error, NewAction};
@@ -164,7 +164,7 @@ fn given(text: &str) -> Option<String> {
 }
 
 /// A moment, a day (UTC), or an age such as `2h`; empty is none.
-fn moment(text: &str) -> Result<Option<Timestamp>, Refusal> {
+pub(super) fn moment(text: &str) -> Result<Option<Timestamp>, Refusal> {
     let Some(text) = given(text) else { return Ok(None) };
     let day = || Some(text.parse::<jiff::civil::Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp());
     let age = || Timestamp::now().checked_sub(SignedDuration::try_from(duration::parse(&text).ok()?).ok()?).ok();

@@ -5,8 +5,10 @@
 
 pub mod access;
 pub mod actions;
+mod api;
 mod assets;
 mod headers;
+mod live;
 mod metrics;
 pub mod pages;
 mod refusal;
@@ -14,6 +16,7 @@ mod status;
 
 pub use access::{Access, Mask, Role, Visitor};
 pub use actions::Jobs;
+pub use live::Live;
 pub use metrics::Looked;
 pub use refusal::{Kind, Refusal};
 
@@ -68,6 +71,8 @@ pub struct Console {
     pub public_url: String,
     /// What goes on when a page is left.
     pub jobs: Jobs,
+    /// Who is told of changes as they happen.
+    pub live: Live,
 }
 
 /// Starts to listen. The returned server runs when it is awaited.
@@ -90,8 +95,9 @@ pub fn listen(console: Console, listener: TcpListener) -> std::io::Result<Server
             .service(web::resource("/logout").route(web::post().to(access::login::log_out)))
             .service(web::resource("/").route(web::get().to(pages::now)))
             .configure(pages::routes)
+            .configure(api::routes)
             .service(actions::forms_of_pages())
-            .service(web::resource("/api/v1/status").route(web::get().to(show_status)))
+            .service(web::resource("/live").route(web::get().to(live::watch)))
             .service(web::resource("/metrics").route(web::get().to(show_metrics)))
             .service(web::resource("/healthz").route(web::get().to(healthz)))
             .service(web::resource("/assets/{name}").route(web::get().to(assets::serve)))
@@ -103,10 +109,6 @@ pub fn listen(console: Console, listener: TcpListener) -> std::io::Result<Server
 
 async fn healthz() -> HttpResponse {
     HttpResponse::Ok().content_type(ContentType::json()).body(r#"{"status":"alive"}"#)
-}
-
-async fn show_status(console: web::Data<Console>) -> HttpResponse {
-    HttpResponse::Ok().json(status::collect(&console).await)
 }
 
 /// Told also while the store cannot be read, without what only the store knows.

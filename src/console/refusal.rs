@@ -35,7 +35,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Invalid,
         Self::Unauthorized,
         Self::Forbidden,

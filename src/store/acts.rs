@@ -6,7 +6,7 @@
 use super::operations::each;
 use super::{DeliveryKey, DestinationId, Engine, Result, State, Store};
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -110,7 +110,7 @@ pub enum Entry {
 }
 
 /// A line of the trail.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActionRow {
     /// Its number.
     pub id: i64,
@@ -150,7 +150,7 @@ pub struct ActionFilter {
 }
 
 /// Dead letters of one destination that died of the same.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadCause {
     /// Where they were to go.
     pub destination: String,

@@ -137,6 +137,24 @@ impl From<Struck> for Error {
 /// What store operations return.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// Fewer digits of an id say too little.
+const FEWEST_DIGITS: usize = 8;
+/// Digits of a whole id.
+const WHOLE_ID: usize = 32;
+
+/// The first and the last event id that begins like `digits`, with hyphens anywhere or nowhere; `None` when this is neither an id nor its
+/// first 8 digits or more.
+#[must_use]
+pub fn ids_like(digits: &str) -> Option<(uuid::Uuid, uuid::Uuid)> {
+    let digits: String = digits.chars().filter(|c| *c != '-').collect();
+    let bound = |fill: &str| {
+        let all = format!("{digits}{}", fill.repeat(WHOLE_ID.saturating_sub(digits.len())));
+        u128::from_str_radix(&all, 16).ok().map(uuid::Uuid::from_u128)
+    };
+    let is_id = digits.chars().all(|c| c.is_ascii_hexdigit()) && (FEWEST_DIGITS..=WHOLE_ID).contains(&digits.len());
+    if is_id { Some((bound("0")?, bound("f")?)) } else { None }
+}
+
 /// A delivery's id, the same for every attempt: what destinations see as idempotency key. It has no dot, because Standard
 /// Webhooks joins ids with dots.
 #[must_use]

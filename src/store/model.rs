@@ -216,7 +216,7 @@ pub struct Settlement {
 }
 
 /// One attempt, as kept for people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptRow {
     /// When it began.
     #[serde(with = "leadwire_connector::timestamp")]
@@ -338,7 +338,7 @@ pub struct QuarantineLimits {
 }
 
 /// A row of the quarantine.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct QuarantineRow {
     /// Its number.
     pub id: i64,
@@ -413,7 +413,7 @@ pub(super) fn digits(phone: &str) -> String {
 }
 
 /// An event in a list.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct EventRow {
     /// The event.
     #[serde(flatten)]
@@ -421,17 +421,17 @@ pub struct EventRow {
     /// How often the same body came again.
     pub duplicates: i64,
     /// When its person was erased; nothing is left of it then but its place in the ledger.
-    #[serde(with = "leadwire_connector::timestamp::option", skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "leadwire_connector::timestamp::option", skip_serializing_if = "Option::is_none")]
     pub erased_at: Option<Timestamp>,
     /// How it came in; `None` for what an earlier version received, and for a person who was erased.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Receipt>,
     /// Its deliveries.
     pub deliveries: Vec<DeliveryRow>,
 }
 
 /// Everything about one event.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct EventDetail {
     /// The event and its deliveries.
     #[serde(flatten)]
@@ -453,12 +453,14 @@ pub struct DeliveryFilter {
     pub cause: Option<String>,
     /// Event received at or after.
     pub since: Option<Timestamp>,
+    /// Only deliveries after this one in the list: its event and its destination. The last one of the page before.
+    pub before: Option<(Uuid, String)>,
     /// At most so many, newest first.
     pub limit: u32,
 }
 
 /// A delivery in a list.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DeliveryRow {
     /// The delivery's id, which destinations see as idempotency key.
     pub id: String,

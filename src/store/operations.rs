@@ -405,7 +405,15 @@ impl Store {
     /// # Errors
     /// `Unavailable` when the file cannot be read.
     pub async fn quarantined(&self, source: Option<String>, limit: u32) -> Result<Vec<QuarantineRow>> {
-        each!(&self.engine, engine => engine.quarantined(source, limit).await)
+        self.quarantined_before(source, i64::MAX, limit).await
+    }
+
+    /// Those with numbers below this one, newest first: the page after the one that ended with it.
+    ///
+    /// # Errors
+    /// `Unavailable` when the file cannot be read.
+    pub async fn quarantined_before(&self, source: Option<String>, before: i64, limit: u32) -> Result<Vec<QuarantineRow>> {
+        each!(&self.engine, engine => engine.quarantined(source, before, limit).await)
     }
 
     /// How many bodies there are.

@@ -1,10 +1,10 @@
 //! How an event came in, as kept with it in one short text.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// By which way an event came into the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Via {
     /// Posted, verified and stored at once.
@@ -38,7 +38,7 @@ impl Via {
 }
 
 /// What a signature was made over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Form {
     /// The bytes as they came.
@@ -48,7 +48,7 @@ pub enum Form {
 }
 
 /// The signature that verified a body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signed {
     /// What was signed.
     pub form: Form,
@@ -61,7 +61,7 @@ pub struct Signed {
 }
 
 /// How an event came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// By which way.
     pub via: Via,

@@ -219,7 +219,14 @@ fn looks() -> impl Strategy<Value = Op> {
         let people = EventFilter { email, phone, session, text, ..EventFilter::default() };
         let events =
             EventFilter { source, kind, since, until, unrouted, state, destination: to, duplicates: ago % 11 == 3, limit, ..people };
-        let deliveries = DeliveryFilter { states, destination: destination.map(|n| DESTINATIONS[n].to_owned()), cause: None, since, limit };
+        let deliveries = DeliveryFilter {
+            states,
+            destination: destination.map(|n| DESTINATIONS[n].to_owned()),
+            cause: None,
+            since,
+            before: None,
+            limit,
+        };
         Op::Look(Box::new((events, deliveries)))
     })
 }

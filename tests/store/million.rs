@@ -25,7 +25,8 @@ fn lead(n: u64, destination: u32) -> NewEvent {
         person.last_name = Some(format!("Last{}", n % 50_021));
         person.email = Some(format!("first{}.{n}@mail{}.example.com", n % 5_000, n % 300));
         person.phone = Some(format!("+49{:010}", n * 7_919));
-        event.content = Some(format!("please send me an offer about item{} in green{}", n % 10_000, if n.is_multiple_of(2) { " soon" } else { "" }));
+        event.content =
+            Some(format!("please send me an offer about item{} in green{}", n % 10_000, if n.is_multiple_of(2) { " soon" } else { "" }));
         event.session_id = Some(format!("s{n}"));
         event.source = crate::stage::SOURCES[usize::from(n % 100_000 == 7)].to_owned();
         event.received_at += SignedDuration::from_secs(i64::try_from(n).unwrap());

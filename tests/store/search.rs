@@ -160,6 +160,33 @@ async fn lists_are_newest_first_and_end_at_their_limit(stage: Stage) {
     assert!(stage.store.event(id(9)).await.unwrap().is_none());
 }
 
+async fn a_list_of_deliveries_goes_on_where_its_page_ended(stage: Stage) {
+    for n in 1..=4 {
+        stage.receive_one(event(n, None, &[stage.drop, stage.crm])).await;
+    }
+    let whole = DeliveryFilter { limit: 99, ..DeliveryFilter::default() };
+    let all: Vec<String> = stage.store.deliveries(whole.clone()).await.unwrap().into_iter().map(|row| row.id).collect();
+    for size in [1, 3] {
+        let (mut seen, mut before) = (Vec::new(), None);
+        loop {
+            let page = stage.store.deliveries(DeliveryFilter { before, limit: size, ..whole.clone() }).await.unwrap();
+            before = page.last().map(|row| (row.event, row.destination.clone()));
+            seen.extend(page.into_iter().map(|row| row.id));
+            // What comes meanwhile is newer than every page.
+            stage.receive_one(event(100 + seen.len() as u64 + 1_000 * u64::from(size), None, &[stage.drop])).await;
+            if before.is_none() {
+                break;
+            }
+        }
+        let expected = if size == 1 { all.clone() } else { seen.clone() };
+        assert_eq!(seen, expected);
+        assert!(all.iter().all(|id| seen.contains(id)), "{seen:?}");
+    }
+    let gone = (leadwire::store::ids_like("ffffffff").unwrap().1, "nowhere".to_owned());
+    let rest = stage.store.deliveries(DeliveryFilter { before: Some(gone), ..whole }).await.unwrap();
+    assert!(all.iter().all(|id| rest.iter().any(|row| row.id == *id)), "an event that was removed since is no obstacle");
+}
+
 on_every_engine!(
     people_find_an_event_by_what_they_know,
     wildcards_are_letters_like_others,
@@ -169,4 +196,5 @@ on_every_engine!(
     bounds_of_time_are_exact_to_the_microsecond,
     a_moment_is_the_same_in_every_zone,
     lists_are_newest_first_and_end_at_their_limit,
+    a_list_of_deliveries_goes_on_where_its_page_ended,
 );

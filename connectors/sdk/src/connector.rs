@@ -7,7 +7,7 @@ use crate::settings::Fault;
 use crate::values::{MemoryValues, ValueStore};
 use crate::{Delivery, DeliveryError, Event, Receipt, Steps};
 use async_trait::async_trait;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -101,13 +101,13 @@ pub struct Kept {
 ///
 /// What cannot be known before something is sent, such as the id of a record that an earlier request makes, stands as a
 /// [`placeholder`](Self::placeholder).
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct PreviewRequest {
     /// What it is for, in a word or two: `contact`, `note 2`, `find the contact`. Empty when there is one request only.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub step: String,
     /// When it is sent, if not always: `only when there is no such contact`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<String>,
     /// `POST`, `PATCH`, …; `APPEND` for a file.
     pub method: String,

@@ -2,7 +2,7 @@
 
 use crate::DeliveryError;
 use crate::http::{Answer, Quota};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A clock that is off by more than this makes signatures and tokens fail sooner or later.
 const SKEW_TO_WARN_OF: u64 = 60;
@@ -10,7 +10,7 @@ const SKEW_TO_WARN_OF: u64 = 60;
 const SKEW_THAT_FAILS: u64 = 300;
 
 /// How much a finding matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// It is as it should be.
@@ -22,7 +22,7 @@ pub enum Severity {
 }
 
 /// One thing that [`Connector::check`](crate::Connector::check) looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// How much it matters.
     pub severity: Severity,
@@ -31,7 +31,7 @@ pub struct Finding {
     /// What was found, in a sentence without secrets and personal data.
     pub message: String,
     /// What to do about it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
 
@@ -45,7 +45,7 @@ pub struct Finding {
 ///     .remedy("choose one of NEW, OPEN");
 /// assert!(report.is_good());
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// In the order they were looked at.
     pub findings: Vec<Finding>,

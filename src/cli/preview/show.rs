@@ -23,25 +23,36 @@ pub(super) fn to_json(subject: &Subject, outcome: &Outcome) -> Value {
 
 pub(super) fn render(subject: &Subject, outcome: &Outcome, destination: &str, kind: &str) -> String {
     let event = &subject.event;
-    let mut lines = vec![format!("{} {} from {} to {destination} ({kind}): {}", event.kind, event.id, event.source, outcome.words())];
-    lines.extend(remarks(subject, destination));
+    let heading = format!("{} {} from {} to {destination} ({kind}): {}", event.kind, event.id, event.source, outcome.words());
+    let requests = if let Outcome::Requests(requests) = outcome { requests.as_slice() } else { &[] };
+    render_parts(heading, remarks(subject, destination), requests)
+}
+
+pub(super) fn render_parts(heading: String, remarks: Vec<String>, requests: &[PreviewRequest]) -> String {
+    let mut lines = vec![heading];
+    lines.extend(remarks);
     lines.push(String::new());
-    if let Outcome::Requests(requests) = outcome {
-        for (number, request) in requests.iter().enumerate() {
-            lines.extend(request_lines(number + 1, request));
-            lines.push(String::new());
-        }
+    for (number, request) in requests.iter().enumerate() {
+        lines.extend(request_lines(number + 1, request));
+        lines.push(String::new());
     }
     lines.iter().map(|line| plain(line)).collect::<Vec<_>>().join("\n")
 }
 
 fn remarks(subject: &Subject, destination: &str) -> Vec<String> {
     let mut remarks: Vec<String> = subject.faults.clone();
-    if !subject.is_routed {
+    remarks.extend(of_its_way(destination, subject.is_routed, &subject.steps));
+    remarks
+}
+
+/// What there is to know of its way there.
+pub(super) fn of_its_way(destination: &str, is_routed: bool, steps: &[(String, String)]) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if !is_routed {
         remarks.push(format!("no route sends it to {destination}; this is what would be sent if one did"));
     }
-    if !subject.steps.is_empty() {
-        let steps: Vec<String> = subject.steps.iter().map(|(step, remote)| format!("{step} ({remote})")).collect();
+    if !steps.is_empty() {
+        let steps: Vec<String> = steps.iter().map(|(step, remote)| format!("{step} ({remote})")).collect();
         remarks.push(format!("its delivery has finished these steps, which a replay does not repeat: {}", steps.join(", ")));
     }
     remarks

@@ -60,7 +60,7 @@ pub(super) async fn find(args: &PreviewArgs, settings: &Settings, destination: &
 
 async fn stored(id: &super::Id, settings: &Settings, destination: &str, context: &Context) -> Result<Subject, Failure> {
     let store = context.store().await?;
-    let row = id.find(&store).await?;
+    let row = id.find_in(&store).await?;
     if let Some(at) = row.erased_at {
         return Err(Failure::Failed(format!("the person of {} was erased at {}; nothing is left to send", row.event.id, time::long(at))));
     }

@@ -142,7 +142,7 @@ fn remember(request: &ServiceRequest, known: Known) -> Option<Entered> {
 /// Makes a session last that somebody uses.
 fn keep(access: &Access, mut response: ServiceResponse<BoxBody>, entered: Option<&Entered>) -> ServiceResponse<BoxBody> {
     let request = response.request();
-    let is_used = ![LOGIN, LOGOUT, "/live"].contains(&request.path()) && !request.headers().contains_key(REFRESH_HEADER);
+    let is_used = ![LOGIN, LOGOUT, "/live", "/api/v1/live"].contains(&request.path()) && !request.headers().contains_key(REFRESH_HEADER);
     let is_https = is_https(request);
     let cookie = entered.filter(|_| is_used).and_then(|entered| access.renew(&entered.session, is_https));
     if let Some(value) = cookie.and_then(|cookie| HeaderValue::from_str(&cookie).ok()) {

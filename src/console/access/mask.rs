@@ -23,6 +23,12 @@ impl Mask {
         Self { is_on: visitor.masked }
     }
 
+    /// Whether anything is masked; for what cannot be told in part.
+    #[must_use]
+    pub fn hides(self) -> bool {
+        self.is_on
+    }
+
     /// `j•••@e•••.com`
     #[must_use]
     pub fn email<'t>(self, text: &'t str) -> Cow<'t, str> {

@@ -73,6 +73,11 @@ impl Access {
         }
     }
 
+    /// Whether who came with these headers would be let in still: a session may end while a page listens.
+    pub(in crate::console) fn still_lets_in(&self, headers: &HeaderMap) -> bool {
+        self.users.is_empty() || headers.contains_key(AUTHORIZATION) || self.enter(headers).is_some()
+    }
+
     fn recognise(&self, request: &HttpRequest) -> Result<Known, Refusal> {
         if self.users.is_empty() {
             return local(request);

@@ -78,6 +78,27 @@ pub async fn discard(console: &Console, actor: &Actor, request: DiscardRequest) 
     perform(console, new, keys, Pace { per_second: None }, act, words).await
 }
 
+/// How many [`replay`] would be of, without doing it.
+///
+/// # Errors
+/// Of [`replay`].
+pub async fn count_replay(console: &Console, actor: &Actor, request: &ReplayRequest) -> Result<Done, Refusal> {
+    actor.may_act()?;
+    let keys = request.which.find(console, state(&request.state)?).await?;
+    Ok(Done::now(keys.len(), format!("{} would be replayed", count(keys.len(), "delivery").replace("ys", "ies"))))
+}
+
+/// How many [`discard`] would be of, without doing it.
+///
+/// # Errors
+/// Of [`discard`].
+pub async fn count_discard(console: &Console, actor: &Actor, request: &DiscardRequest) -> Result<Done, Refusal> {
+    actor.may_act()?;
+    reason(&request.reason)?;
+    let keys = request.which.find(console, State::Dead).await?;
+    Ok(Done::now(keys.len(), format!("{} would be discarded", count(keys.len(), "dead letter"))))
+}
+
 /// How it is told what came of it.
 struct Words {
     done: &'static str,
@@ -131,7 +152,8 @@ impl Selection {
         if event.is_none() && destination.is_none() && given(&self.cause).is_none() && given(&self.since).is_none() {
             return Err(Refusal::new(Kind::Invalid, "say which: a delivery, a destination, a cause, or since when"));
         }
-        let filter = DeliveryFilter { states: vec![state], destination, cause: given(&self.cause), since: moment(&self.since)?, limit: 0 };
+        let (cause, since) = (given(&self.cause), moment(&self.since)?);
+        let filter = DeliveryFilter { states: vec![state], destination, cause, since, ..DeliveryFilter::default() };
         let keys = match event {
             Some(event) => console.store.find_ended_of(event, filter).await?,
             None => console.store.find_ended(filter).await?,

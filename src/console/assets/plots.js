@@ -24,7 +24,12 @@
       columns: [["p50", "half within", "--fine", []], ["p95", "95 % within", "--slow", [6, 3]], ["max", "slowest", "--bad", [2, 3]]],
       label: seconds,
       scale: { distr: 3, range: (_, min, max) => (min === null || max === null ? [0.01, 10] : uPlot.rangeLog(min, Math.max(max, min * 1.01), 10, true)) },
-      paths: undefined,
+      // A line for each power of ten is enough.
+      splits: (_, __, min, max) => {
+        const all = [];
+        for (let power = Math.round(Math.log10(min)); power <= Math.round(Math.log10(max)); power += 1) all.push(10 ** power);
+        return all;
+      },
     },
     rates: {
       columns: [["received", "in", "--info", []], ["delivered", "out", "--fine", [6, 3]], ["dead", "died", "--bad", []], ["refused", "refused", "--slow", [2, 3]]],
@@ -36,15 +41,21 @@
 
   const rows = (kind) => [data.at, ...PLOTS[kind].columns.map(([name]) => (kind === "speed" ? data[name].map((v) => (v === null ? null : Math.max(v, 0.001))) : data[name]))];
 
+  // In UTC, as all moments on the pages; midnight is told as its day.
+  const moments = (splits) => splits.map((at) => {
+    const text = new Date(at * 1000).toISOString();
+    return at % 86400 === 0 ? text.slice(5, 10) : text.slice(11, 16);
+  });
+
   const options = (kind, width) => {
-    const { columns, label, scale, paths } = PLOTS[kind];
+    const { columns, label, scale, splits, paths } = PLOTS[kind];
     const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 }, font: "12px system-ui, sans-serif" };
     return {
       width,
       height: Math.max(180, Math.min(280, Math.round(width * 0.45))),
       tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC"),
       scales: { x: { time: true }, y: scale },
-      axes: [{ ...axis, space: 70 }, { ...axis, size: 64, values: (_, splits) => splits.map((value) => (value === null || (kind === "rates" && !Number.isInteger(value)) ? "" : label(value))) }],
+      axes: [{ ...axis, space: 60, values: (_, all) => moments(all) }, { ...axis, size: 64, splits, values: (_, all) => all.map((value) => (value === null || (kind === "rates" && !Number.isInteger(value)) ? "" : label(value))) }],
       series: [
         { label: "from (UTC)", value: "{YYYY}-{MM}-{DD} {HH}:{mm}" },
         ...columns.map(([, name, ink, dash]) => ({ label: name, stroke: colour(ink), width: 2, dash, value: (_, value) => label(value), paths: paths && paths(), points: { show: kind === "speed", size: 5, fill: colour(ink) } })),

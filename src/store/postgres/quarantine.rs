@@ -25,10 +25,11 @@ impl Postgres {
         .await
     }
 
-    pub(in crate::store) async fn quarantined(&self, source: Option<String>, limit: u32) -> Result<Vec<QuarantineRow>> {
+    pub(in crate::store) async fn quarantined(&self, source: Option<String>, before: i64, limit: u32) -> Result<Vec<QuarantineRow>> {
         self.run(move |client| async move {
-            let sql = format!("SELECT {COLUMNS} FROM quarantine WHERE $1::TEXT IS NULL OR source = $1 ORDER BY id DESC LIMIT $2");
-            query(&client, &sql, &[&source, &i64::from(limit)]).await?.iter().map(read_row).collect()
+            let sql =
+                format!("SELECT {COLUMNS} FROM quarantine WHERE ($1::TEXT IS NULL OR source = $1) AND id < $2 ORDER BY id DESC LIMIT $3");
+            query(&client, &sql, &[&source, &before, &i64::from(limit)]).await?.iter().map(read_row).collect()
         })
         .await
     }

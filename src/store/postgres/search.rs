@@ -41,6 +41,14 @@ impl Conditions {
         }
     }
 
+    /// Deliveries behind the one of the event at this place to this destination, in the order of lists.
+    fn go_on(&mut self, place: i64, destination: &str) {
+        let (place, name) = (self.bind(place), self.bind(text(destination)));
+        self.texts.push(format!(
+            "d.event <= {place} AND (d.event < {place} OR d.destination > (SELECT id FROM destination WHERE name = {name}))"
+        ));
+    }
+
     /// Binds a value and returns what stands for it.
     fn bind(&mut self, value: impl ToSql + Sync + Send + 'static) -> String {
         self.values.push(Box::new(value));
@@ -98,6 +106,9 @@ impl Postgres {
     pub(in crate::store) async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<DeliveryRow>> {
         self.run(move |client| async move {
             let mut conditions = delivery_conditions(&filter);
+            if let Some((event, destination)) = &filter.before {
+                conditions.go_on(read_before(&client, Some(*event)).await?, destination);
+            }
             let limit = conditions.bind(i64::from(filter.limit));
             let clause = conditions.clause();
             let sql = format!(

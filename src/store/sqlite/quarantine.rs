@@ -14,11 +14,11 @@ impl Sqlite {
         self.writer.write(move |unit| keep(unit.connection, &refused, &digest, limits)).await
     }
 
-    pub(in crate::store) async fn quarantined(&self, source: Option<String>, limit: u32) -> Result<Vec<QuarantineRow>> {
+    pub(in crate::store) async fn quarantined(&self, source: Option<String>, before: i64, limit: u32) -> Result<Vec<QuarantineRow>> {
         self.read(move |connection| {
-            let sql = format!("SELECT {COLUMNS} FROM quarantine WHERE ?1 IS NULL OR source = ?1 ORDER BY id DESC LIMIT ?2");
+            let sql = format!("SELECT {COLUMNS} FROM quarantine WHERE (?1 IS NULL OR source = ?1) AND id < ?2 ORDER BY id DESC LIMIT ?3");
             let mut query = connection.prepare_cached(&sql)?;
-            let rows = query.query_map(params![source, limit], read_row)?;
+            let rows = query.query_map(params![source, before, limit], read_row)?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
         .await

@@ -39,6 +39,15 @@ impl Conditions {
         }
     }
 
+    /// Deliveries behind the one of the event at this place to this destination, in the order of lists.
+    fn go_on(&mut self, place: i64, destination: &str) {
+        self.add("d.event <= ?", Some(place));
+        let at = self.values.len();
+        let behind = format!("(d.event < ?{at} OR d.destination > (SELECT id FROM destination WHERE name = ?))");
+        self.values.push(Value::from(destination.to_owned()));
+        self.texts.push(behind.replace("name = ?", &format!("name = ?{}", at + 1)));
+    }
+
     pub(super) fn clause(&self) -> String {
         if self.texts.is_empty() { "TRUE".to_owned() } else { self.texts.join(" AND ") }
     }
@@ -76,6 +85,9 @@ impl Sqlite {
     pub(in crate::store) async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<DeliveryRow>> {
         self.read(move |connection| {
             let mut conditions = delivery_conditions(&filter);
+            if let Some((event, destination)) = &filter.before {
+                conditions.go_on(read_before(connection, Some(*event))?, destination);
+            }
             conditions.values.push(i64::from(filter.limit).into());
             let sql = format!(
                 "SELECT {DELIVERY_COLUMNS} FROM {DELIVERY_TABLES} WHERE {} ORDER BY d.event DESC, d.destination LIMIT ?{}",
