@@ -90,7 +90,6 @@ async fn dead_letters_are_replayed_and_discarded_by_their_cause() {
     browser.click("#list tbody tr:first-child summary");
     browser.fill("#why-1", "a test of ours");
     browser.press("Discard it");
-    browser.assert_says(&["1 "]);
     assert_eq!((count(bridge, "sheet", "dead"), count(bridge, "sheet", "skipped")), (dead - 1, 1));
     // One is replayed, and dies again.
     let before = room.sheet.count();
@@ -151,6 +150,7 @@ async fn refused_bodies_are_read_verified_again_and_purged() {
     browser.go("/person");
     browser.press("Verify again");
     browser.assert_says(&["none verifies now; each says why"]);
+    drop(browser);
     // With the key, the bridge verifies by itself what it kept.
     let mut setup = bridge.terminate();
     setup.replace(&format!("[\"{KEY}\"]"), &format!("[\"{KEY}\", \"{other}\"]"));
@@ -200,9 +200,11 @@ async fn events_without_a_route_are_routed() {
 async fn a_lead_is_made_of_a_chat_that_brought_none_and_another_is_dismissed() {
     let sink = endpoint().await;
     let bridge = Setup::new().endpoint("crm", sink.url().as_str()).start();
-    let chat = |session: u64, text: &str| json!({"SessionID": session, "CreateTime": "2026-11-21T16:22:42Z", "URI": "www.example.com", "Messages": [
-        {"Type": "AI", "Content": "How can I reach you?"}, {"Type": "User", "Content": text}
-    ]});
+    let chat = |session: u64, text: &str| {
+        json!({"SessionID": session, "CreateTime": "2026-11-21T16:22:42Z", "URI": "www.example.com", "Messages": [
+            {"Type": "AI", "Content": "How can I reach you?"}, {"Type": "User", "Content": text}
+        ]})
+    };
     let conversations = [chat(7, "write to eve@example.com"), chat(8, "mallory@example.com, please")];
     let log = json!({"Collection": [{"SerialNumber": "59001dd73709417321c58b11693183a2", "Name": "Bot", "Conversations": conversations}]});
     bridge.post(log.to_string()).await;

@@ -45,8 +45,8 @@ impl Browser {
     /// At a desk, nowhere yet.
     pub(crate) fn open(bridge: &Bridge) -> Self {
         let browser = Self { session: Session::open(), console: bridge.console.clone() };
-        browser.cdp("Network.enable", json!({}));
-        browser.cdp("Network.setCacheDisabled", json!({"cacheDisabled": true}));
+        browser.cdp("Network.enable", &json!({}));
+        browser.cdp("Network.setCacheDisabled", &json!({"cacheDisabled": true}));
         browser.screen(Screen::Desk);
         // The browser begins in a page of its own.
         browser.post("url", &json!({"url": "about:blank"}));
@@ -58,18 +58,18 @@ impl Browser {
         let is_phone = screen == Screen::Phone;
         let (width, height) = (screen.width(), screen.height());
         let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": is_phone});
-        self.cdp("Emulation.setDeviceMetricsOverride", metrics);
-        self.cdp("Emulation.setTouchEmulationEnabled", json!({"enabled": is_phone}));
+        self.cdp("Emulation.setDeviceMetricsOverride", &metrics);
+        self.cdp("Emulation.setTouchEmulationEnabled", &json!({"enabled": is_phone}));
     }
 
     /// What the system asks for, and pages follow.
     pub(crate) fn colours(&self, scheme: &str) {
-        self.cdp("Emulation.setEmulatedMedia", json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]}));
+        self.cdp("Emulation.setEmulatedMedia", &json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]}));
     }
 
     /// No script of a page runs from now on.
     pub(crate) fn without_scripts(&self) {
-        self.cdp("Emulation.setScriptExecutionDisabled", json!({"value": true}));
+        self.cdp("Emulation.setScriptExecutionDisabled", &json!({"value": true}));
     }
 
     /// Opens a page of the console, and waits until it is loaded.
@@ -180,7 +180,8 @@ impl Browser {
     /// Events of the DevTools protocol since it was last asked.
     pub(crate) fn network(&self) -> Vec<Value> {
         let entries = self.log("performance");
-        let message = |entry: Value| serde_json::from_str::<Value>(entry["message"].as_str()?).ok().map(|mut value| value["message"].take());
+        let message =
+            |entry: Value| serde_json::from_str::<Value>(entry["message"].as_str()?).ok().map(|mut value| value["message"].take());
         entries.into_iter().filter_map(message).collect()
     }
 
@@ -196,13 +197,13 @@ impl Browser {
     /// Everything of the page, also what is below the screen, into the folder of `LEADWIRE_TEST_SCREENSHOTS` if there is one.
     pub(crate) fn picture(&self, name: &str) {
         let Some(folder) = std::env::var_os("LEADWIRE_TEST_SCREENSHOTS") else { return };
-        let told = self.cdp("Page.captureScreenshot", json!({"captureBeyondViewport": true}));
+        let told = self.cdp("Page.captureScreenshot", &json!({"captureBeyondViewport": true}));
         let picture = base64::engine::general_purpose::STANDARD.decode(told["data"].as_str().unwrap()).unwrap();
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(std::path::Path::new(&folder).join(format!("{name}.png")), picture).unwrap();
     }
 
-    pub(crate) fn cdp(&self, command: &str, parameters: Value) -> Value {
+    pub(crate) fn cdp(&self, command: &str, parameters: &Value) -> Value {
         self.post("goog/cdp/execute", &json!({"cmd": command, "params": parameters}))
     }
 

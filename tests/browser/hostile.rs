@@ -10,7 +10,8 @@ const SCRIPT: &str = "<script>window.pwned=1</script>";
 const HANDLER: &str = "\"'><img src=x onerror=\"window.pwned=2\"><svg/onload=window.pwned=3>";
 const LINK: &str = "javascript:window.pwned=4";
 /// From right to left, overridden, invisible, and marks piled up on a letter.
-const ODD_TEXT: &str = "שלום עולם \u{202e}gpj.exe\u{202c} مرحبا\u{200b}\u{200d}\u{feff}\u{2066} Z\u{310}\u{36b}\u{343}\u{342}\u{356}\u{33b}algo";
+const ODD_TEXT: &str =
+    "שלום עולם \u{202e}gpj.exe\u{202c} مرحبا\u{200b}\u{200d}\u{feff}\u{2066} Z\u{310}\u{36b}\u{343}\u{342}\u{356}\u{33b}algo";
 
 async fn bridge_among_strangers() -> Bridge {
     let program = format!("{}/tests/browser/connector.py", env!("CARGO_MANIFEST_DIR"));
@@ -69,7 +70,8 @@ async fn nothing_that_strangers_write_runs_or_breaks_a_page() {
 }
 
 /// Elements that no template of ours makes, and links that run something.
-const STRANGE: &str = "[...document.querySelectorAll('main script, main img, main svg, iframe, object, embed, [onerror], [onload], [onclick], a')]
+const STRANGE: &str =
+    "[...document.querySelectorAll('main script, main img, main svg, iframe, object, embed, [onerror], [onload], [onclick], a')]
     .filter(found => found.tagName !== 'A' || !['http:', 'https:'].includes(found.protocol))
     .map(found => found.outerHTML.slice(0, 200))";
 

@@ -6,7 +6,8 @@ use crate::showroom::{OWNER, guarded, small};
 use serde_json::Value;
 
 /// What can take the focus, in the order of the page.
-const REACHABLE: &str = "[...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex=\"0\"]')]
+const REACHABLE: &str =
+    "[...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex=\"0\"]')]
     .filter(found => found.checkVisibility() && !found.disabled).length";
 
 /// The number of what has the focus in that order, -1 for nothing of it; and whether one sees it.
@@ -23,7 +24,9 @@ const FOCUSED: &str = "(() => {
 fn walk(browser: &Browser, path: &str) {
     browser.go(path);
     // A page may begin in its field; the way starts at the top all the same.
-    browser.eval("document.activeElement.blur(); document.body.tabIndex = -1; document.body.focus(); document.body.removeAttribute('tabindex')");
+    browser.eval(
+        "document.activeElement.blur(); document.body.tabIndex = -1; document.body.focus(); document.body.removeAttribute('tabindex')",
+    );
     let count = browser.eval(REACHABLE).as_i64().unwrap();
     assert!(count > 5, "{path} has {count} places");
     let mut expected = 0;

@@ -35,7 +35,10 @@ async fn a_new_lead_appears_on_an_open_page_and_what_was_opened_stays_open() {
     browser.eval("window.before = document.querySelector('#raw > summary'); window.before.focus()");
     bridge.post(lead_saying(4, &json!({"FirstName": "Mary", "Email": "david1@example.com"}))).await;
     browser.until_says("Mary Garcia 4");
-    browser.until("the focus", "document.activeElement === document.querySelector('#raw > summary') && document.activeElement !== window.before");
+    browser.until(
+        "the focus",
+        "document.activeElement === document.querySelector('#raw > summary') && document.activeElement !== window.before",
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

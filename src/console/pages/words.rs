@@ -5,8 +5,8 @@ use crate::store::State;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use leadwire_connector::Event;
-use std::time::Duration;
 use std::borrow::Cow;
+use std::time::Duration;
 use url::form_urlencoded;
 
 /// Of a text in a list.
