@@ -6,13 +6,15 @@
 
 mod forms;
 mod jobs;
+mod missed;
 mod quarantine;
 mod routing;
 mod selection;
 
 pub(super) use forms::forms_of_pages;
 pub use jobs::Jobs;
-pub use quarantine::{PurgeRequest, VerifyRequest, look, purge, verify};
+pub use missed::{DismissRequest, TakeRequest, dismiss, take};
+pub use quarantine::{Body, PurgeRequest, VerifyRequest, look, purge, verify};
 pub use routing::{RouteRequest, route};
 pub use selection::{DiscardRequest, ReplayRequest, Selection, count_discard, count_replay, discard, replay};
 

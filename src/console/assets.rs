@@ -15,12 +15,13 @@ struct Asset {
     content: &'static [u8],
 }
 
-const ASSETS: [Asset; 6] = [
+const ASSETS: [Asset; 7] = [
     Asset { name: "console.css", content_type: "text/css; charset=utf-8", content: include_bytes!("assets/console.css") },
     Asset { name: "uplot.min.css", content_type: "text/css; charset=utf-8", content: include_bytes!("assets/uplot.min.css") },
     Asset { name: "htmx.min.js", content_type: "text/javascript; charset=utf-8", content: include_bytes!("assets/htmx.min.js") },
     Asset { name: "uplot.min.js", content_type: "text/javascript; charset=utf-8", content: include_bytes!("assets/uplot.min.js") },
     Asset { name: "live.js", content_type: "text/javascript; charset=utf-8", content: include_bytes!("assets/live.js") },
+    Asset { name: "plots.js", content_type: "text/javascript; charset=utf-8", content: include_bytes!("assets/plots.js") },
     Asset { name: "icon.svg", content_type: "image/svg+xml", content: include_bytes!("assets/icon.svg") },
 ];
 

@@ -119,5 +119,5 @@ async fn show_metrics(console: web::Data<Console>) -> HttpResponse {
 /// Whether a program asks, which is answered in JSON, and not a person with a browser.
 fn is_for_programs(request: &HttpRequest) -> bool {
     let path = request.path();
-    ["/api/", "/metrics", "/live", "/healthz"].iter().any(|prefix| path.starts_with(prefix))
+    ["/api/", "/metrics", "/live", "/healthz", "/figures.json"].iter().any(|prefix| path.starts_with(prefix))
 }

@@ -1,6 +1,6 @@
 //! What pages post: a form, and back to the page it came from with a notice of what came of it.
 
-use super::{Actor, Done, discard, hold, purge, replay, resume, route, verify};
+use super::{Actor, Done, discard, dismiss, hold, purge, replay, resume, route, take, verify};
 use crate::console::access::back;
 use crate::console::pages::{Notice, redirect};
 use crate::console::{Console, Kind, Refusal};
@@ -49,6 +49,8 @@ async fn perform(console: &Console, actor: &Actor, name: &str, fields: &Fields) 
         "verify" => verify(console, actor, read(fields)?).await,
         "purge" => purge(console, actor, read(fields)?).await,
         "route" => route(console, actor, read(fields)?).await,
+        "take" => take(console, actor, read(fields)?).await,
+        "dismiss" => dismiss(console, actor, read(fields)?).await,
         _ => Err(Refusal::new(Kind::MethodNotAllowed, "there is no such action")),
     }
 }

@@ -1,21 +1,26 @@
 //! *Destinations*: how each is, what it was last told, what to do about it.
 
 use super::filters;
+use super::person::Cause;
 use super::view::{Nav, View};
-use super::words::state_badge;
+use super::words::{state_badge, time_span};
 use crate::console::access::Mask;
 use crate::console::status::{DestinationStatus, LaneState, collect};
 use crate::console::{Console, Kind, Refusal, Visitor};
+use crate::figures::DestinationFigures;
 use crate::inspect::{examine, with_state};
 use crate::store::{DeliveryFilter, State};
 use actix_web::{HttpResponse, web};
 use askama::Template;
 use jiff::Timestamp;
+use leadwire_connector::http::Quota;
 use leadwire_connector::{Finding, Severity};
 use std::time::Duration;
 
 /// Of troubles that are listed.
 const TROUBLES: u32 = 20;
+/// Of causes of dead letters, the most frequent first.
+const CAUSES: usize = 10;
 /// How long a destination may take to be looked at.
 const DOCTOR_WITHIN: Duration = Duration::from_secs(20);
 
@@ -37,8 +42,26 @@ pub(in crate::console) async fn destinations(view: View, console: web::Data<Cons
 struct Destination<'a> {
     view: &'a View,
     row: &'a DestinationStatus,
+    quotas: Vec<Left>,
+    causes: Vec<Cause>,
     troubles: Vec<Trouble>,
     report: Option<Vec<Finding>>,
+}
+
+/// What the destination said is left of one of its limits.
+struct Left {
+    name: &'static str,
+    quota: Quota,
+    /// In words, when it is not told at which moment the limit begins anew.
+    window: String,
+}
+
+fn left(figures: &DestinationFigures) -> Vec<Left> {
+    let of = |(name, quota): (&'static str, Quota)| {
+        let window = quota.window.map_or_else(|| "–".to_owned(), |window| format!("every {}", time_span(window)));
+        Left { name, quota, window }
+    };
+    figures.quotas.all(Timestamp::now()).into_iter().map(of).collect()
 }
 
 /// A delivery that failed, lately.
@@ -104,8 +127,12 @@ async fn show(
         let unreadable = status.store.unreadable_because.map(|why| Refusal::new(Kind::Unavailable, why));
         return Err(unreadable.unwrap_or_else(Refusal::not_found));
     };
-    let troubles = troubles(console, name, Mask::of(visitor)).await?;
-    Ok(view.show(name, Some(Nav::Destinations), &Destination { view, row, troubles, report }))
+    let mask = Mask::of(visitor);
+    let troubles = troubles(console, name, mask).await?;
+    let dead = console.store.dead_causes().await?.into_iter().filter(|cause| cause.destination == name);
+    let causes = dead.take(CAUSES).map(|cause| Cause::of(cause, mask)).collect();
+    let quotas = console.store.figures().destination(name).map(left).unwrap_or_default();
+    Ok(view.show(name, Some(Nav::Destinations), &Destination { view, row, quotas, causes, troubles, report }))
 }
 
 /// What waits after an attempt that failed, and what is dead; the newest.

@@ -64,6 +64,44 @@ pub(super) fn moment<T: Moment>(value: T, _: &dyn Values) -> Result<Safe<String>
     Ok(Safe(format!(r#"<time datetime="{day}T{time}Z">{day} {time} UTC</time>"#)))
 }
 
+/// A text of ours, in which what stands between backticks is to be written as it is.
+#[askama::filter_fn]
+pub(super) fn code<T: AsRef<str>>(value: T, _: &dyn Values) -> Result<Safe<String>> {
+    Ok(Safe(mark_code(value.as_ref())))
+}
+
+/// A backtick without its second one stays what it is.
+fn mark_code(text: &str) -> String {
+    let parts: Vec<&str> = text.split('`').collect();
+    let last = parts.len() - 1;
+    let mut html = String::with_capacity(text.len() + 32);
+    for (place, part) in parts.into_iter().enumerate() {
+        let is_code = place % 2 == 1;
+        let (before, after) = match (is_code, place == last) {
+            (true, false) => ("<code>", "</code>"),
+            (true, true) => ("`", ""),
+            (false, _) => ("", ""),
+        };
+        html.push_str(before);
+        escape(part, &mut html);
+        html.push_str(after);
+    }
+    html
+}
+
+fn escape(text: &str, html: &mut String) {
+    for letter in text.chars() {
+        match letter {
+            '&' => html.push_str("&amp;"),
+            '<' => html.push_str("&lt;"),
+            '>' => html.push_str("&gt;"),
+            '"' => html.push_str("&quot;"),
+            '\'' => html.push_str("&#39;"),
+            other => html.push(other),
+        }
+    }
+}
+
 fn group(value: i64) -> String {
     let digits = value.unsigned_abs().to_string();
     let places = digits.len();
@@ -80,6 +118,14 @@ fn group(value: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_stands_between_backticks_is_code_and_nothing_becomes_markup() {
+        assert_eq!(mark_code("set `a<b` in it"), "set <code>a&lt;b</code> in it");
+        assert_eq!(mark_code("it's `half"), "it&#39;s `half");
+        assert_eq!(mark_code("<script>`</code><b>`\""), "&lt;script&gt;<code>&lt;/code&gt;&lt;b&gt;</code>&quot;");
+        assert_eq!(mark_code(""), "");
+    }
 
     #[test]
     fn thousands_are_set_apart() {

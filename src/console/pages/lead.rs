@@ -3,22 +3,23 @@
 use super::filters;
 use super::leads::Row;
 use super::view::{Nav, View};
-use super::words::{state_badge, who};
+use super::words::{beginning, state_badge, who};
 use crate::console::access::Mask;
 use crate::console::{Console, Refusal, Visitor};
 use crate::inspect::{Outcome, preview};
-use crate::store::{AttemptRow, DeliveryRow, EventDetail, State};
+use crate::store::{AttemptRow, DeliveryRow, EventDetail, Form, State};
 use actix_web::{HttpResponse, web};
 use askama::Template;
 use jiff::Timestamp;
 use leadwire_connector::{Author, Event, PreviewRequest};
 use serde_json::Value;
+use std::borrow::Cow;
 use uuid::Uuid;
 
 /// Messages of a chat on one page; a chat log may be of any length.
 const MESSAGES: usize = 500;
 /// Characters of a payload on one page.
-const PAYLOAD: usize = 200_000;
+const PAYLOAD: usize = 50_000;
 
 #[derive(Template)]
 #[template(path = "lead.html")]
@@ -31,11 +32,14 @@ struct Lead<'a> {
     extra: Vec<(String, String)>,
     moments: Vec<Moment>,
     deliveries: Vec<Way>,
-    chat: Vec<(&'static str, &'static str, &'a str)>,
+    content: Option<Cow<'a, str>>,
+    chat: Vec<(&'static str, &'static str, Cow<'a, str>)>,
     messages_left_out: usize,
     normalized: String,
     raw: String,
     related: Vec<Row>,
+    /// Where it may be sent, too.
+    destinations: Vec<&'a str>,
 }
 
 /// Something that happened, in the order of time.
@@ -84,14 +88,16 @@ pub(in crate::console) async fn lead(
         who: who(event),
         duplicates: detail.row.duplicates,
         erased_at: detail.row.erased_at,
-        extra: event.extra.iter().map(|(name, value)| (name.clone(), plain(value))).collect(),
+        extra: event.extra.iter().map(|(name, value)| (beginning(name).into_owned(), plain(value))).collect(),
         moments,
         deliveries,
+        content: event.content.as_deref().map(beginning),
         chat,
         messages_left_out,
         normalized: pretty(&without_raw(event)),
         raw: pretty(&event.raw),
         related,
+        destinations: console.connectors.keys().map(String::as_str).collect(),
     };
     Ok(view.show(&content.who, Some(Nav::Leads), &content))
 }
@@ -143,13 +149,33 @@ fn moments(detail: &EventDetail, mask: Mask) -> Vec<Moment> {
         at: event.received_at,
         class: "fine",
         title: format!("received by {}", event.source),
-        text: if event.stale { "signed longer ago than the source tolerates; genuine all the same".to_owned() } else { String::new() },
+        text: received(detail, mask),
         excerpt: String::new(),
     }];
     moments.extend(detail.attempts.iter().map(|(destination, attempt)| of_attempt(destination, attempt, mask)));
     moments.extend(detail.row.deliveries.iter().filter_map(|row| of_end(row, mask)));
     moments.sort_by_key(|moment| moment.at);
     moments
+}
+
+/// By which way it came, from where, and by what it was verified.
+fn received(detail: &EventDetail, mask: Mask) -> String {
+    let stale = "signed longer ago than the source tolerates; genuine all the same";
+    let Some(receipt) = detail.row.receipt else {
+        return if detail.row.event.stale { stale.to_owned() } else { String::new() };
+    };
+    let client = receipt.client.map(|client| format!(", posted by {}", mask.text(&client.to_string())));
+    let signed = receipt.signed.map(|signed| {
+        let over = match signed.form {
+            Form::Raw => "the bytes as they came",
+            Form::Canonical => "its canonical JSON",
+        };
+        let (seconds, side) = (signed.age_s.unsigned_abs(), if signed.age_s < 0 { "after by the sender's clock" } else { "before" });
+        format!("; signed over {over} with key {} of the source, {seconds} s {side}", signed.key)
+    });
+    let stale = receipt.signed.filter(|signed| signed.stale).map(|_| format!("; {stale}"));
+    let told = [Some(format!("it came {}", receipt.via.as_words())), client, signed, stale];
+    told.into_iter().flatten().collect()
 }
 
 fn of_attempt(destination: &str, attempt: &AttemptRow, mask: Mask) -> Moment {
@@ -186,11 +212,11 @@ fn of_end(row: &DeliveryRow, mask: Mask) -> Option<Moment> {
 }
 
 /// As (class, who, text), and how many messages are left out.
-fn chat(event: &Event) -> (Vec<(&'static str, &'static str, &str)>, usize) {
+fn chat(event: &Event) -> (Vec<(&'static str, &'static str, Cow<'_, str>)>, usize) {
     let messages = event.conversation.as_ref().map(|conversation| conversation.messages.as_slice()).unwrap_or_default();
     let shown = messages.iter().take(MESSAGES).map(|message| match message.author {
-        Author::Ai => ("bot", "Chatbot", message.text.as_str()),
-        Author::User => ("visitor", "Visitor", message.text.as_str()),
+        Author::Ai => ("bot", "Chatbot", beginning(&message.text)),
+        Author::User => ("visitor", "Visitor", beginning(&message.text)),
     });
     (shown.collect(), messages.len().saturating_sub(MESSAGES))
 }
@@ -217,5 +243,5 @@ pub(super) fn pretty(value: &Value) -> String {
 }
 
 fn plain(value: &Value) -> String {
-    if let Value::String(text) = value { text.clone() } else { value.to_string() }
+    beginning(value.as_str().unwrap_or(&value.to_string())).into_owned()
 }

@@ -1,5 +1,7 @@
 //! The pages. One is a handler, a template and a call of [`View::show`]; `now.rs` is the pattern.
 
+mod causes;
+mod dead;
 mod destinations;
 #[expect(unreachable_pub, reason = "the macro of the template engine writes `pub`")]
 mod filters;
@@ -7,6 +9,12 @@ mod lead;
 mod leads;
 mod notice;
 mod now;
+mod person;
+mod plots;
+mod quarantine;
+mod refusals;
+mod sources;
+mod trail;
 mod try_it;
 mod view;
 mod words;
@@ -27,5 +35,13 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .service(resource("/destinations").route(get().to(destinations::destinations)))
         .service(resource("/destinations/{name}").route(get().to(destinations::destination)))
         .service(resource("/destinations/{name}/doctor").route(post().to(destinations::doctor)))
+        .service(resource("/person").route(get().to(person::person)))
+        .service(resource("/person/dead").route(get().to(dead::dead)))
+        .service(resource("/person/quarantine").route(get().to(quarantine::quarantine)))
+        .service(resource("/person/quarantine/{id}").route(get().to(quarantine::body)))
+        .service(resource("/sources").route(get().to(sources::sources)))
+        .service(resource("/sources/{name}").route(get().to(sources::source)))
+        .service(resource("/figures.json").route(get().to(plots::figures)))
+        .service(resource("/actions").route(get().to(trail::trail)))
         .service(resource("/try").route(get().to(try_it::form)).route(post().to(try_it::tried)));
 }

@@ -1,10 +1,11 @@
 //! *Now*: what came in, what went out, what waits, what needs a person.
 
 use super::filters;
+use super::plots::{Plots, Sum, Which, read};
 use super::view::{Nav, View};
 use crate::console::Console;
 use crate::console::status::{Status, collect};
-use crate::store::Counts;
+use crate::store::{Counts, Span};
 use actix_web::{HttpResponse, web};
 use askama::Template;
 
@@ -13,6 +14,9 @@ use askama::Template;
 struct Now<'a> {
     status: &'a Status,
     totals: Totals,
+    /// Of the last hour; `None` while the store cannot be read.
+    hour: Option<Sum>,
+    plots: Plots,
 }
 
 /// Over all sources and destinations; unknown as soon as one of them is.
@@ -39,8 +43,10 @@ impl Totals {
     }
 }
 
-pub(in crate::console) async fn now(view: View, console: web::Data<Console>) -> HttpResponse {
+pub(in crate::console) async fn now(view: View, console: web::Data<Console>, which: web::Query<Which>) -> HttpResponse {
     let status = collect(&console).await;
     let totals = Totals::of(&status);
-    view.show("Now", Some(Nav::Now), &Now { status: &status, totals })
+    let hour = read(&console, Span::Hour).await.map(|tallies| Sum::of(tallies.points.iter().map(|point| &point.tally)));
+    let plots = Plots::read(&console, &which).await;
+    view.show("Now", Some(Nav::Now), &Now { status: &status, totals, hour, plots })
 }

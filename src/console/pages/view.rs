@@ -80,6 +80,12 @@ impl View {
         self.visitor.as_ref().is_some_and(Visitor::is_operator)
     }
 
+    /// Whether persons are shown to who looks as they are.
+    #[must_use]
+    pub fn sees_persons(&self) -> bool {
+        self.visitor.as_ref().is_some_and(|visitor| !visitor.masked)
+    }
+
     /// The page with this content. `nav` is the entry that it belongs to.
     #[must_use]
     pub fn show(&self, title: &str, nav: Option<Nav>, content: &impl Template) -> HttpResponse {
