@@ -160,6 +160,15 @@ async fn every_operation_of_the_document_answers_as_it_is_described() {
     assert_eq!(api.get(&format!("/actions/{}", trail[1]["id"])).await["count"], 2);
     eventually("two delivered", async || (items(&api.get("/deliveries?state=delivered").await).len() == 2).then_some(())).await;
 
+    let said = |session: u64, text: &str| json!({"SessionID": session, "CreateTime": "2026-11-22T10:00:00Z", "URI": "www.example.com", "Messages": [{"Type": "User", "Content": text}]});
+    let log = json!({"Collection": [{
+        "SerialNumber": "59001dd73709417321c58b11693183a2", "Name": "Bot", "StartTime": "2026-11-22T00:00:00Z", "EndTime": "2026-11-23T00:00:00Z",
+        "Conversations": [said(7, "I am eve@example.com"), said(9, "or mallory@example.com")]
+    }]});
+    bridge.post(log.to_string()).await;
+    let missed = eventually("two missed leads", async || Some(items(&api.get("/missed").await)).filter(|missed| missed.len() == 2)).await;
+    assert_eq!(api.post("/actions/take", json!({"conversation": missed[0]["id"]})).await["count"], 1);
+    assert_eq!(api.post("/actions/dismiss", json!({"conversation": missed[1]["id"], "reason": "a story"})).await["count"], 1);
     api.seen.insert("watch".to_owned());
     let described: BTreeSet<String> = api.document["paths"]
         .as_object()
@@ -169,7 +178,7 @@ async fn every_operation_of_the_document_answers_as_it_is_described() {
         .map(|operation| operation["operationId"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(api.seen, described, "each is asked for in this story");
-    bridge.command(&["audit"]);
+    bridge.assert_audit();
 }
 
 async fn bridge_status(api: &mut Asker, state: &str) {
