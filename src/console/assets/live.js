@@ -16,14 +16,18 @@
     return Boolean(marked && !marked.isCollapsed && region.contains(marked.anchorNode));
   };
 
-  // Swapped content comes closed; what was open stays open.
+  const places = (region) => [...region.querySelectorAll("a[href], button, summary, [tabindex]")];
+
+  // Swapped content comes closed and without the focus; what was open stays open, and whoever goes by keys stays where they are.
   const keepOpen = (region) => {
     const open = [...region.querySelectorAll("details[open][id]")].map((found) => found.id);
-    const active = document.activeElement;
-    const focus = active && region.contains(active) ? active.id : "";
+    const at = places(region).indexOf(document.activeElement);
+    const same = at < 0 ? "" : document.activeElement.outerHTML;
     return () => {
       open.forEach((id) => document.getElementById(id)?.setAttribute("open", ""));
-      if (focus) document.getElementById(focus)?.focus({ preventScroll: true });
+      if (at < 0) return;
+      const now = places(document.getElementById(region.id));
+      (now.find((found) => found.outerHTML === same) ?? now[at])?.focus({ preventScroll: true });
     };
   };
 

@@ -3,7 +3,7 @@
 use super::filters;
 use super::leads::Row;
 use super::view::{Nav, View};
-use super::words::{state_badge, who};
+use super::words::{beginning, state_badge, who};
 use crate::console::access::Mask;
 use crate::console::{Console, Refusal, Visitor};
 use crate::inspect::{Outcome, preview};
@@ -13,12 +13,13 @@ use askama::Template;
 use jiff::Timestamp;
 use leadwire_connector::{Author, Event, PreviewRequest};
 use serde_json::Value;
+use std::borrow::Cow;
 use uuid::Uuid;
 
 /// Messages of a chat on one page; a chat log may be of any length.
 const MESSAGES: usize = 500;
 /// Characters of a payload on one page.
-const PAYLOAD: usize = 200_000;
+const PAYLOAD: usize = 50_000;
 
 #[derive(Template)]
 #[template(path = "lead.html")]
@@ -31,7 +32,8 @@ struct Lead<'a> {
     extra: Vec<(String, String)>,
     moments: Vec<Moment>,
     deliveries: Vec<Way>,
-    chat: Vec<(&'static str, &'static str, &'a str)>,
+    content: Option<Cow<'a, str>>,
+    chat: Vec<(&'static str, &'static str, Cow<'a, str>)>,
     messages_left_out: usize,
     normalized: String,
     raw: String,
@@ -86,9 +88,10 @@ pub(in crate::console) async fn lead(
         who: who(event),
         duplicates: detail.row.duplicates,
         erased_at: detail.row.erased_at,
-        extra: event.extra.iter().map(|(name, value)| (name.clone(), plain(value))).collect(),
+        extra: event.extra.iter().map(|(name, value)| (beginning(name).into_owned(), plain(value))).collect(),
         moments,
         deliveries,
+        content: event.content.as_deref().map(beginning),
         chat,
         messages_left_out,
         normalized: pretty(&without_raw(event)),
@@ -209,11 +212,11 @@ fn of_end(row: &DeliveryRow, mask: Mask) -> Option<Moment> {
 }
 
 /// As (class, who, text), and how many messages are left out.
-fn chat(event: &Event) -> (Vec<(&'static str, &'static str, &str)>, usize) {
+fn chat(event: &Event) -> (Vec<(&'static str, &'static str, Cow<'_, str>)>, usize) {
     let messages = event.conversation.as_ref().map(|conversation| conversation.messages.as_slice()).unwrap_or_default();
     let shown = messages.iter().take(MESSAGES).map(|message| match message.author {
-        Author::Ai => ("bot", "Chatbot", message.text.as_str()),
-        Author::User => ("visitor", "Visitor", message.text.as_str()),
+        Author::Ai => ("bot", "Chatbot", beginning(&message.text)),
+        Author::User => ("visitor", "Visitor", beginning(&message.text)),
     });
     (shown.collect(), messages.len().saturating_sub(MESSAGES))
 }
@@ -240,5 +243,5 @@ pub(super) fn pretty(value: &Value) -> String {
 }
 
 fn plain(value: &Value) -> String {
-    if let Value::String(text) = value { text.clone() } else { value.to_string() }
+    beginning(value.as_str().unwrap_or(&value.to_string())).into_owned()
 }

@@ -5,11 +5,15 @@ use crate::store::State;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use leadwire_connector::Event;
+use std::borrow::Cow;
 use std::time::Duration;
 use url::form_urlencoded;
 
 /// Of a text in a list.
 const LINE: usize = 120;
+
+/// Bytes of one text on a page.
+const LONGEST: usize = 10_000;
 
 /// What was given, if anything was: forms send empty fields, too.
 pub(super) fn given(text: &str) -> Option<&str> {
@@ -35,7 +39,8 @@ pub(super) fn link(path: &str, query: &[(&str, &str)]) -> String {
 pub(super) fn who(event: &Event) -> String {
     let person = &event.person;
     let named = person.full_name().or_else(|| person.email.clone()).or_else(|| person.phone.clone());
-    named.or_else(|| event.session_id.as_deref().map(|session| format!("session {session}"))).unwrap_or_else(|| "nobody named".to_owned())
+    let named = named.or_else(|| event.session_id.as_deref().map(|session| format!("session {session}")));
+    named.map_or_else(|| "nobody named".to_owned(), |name| first_line(&name))
 }
 
 /// The beginning of a text, on one line.
@@ -57,6 +62,15 @@ pub(super) fn time_span(time: Duration) -> String {
         _ => (seconds / 86_400.0, "days"),
     };
     if amount < 10.0 && unit != "ms" { format!("{amount:.1} {unit}") } else { format!("{amount:.0} {unit}") }
+}
+
+/// The beginning of a text that a stranger wrote: a page of megabytes keeps a phone busy for many seconds.
+pub(super) fn beginning(text: &str) -> Cow<'_, str> {
+    if text.len() <= LONGEST {
+        return Cow::Borrowed(text);
+    }
+    let cut = &text[..text.floor_char_boundary(LONGEST)];
+    Cow::Owned(format!("{cut}… {} bytes more; `leadwire events show ID --json` has all", text.len() - cut.len()))
 }
 
 /// The class of the badge of a delivery.
@@ -89,6 +103,9 @@ mod tests {
 
     #[test]
     fn a_long_text_is_cut_between_letters() {
+        assert_eq!(beginning("é"), "é");
+        let cut = beginning(&"é".repeat(LONGEST)).into_owned();
+        assert!(cut.len() < LONGEST + 100 && cut.contains(&format!("é… {LONGEST} bytes more")), "{cut}");
         assert_eq!(first_line("a\n b"), "a b");
         assert_eq!(first_line(&"é".repeat(500)).chars().count(), LINE + 1);
     }
