@@ -264,7 +264,7 @@ fn what_another_site_has_a_browser_send_is_refused() {
     let out =
         |headers: &[(&str, &str)], body: &str| post(&bridge, "/logout", &[&[("Cookie", session.as_str())], headers].concat(), body).status;
     let good = format!("_token={token}");
-    for body in ["", "_token=", &format!("_token={other}"), &format!("_token={}x", token), &format!("_token=x&{good}"), "{}"] {
+    for body in ["", "_token=", &format!("_token={other}"), &format!("_token={token}x"), &format!("_token=x&{good}"), "{}"] {
         assert_eq!(out(&[], body), 403, "{body}");
     }
     for header in [
