@@ -140,7 +140,7 @@ async fn while_the_database_does_not_answer_nothing_says_that_nothing_is_pending
     assert_eq!((row["name"].as_str(), row.get("pending"), row["state"].is_string()), (Some("backend"), None, true), "{status}");
     assert!(!is_quiet, "a lead is pending, and the store could not be asked");
     let page = String::from_utf8(page.unwrap().body.to_vec()).unwrap();
-    assert!(page.contains("backend</th>") && page.contains("data-label=\"Pending\" class=\"number\">?</td>"), "{page}");
+    assert!(page.contains("backend</a></th>") && page.contains("data-label=\"Pending\" class=\"number\">?</td>"), "{page}");
     sink.clear_faults();
     bridge.until("delivered", 1).await;
     eventually("nothing to be pending", async || bridge.is_quiet().await.then_some(())).await;
