@@ -239,7 +239,7 @@ impl Bridge {
             intake: Arc::clone(&intake),
             connectors,
             secrets: mask,
-            public_url: public_url(&settings, address),
+            public_url: settings.server.reached_by(address),
             jobs: Jobs::new(),
         };
         let server = console::listen(console, console_listener)?;
@@ -309,12 +309,6 @@ impl Bridge {
         let _ = tokio::time::timeout(SIGN_OFF, last).await;
         is_settled
     }
-}
-
-/// What senders reach the receiver by, without a slash at its end.
-fn public_url(settings: &Settings, address: SocketAddr) -> String {
-    let given = settings.server.public_url.as_ref();
-    given.map_or_else(|| format!("http://{address}"), |url| url.as_str().trim_end_matches('/').to_owned())
 }
 
 fn listen_limits(settings: &Settings) -> receive::Limits {
