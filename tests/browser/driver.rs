@@ -202,6 +202,6 @@ fn whole_body(bytes: &[u8]) -> Option<&[u8]> {
     let end = memchr::memmem::find(bytes, b"\r\n\r\n")?;
     let head = std::str::from_utf8(&bytes[..end]).ok()?;
     let mut headers = head.lines().filter_map(|line| line.split_once(':'));
-    let length = headers.find(|(name, _)| name.eq_ignore_ascii_case("content-length"))?.1.trim().parse().ok()?;
+    let length: usize = headers.find(|(name, _)| name.eq_ignore_ascii_case("content-length"))?.1.trim().parse().ok()?;
     Some(&bytes[end + 4..]).filter(|body: &&[u8]| body.len() >= length)
 }
