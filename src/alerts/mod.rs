@@ -1,8 +1,8 @@
 //! `[alerts]`: the owner learns of trouble before the client does, without a Prometheus.
 //!
-//! [`problem`] says what is wrong at a moment, [`incident`] what of it is told and when it is over, [`digest`] what a day brought;
-//! all three are pure. [`look`] asks the bridge, [`book`] remembers, together with other bridges on the same store, [`channel`] sends,
-//! and [`watch`] gives them a clock and tasks. Nothing here is waited for by what receives or delivers.
+//! `problem` says what is wrong at a moment, `incident` what of it is told and when it is over, `digest` what a day brought;
+//! all three are pure. `look` asks the bridge, `book` remembers, together with other bridges on the same store, `channel` sends,
+//! and `watch` gives them a clock and tasks. Nothing here is waited for by what receives or delivers.
 
 mod book;
 mod channel;

@@ -8,7 +8,7 @@ use serde_json::Value;
 pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     let own;
     let server = match &context.server {
-        Some(server) => server,
+        Some(server) => server.as_ref(),
         None => {
             own = own_console(context)?;
             &own

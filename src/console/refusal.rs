@@ -105,7 +105,7 @@ impl Kind {
     }
 }
 
-/// Why something was not done. A handler returns it as its error; [`tell`] makes the answer of it.
+/// Why something was not done. A handler returns it as its error; `tell` makes the answer of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Refusal {

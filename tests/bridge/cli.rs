@@ -188,6 +188,44 @@ fn in_a_folder_without_a_store_nothing_is_found_and_nothing_is_made() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_search_is_turned_page_by_page_while_more_comes_in() {
+    let sink = endpoint().await;
+    let bridge = Setup::new().endpoint("crm", sink.url().as_str()).start();
+    for n in 0..7 {
+        bridge.post(lead(n).to_string()).await;
+    }
+    let mut other = lead(7);
+    (other["LastName"], other["Email"]) = ("Gómez".into(), "anna@example.org".into());
+    bridge.post(other.to_string()).await;
+    bridge.until("delivered", 8).await;
+    let list = |arguments: &[&str]| {
+        let rows = bridge.json(&[&["events", "list"], arguments].concat());
+        rows.as_array().unwrap().iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let (all, people) = (list(&[]), list(&["--search", "garcia david"]));
+    assert_eq!(people, all[1..], "all but the newest");
+    assert_eq!(list(&["--search", "gomez"]), all[..1]);
+    assert_eq!(list(&["--search", "david3@example.com"]), people[3..4]);
+    assert!(list(&["--search", "avid"]).is_empty() && list(&["--search", "gomez david3"]).is_empty());
+
+    let mut pages = vec![list(&["--search", "garcia david", "--limit", "3"])];
+    while let Some(last) = pages.last().and_then(|page| page.last()).cloned() {
+        // What comes in meanwhile moves no page.
+        bridge.post(lead(10 + pages.len() as u64).to_string()).await;
+        // The beginning of an id is enough where only one has it; ids of the same moment begin alike.
+        pages.push(list(&["--search", "garcia david", "--limit", "3", "--before", &last]));
+    }
+    assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [3, 3, 1, 0]);
+    assert_eq!(pages.concat(), people);
+
+    let output = bridge.command(&["events", "list", "--search", "garcia", "--before", "ffffffff"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("there is no event ffffffff"), "{}", text(&output.stderr));
+    let table = text(&bridge.command(&["events", "list", "--search", "nobody", "--before", &people[0]]).stdout);
+    assert!(table.contains("no event matches"), "{table}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn lists_fit_eighty_columns_with_whole_ids() {
     let (bridge, _sinks) = bridge_with_dead_letters().await;
     let ids = event_ids(&bridge);

@@ -22,7 +22,8 @@ folder=$1 chromedriver=$2
 TMPDIR=$folder "$chromedriver" --port=0 >"$folder/log" 2>&1 </dev/null &
 chromedriver=$!
 while read -r _; do :; done
-kill "$chromedriver"
+# It inherits that these signals are ignored.
+kill -9 "$chromedriver"
 for process in /proc/[0-9]*; do
     case $(tr '\0' ' ' <"$process/cmdline") in
     *"--user-data-dir=$folder/"*) kill -9 "${process#/proc/}" ;;
@@ -202,6 +203,6 @@ fn whole_body(bytes: &[u8]) -> Option<&[u8]> {
     let end = memchr::memmem::find(bytes, b"\r\n\r\n")?;
     let head = std::str::from_utf8(&bytes[..end]).ok()?;
     let mut headers = head.lines().filter_map(|line| line.split_once(':'));
-    let length: usize = headers.find(|(name, _)| name.eq_ignore_ascii_case("content-length"))?.1.trim().parse().ok()?;
+    let length = headers.find(|(name, _)| name.eq_ignore_ascii_case("content-length"))?.1.trim().parse::<usize>().ok()?;
     Some(&bytes[end + 4..]).filter(|body: &&[u8]| body.len() >= length)
 }

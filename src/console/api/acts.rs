@@ -3,7 +3,8 @@
 use super::asked::Given;
 use super::operation::{Answer, Operation};
 use crate::console::actions::{
-    self, Actor, DiscardRequest, Done, HoldRequest, PurgeRequest, ReplayRequest, ResumeRequest, RouteRequest, VerifyRequest,
+    self, Actor, DiscardRequest, DismissRequest, Done, HoldRequest, PurgeRequest, ReplayRequest, ResumeRequest, RouteRequest, TakeRequest,
+    VerifyRequest,
 };
 use crate::console::{Console, Kind, Refusal};
 use actix_web::http::header::LOCATION;
@@ -18,6 +19,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
     act("verify", "/actions/verify", "Verify quarantined bodies again", "VerifyRequest", || web::post().to(verify)),
     act("purge", "/actions/purge", "Remove quarantined bodies for good", "PurgeRequest", || web::post().to(purge)),
     act("route", "/actions/route", "Give events deliveries that no route took", "RouteRequest", || web::post().to(route)),
+    act("take", "/actions/take", "Make a lead of a conversation whose lead was missed", "TakeRequest", || web::post().to(take)),
+    act("dismiss", "/actions/dismiss", "Take a conversation off the list of missed leads", "DismissRequest", || web::post().to(dismiss)),
 ];
 
 const fn act(id: &'static str, path: &'static str, about: &'static str, body: &'static str, route: fn() -> Route) -> Operation {
@@ -87,4 +90,12 @@ async fn purge(console: web::Data<Console>, actor: Actor, given: Given<Purge>) -
 
 async fn route(console: web::Data<Console>, actor: Actor, given: Given<RouteRequest>) -> Result<HttpResponse, Refusal> {
     told(actions::route(&console, &actor, given.0).await)
+}
+
+async fn take(console: web::Data<Console>, actor: Actor, given: Given<TakeRequest>) -> Result<HttpResponse, Refusal> {
+    told(actions::take(&console, &actor, given.0).await)
+}
+
+async fn dismiss(console: web::Data<Console>, actor: Actor, given: Given<DismissRequest>) -> Result<HttpResponse, Refusal> {
+    told(actions::dismiss(&console, &actor, given.0).await)
 }

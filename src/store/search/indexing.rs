@@ -7,12 +7,15 @@ use super::page::{self, Entries, Page};
 use super::walk::Stretch;
 use super::words::Words;
 
-/// Events of one stretch, at most.
-pub(in crate::store) const STRETCH: i64 = 4_096;
-/// A stretch with fewer takes in what comes after it.
-const OPEN: i64 = STRETCH - 256;
+/// Events of one stretch, at most. A batch writes all pages of a stretch at once, and on SQLite whoever is received in that moment waits
+/// for it: larger stretches make searches quicker, and that wait longer.
+pub(in crate::store) const STRETCH: i64 = 2_048;
+/// A stretch with fewer takes in what comes after it,
+const OPEN: i64 = STRETCH - 128;
+/// unless it has so many words.
+const MANY_WORDS: i64 = 24_000;
 /// Bodies read for one batch, in bytes: what it takes of memory and of the disk at once.
-pub(in crate::store) const BATCH_BYTES: usize = 8 << 20;
+pub(in crate::store) const BATCH_BYTES: usize = 1 << 20;
 
 /// One batch of work.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,7 +42,7 @@ pub(in crate::store) fn next(stretches: &[Stretch], low: i64, high: i64, at_leas
     let mut top = high;
     for stretch in stretches {
         if top - stretch.last >= at_least {
-            let is_open = stretch.events < OPEN;
+            let is_open = stretch.events < OPEN && stretch.words < MANY_WORDS;
             return Some(if is_open { Work::Extend(stretch.clone(), top) } else { Work::Add(stretch.last + 1, top) });
         }
         top = stretch.first - 1;
@@ -145,6 +148,8 @@ mod tests {
         assert_eq!(next(std::slice::from_ref(&open), 1, 12, 1), Some(Work::Extend(open.clone(), 12)));
         let full = stretch(1, STRETCH, STRETCH);
         assert_eq!(next(std::slice::from_ref(&full), 1, 5_000, 1), Some(Work::Add(STRETCH + 1, 5_000)));
+        let wordy = Stretch { words: MANY_WORDS, ..open };
+        assert_eq!(next(std::slice::from_ref(&wordy), 1, 12, 1), Some(Work::Add(10, 12)));
         let newer = stretch(9_000, 9_999, 1_000);
         assert_eq!(next(&[newer.clone(), full.clone()], 1, 9_999, 1), Some(Work::Add(STRETCH + 1, 8_999)));
         assert_eq!(next(&[newer, full.clone()], 5_000, 9_999, 1), Some(Work::Drop(full)));

@@ -44,8 +44,9 @@ pub(in crate::store) fn write(entries: &Entries, base: i64) -> Vec<Page> {
 pub(in crate::store) fn read<'a>(bodies: impl IntoIterator<Item = &'a [u8]>, base: i64) -> Option<Entries> {
     let mut entries = Entries::new();
     for body in bodies {
-        each(body, |word, places| {
-            let places = unpack(places, base)?;
+        each(body, |word, packed| {
+            let mut places = Vec::new();
+            unpack(packed, base, &mut places)?;
             entries.insert(word.to_vec(), places);
             Some(())
         })?;
@@ -55,12 +56,7 @@ pub(in crate::store) fn read<'a>(bodies: impl IntoIterator<Item = &'a [u8]>, bas
 
 /// The places of the events that have a word on this page which `is_wanted`; `None` when it is damaged.
 pub(in crate::store) fn find(body: &[u8], base: i64, is_wanted: impl Fn(&[u8]) -> bool, found: &mut Vec<i64>) -> Option<()> {
-    each(body, |word, places| {
-        if is_wanted(word) {
-            found.extend(unpack(places, base)?);
-        }
-        Some(())
-    })
+    each(body, |word, places| if is_wanted(word) { unpack(places, base, found) } else { Some(()) })
 }
 
 /// What is left of a page.
@@ -133,22 +129,22 @@ fn pack(places: &[i64], base: i64) -> Vec<u8> {
     bits
 }
 
-fn unpack(packed: &[u8], base: i64) -> Option<Vec<i64>> {
+/// Adds what is packed to `places`; `None` when it is damaged.
+fn unpack(packed: &[u8], base: i64, places: &mut Vec<i64>) -> Option<()> {
     let (tag, mut rest) = packed.split_first()?;
-    let mut places = Vec::new();
     if *tag == BITS {
         for (at, byte) in rest.iter().enumerate().filter(|(_, byte)| **byte != 0) {
             let start = base.checked_add(i64::try_from(at).ok()?.checked_mul(8)?)?;
             places.extend((0..8).filter(|bit| byte & (1 << bit) != 0).map(|bit| start + bit));
         }
-        return Some(places);
+        return Some(());
     }
     let mut place = base;
     while !rest.is_empty() {
         place = place.checked_add_unsigned(take_number(&mut rest)?)?;
         places.push(place);
     }
-    (*tag == DIFFERENCES).then_some(places)
+    (*tag == DIFFERENCES).then_some(())
 }
 
 fn put_number(bytes: &mut Vec<u8>, mut number: u64) {

@@ -79,7 +79,13 @@ impl Bounds {
     }
 
     fn may_have(&self, stretch: &Stretch) -> bool {
-        self.since.is_none_or(|since| stretch.newest >= since) && self.until.is_none_or(|until| stretch.oldest < until)
+        let has_places = |among: &Vec<i64>| {
+            let next = among.get(among.partition_point(|place| *place < stretch.first));
+            next.is_some_and(|place| *place <= stretch.last)
+        };
+        self.among.as_ref().is_none_or(has_places)
+            && self.since.is_none_or(|since| stretch.newest >= since)
+            && self.until.is_none_or(|until| stretch.oldest < until)
     }
 
     /// Those of the places that may be, or `places` when all may.

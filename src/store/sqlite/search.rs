@@ -137,21 +137,25 @@ fn event_conditions(filter: &EventFilter) -> Conditions {
     }
     if let Some(deliveries) = delivery_condition(filter) {
         let is_there = format!("EXISTS (SELECT 1 FROM delivery d WHERE d.event = e.seq AND {deliveries})");
-        conditions.add(&is_there, Some(filter.destination.clone()));
+        match &filter.destination {
+            Some(destination) => conditions.add(&is_there, Some(destination.clone())),
+            None => conditions.texts.push(is_there),
+        }
     }
     conditions
 }
 
 /// What a delivery of the event must be, with `?` for the destination; `None` when it may be any.
 fn delivery_condition(filter: &EventFilter) -> Option<String> {
-    let to = "(? IS NULL OR d.destination = (SELECT id FROM destination WHERE name = ?))";
+    let to = filter.destination.as_ref().map(|_| "d.destination = (SELECT id FROM destination WHERE name = ?)".to_owned());
     // Both conditions are written out, so that the indexes of just these are used.
     let state = filter.state.map(|state| {
         let part = if state.is_pending() { "d.state < 3" } else { "d.state >= 3" };
         let closed = if state.number() > 3 { " AND d.state > 3" } else { "" };
-        format!("d.state = {} AND {part}{closed} AND ", state.number())
+        format!("d.state = {} AND {part}{closed}", state.number())
     });
-    (state.is_some() || filter.destination.is_some()).then(|| format!("{}{to}", state.unwrap_or_default()))
+    let both: Vec<String> = [state, to].into_iter().flatten().collect();
+    (!both.is_empty()).then(|| both.join(" AND "))
 }
 
 /// The places of all events of a kind that has an index of its own, rising; `None` when there are too many, or no such kind is wanted.
@@ -173,11 +177,14 @@ fn read_among(connection: &Connection, filter: &EventFilter) -> Result<Option<Ve
     Ok(among)
 }
 
-fn among_queries(filter: &EventFilter) -> Vec<(String, Vec<Option<String>>)> {
+fn among_queries(filter: &EventFilter) -> Vec<(String, Vec<String>)> {
     let mut queries = Vec::new();
-    // What is delivered is most of all, and has no index.
-    if let Some(condition) = delivery_condition(filter).filter(|_| filter.state.is_some_and(|state| state != State::Delivered)) {
-        queries.push((format!("SELECT d.event FROM delivery d WHERE {condition}").replace('?', "?1"), vec![filter.destination.clone()]));
+    // What is delivered is most of all, and has no index but that of its destination.
+    let told = EventFilter { state: filter.state.filter(|state| *state != State::Delivered), ..filter.clone() };
+    if let Some(condition) = delivery_condition(&told) {
+        let of_all = if told.state.is_none() { " AND d.event > 0" } else { "" };
+        let sql = format!("SELECT d.event FROM delivery d WHERE {condition}{of_all}").replace('?', "?1");
+        queries.push((sql, filter.destination.clone().into_iter().collect()));
     }
     if filter.unrouted {
         queries.push(("SELECT e.seq FROM event e WHERE e.deliveries = 0 AND e.kind <> 'test'".to_owned(), Vec::new()));
@@ -264,6 +271,9 @@ impl Shelf for Pages<'_> {
         let mut pages = Vec::new();
         for stretch in stretches {
             pages.extend(start.query_row(params![stretch, low], |row| row.get(0)).optional()?.map(|body| (*stretch, body)));
+            if low == high {
+                continue;
+            }
             let mut rows = rest.query(params![stretch, low, high])?;
             while let Some(row) = rows.next()? {
                 pages.push((*stretch, row.get(0)?));
@@ -287,8 +297,11 @@ pub(super) fn statements() -> Vec<String> {
     let people = EventFilter { email: some(), phone: Some("7".to_owned()), session: some(), ..EventFilter::default() };
     let rest = EventFilter { source: some(), kind: some(), since: Some(moment(1)), until: Some(moment(2)), ..EventFilter::default() };
     let unusual = EventFilter { unrouted: true, duplicates: true, ..EventFilter::default() };
-    let states = State::ALL.map(|state| EventFilter { state: Some(state), destination: some(), ..EventFilter::default() });
-    let filters = [EventFilter::default(), people, rest, unusual].into_iter().chain(states);
+    let in_state = |destination: Option<String>| {
+        State::ALL.map(|state| EventFilter { state: Some(state), destination: destination.clone(), ..EventFilter::default() })
+    };
+    let to = EventFilter { destination: some(), ..EventFilter::default() };
+    let filters = [EventFilter::default(), people, rest, unusual, to].into_iter().chain(in_state(some())).chain(in_state(None));
     let mut statements = vec![PAGE_AT.to_owned(), PAGES_AFTER.to_owned()];
     for filter in filters {
         let conditions = event_conditions(&filter);

@@ -19,6 +19,9 @@ const WORTHWHILE: u64 = 8;
 
 /// The last part of a checkpoint keeps writers waiting, so that it must not wait long for readers itself.
 const CHECKPOINT_TIMEOUT: Duration = Duration::from_millis(200);
+/// So it is tried so often, with a pause in which writers go on.
+const CHECKPOINTS: u32 = 20;
+const CHECKPOINT_AGAIN: Duration = Duration::from_millis(300);
 
 /// The pages of the file.
 #[derive(Debug, Clone, Copy)]
@@ -116,12 +119,18 @@ fn shrink(connection: &Connection) -> Result<u64> {
 }
 
 /// Most of it keeps nobody waiting; then what is left of the log is emptied and the file is cut.
+#[expect(clippy::disallowed_methods, reason = "this thread is for work that blocks")]
 fn checkpoint(path: &Path) -> Result<()> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(CHECKPOINT_TIMEOUT)?;
-    for mode in ["PASSIVE", "TRUNCATE"] {
-        // It also answers whether it came to its end; what it leaves is done by the next one.
-        connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()))?;
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+    for _ in 0..CHECKPOINTS {
+        let is_busy: bool = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if !is_busy {
+            break;
+        }
+        // Somebody reads what is in the log. Who reads for longer than all of this leaves it to the next one.
+        std::thread::sleep(CHECKPOINT_AGAIN);
     }
     Ok(())
 }
