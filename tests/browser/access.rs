@@ -41,7 +41,9 @@ async fn whoever_has_the_token_gets_where_they_wanted_and_out_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_may_only_look_is_offered_nothing_to_do_and_no_personal_data() {
-    let (bridge, _sink) = small(guarded(Setup::new())).await;
+    let mut setup = guarded(Setup::new());
+    setup.replace("[console]\n", "[console]\nmask_personal_data = true\n");
+    let (bridge, _sink) = small(setup).await;
     bridge.until("delivered", 1).await;
     let event = bridge.deliveries()[0]["event"].as_str().unwrap().to_owned();
     let browser = Browser::open(&bridge);

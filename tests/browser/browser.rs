@@ -124,19 +124,29 @@ impl Browser {
         }
     }
 
-    /// Clicks as a mouse does: what is covered or out of reach cannot be clicked.
-    pub(crate) fn click(&self, css: &str) {
-        self.click_found("css selector", css);
-    }
-
-    /// Clicks the button or link of this name.
+    /// Clicks the button or link of this name, and waits for the page that it leads to.
     pub(crate) fn press(&self, name: &str) {
-        self.click_found("xpath", &format!("//*[self::a or self::button or self::summary][normalize-space()=\"{name}\"]"));
+        self.press_at(&named(name));
     }
 
-    fn click_found(&self, using: &str, what: &str) {
-        let element = self.find(using, what);
-        self.post(&format!("element/{element}/click"), &json!({}));
+    /// The same for what an XPath finds.
+    pub(crate) fn press_at(&self, xpath: &str) {
+        self.eval("window.isLeft = true");
+        self.touch_at(xpath);
+        self.until("the next page", "window.isLeft === undefined && document.readyState === 'complete'");
+    }
+
+    /// Clicks what is of this name and leads nowhere.
+    pub(crate) fn touch(&self, name: &str) {
+        self.touch_at(&named(name));
+    }
+
+    /// Clicks as a mouse does: what is covered or out of reach cannot be clicked. A page that refreshes itself may replace what was found.
+    pub(crate) fn touch_at(&self, xpath: &str) {
+        let click = || self.session.post(&format!("element/{}/click", self.find("xpath", xpath)), &json!({}));
+        let is_stale = |told: &Result<Value, String>| told.as_ref().is_err_and(|why| why.starts_with("stale element"));
+        let told = std::iter::repeat_with(click).take(10).find(|told| !is_stale(told));
+        told.expect("an element that stays").unwrap_or_else(|why| panic!("{xpath}: {why}"));
     }
 
     fn find(&self, using: &str, what: &str) -> String {
@@ -158,11 +168,6 @@ impl Browser {
         self.post(&format!("element/{list}/value"), &json!({"text": option}));
         let chosen = self.eval(&format!("document.querySelector({}).selectedOptions[0].label", json!(css)));
         assert_eq!(chosen, option, "{css} has no {option:?}");
-    }
-
-    /// Clicks what an XPath finds.
-    pub(crate) fn click_at(&self, xpath: &str) {
-        self.click_found("xpath", xpath);
     }
 
     /// Strikes keys, wherever the focus is.
@@ -210,4 +215,9 @@ impl Browser {
     fn post(&self, command: &str, body: &Value) -> Value {
         self.session.post(command, body).unwrap_or_else(|why| panic!("{command}: {why}"))
     }
+}
+
+/// The XPath of buttons, links and headings to be unfolded.
+fn named(name: &str) -> String {
+    format!("//*[self::a or self::button or self::summary][normalize-space()=\"{name}\"]")
 }

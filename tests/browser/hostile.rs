@@ -83,7 +83,7 @@ async fn what_a_person_tries_and_what_a_crm_finds_is_text_too() {
     let payload = lead_saying(1, &json!({"FirstName": SCRIPT, "LastName": HANDLER, "Content": ODD_TEXT, "URI": LINK}));
     browser.eval(&format!("document.getElementById('body').value = {}", json!(payload)));
     browser.eval(&format!("document.getElementById('header').value = {}", json!(HANDLER)));
-    browser.click("form button.primary");
+    browser.press_at("//main//form//button[normalize-space()='Try it']");
     browser.assert_says(&["1. Verified", "4. To odd"]);
     browser.eval("document.querySelectorAll('details').forEach(found => found.open = true)");
     assert_sound(&browser, Screen::Desk, "a hostile trial");

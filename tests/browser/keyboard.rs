@@ -39,7 +39,7 @@ fn walk(browser: &Browser, path: &str) {
             continue;
         }
         assert_eq!(place, expected, "{path}: the order is another than the page's, at {told}");
-        assert_eq!(told[1], true, "{path}: one does not see that the focus is at {told}");
+        browser.until(&format!("the focus to be seen at {told}"), &format!("{FOCUSED}[1]"));
         expected += 1;
     }
 }

@@ -26,7 +26,7 @@ async fn a_new_lead_appears_on_an_open_page_and_what_was_opened_stays_open() {
     assert_sound(&browser, Screen::Desk, "a page that was refreshed");
     let first = bridge.deliveries().pop().unwrap()["event"].as_str().unwrap().to_owned();
     browser.go(&format!("/leads/{first}"));
-    browser.press("Raw");
+    browser.touch("Raw");
     browser.eval("window.loaded = 'once'");
     bridge.post(lead_saying(3, &json!({"FirstName": "Joan", "Email": "david1@example.com"}))).await;
     browser.until_says("Joan Garcia 3");

@@ -18,7 +18,7 @@ async fn every_page_is_fit_for(screen: Screen) {
     }
     browser.go("/try");
     browser.eval(&format!("document.getElementById('body').value = {}", serde_json::Value::from(fixture("ai-agent-lead"))));
-    browser.click("form button.primary");
+    browser.press_at("//main//form//button[normalize-space()='Try it']");
     look(&browser, screen, "tried");
     browser.go("/destinations/hubspot");
     browser.press("Ask the doctor");

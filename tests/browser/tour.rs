@@ -29,7 +29,7 @@ fn find(browser: &Browser) {
     assert!(!browser.text("#found").contains("David Garcia 2"));
     browser.press("Clear");
     assert_eq!(browser.path(), "/leads");
-    browser.press("Filters");
+    browser.touch("Filters");
     browser.choose("#kind", "appointment");
     browser.press("Find");
     assert_eq!(browser.eval("document.querySelectorAll('#found tbody tr').length"), 1);
@@ -48,7 +48,7 @@ fn one_lead(browser: &Browser, room: &Showroom) {
     browser.assert_says(&["Where it went", "What happened", "received by acme", "david1@example.com", "the same body came 2 times"]);
     browser.assert_says(&["accepted by hubspot", "dead letter at sheet", "422"]);
     assert_eq!(browser.eval("[...document.querySelectorAll('a[target]')].every(found => found.relList.contains('noopener'))"), true);
-    browser.press("Raw");
+    browser.touch("Raw");
     browser.assert_says(&["\"SerialNumber\": \"59001dd73709417321c58b11693183a2\""]);
     browser.go(&format!("/leads/{}", room.event("conversation")));
     browser.assert_says(&["The chat", "make an appointment", "Visitor", "Chatbot", "no route took it"]);
@@ -63,7 +63,7 @@ fn destinations(browser: &Browser) {
     browser.assert_says(&["What the doctor found"]);
     browser.press("Try it");
     browser.press("an appointment");
-    browser.click("form button.primary");
+    browser.press_at("//main//form//button[normalize-space()='Try it']");
     browser.assert_says(&["1. Verified", "2. Normalised: appointment", "3. Routed", "4. To hubspot"]);
 }
 
@@ -79,11 +79,10 @@ fn plots(browser: &Browser) {
     browser.go("/");
     browser.until("two plots", "document.querySelectorAll('#plots:not([hidden]) .uplot canvas').length === 2");
     for span in ["day", "week", "hour"] {
-        let link = format!("#figures nav a[href=\"/?span={span}#figures\"]");
-        browser.click(&link);
+        browser.press_at(&format!("//main//nav//a[@href='/?span={span}#figures']"));
         browser.until("the span", &format!("document.querySelector('[data-plots]').dataset.plots === '{span}'"));
         browser.until("its plots", "document.querySelectorAll('#plots:not([hidden]) .uplot canvas').length === 2");
     }
-    browser.click("#figures-table > summary");
+    browser.touch_at("//*[@id='figures-table']/summary");
     browser.assert_says(&["Came in", "95 % within"]);
 }
