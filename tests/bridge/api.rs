@@ -91,8 +91,9 @@ impl Asker {
 }
 
 fn setup(sink: &Server) -> Setup {
-    let console =
-        format!("[console]\nlisten = \"127.0.0.1:0\"\ntoken = \"{OWNER}\"\n[console.users.ann]\ntoken = \"{READER}\"\nrole = \"read\"\n");
+    let console = format!(
+        "[console]\nlisten = \"127.0.0.1:0\"\ntoken = \"{OWNER}\"\nmask_personal_data = true\n[console.users.ann]\ntoken = \"{READER}\"\nrole = \"read\"\n"
+    );
     let mut setup = Setup::new().endpoint("crm", sink.url().as_str());
     setup.replace("[console]\nlisten = \"127.0.0.1:0\"\n", &console);
     setup

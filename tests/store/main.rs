@@ -37,7 +37,6 @@ mod model;
 mod moving;
 mod order;
 mod person;
-mod plans;
 mod quarantine;
 mod receipts;
 mod receiving;

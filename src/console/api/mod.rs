@@ -98,16 +98,25 @@ async fn admit(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     if let Some(operation) = operation {
-        let visitor = request.extensions().get::<Visitor>().cloned();
-        let visitor = visitor.ok_or_else(|| Refusal::new(Kind::Unauthorized, "log in first"))?;
-        if operation.role == super::Role::Operate {
-            visitor.may_operate()?;
+        match judge(operation, &request) {
+            Ok(asked) => {
+                request.extensions_mut().insert(operation);
+                request.extensions_mut().insert(asked);
+            }
+            // As an answer and not as an error: then it gets its form from what is around this.
+            Err(refusal) => return Ok(request.error_response(refusal)),
         }
-        let asked = Asked::read(operation, request.query_string())?;
-        request.extensions_mut().insert(operation);
-        request.extensions_mut().insert(asked);
     }
     Ok(next.call(request).await?.map_into_boxed_body())
+}
+
+fn judge(operation: &Operation, request: &ServiceRequest) -> Result<Asked, Refusal> {
+    let visitor = request.extensions().get::<Visitor>().cloned();
+    let visitor = visitor.ok_or_else(|| Refusal::new(Kind::Unauthorized, "log in first"))?;
+    if operation.role == super::Role::Operate {
+        visitor.may_operate()?;
+    }
+    Asked::read(operation, request.query_string())
 }
 
 fn ok(value: &impl serde::Serialize) -> HttpResponse {
