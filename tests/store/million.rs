@@ -185,7 +185,9 @@ async fn receive_by_many(engine: Engine, all: u64, is_indexed: bool) {
         times.extend(sender.await.unwrap());
     }
     let took = began_at.elapsed();
-    index.inspect(|index| index.abort());
+    if let Some(index) = index {
+        index.abort();
+    }
     times.sort();
     let part = |of_thousand: usize| ms(times[(times.len() - 1) * of_thousand / 1_000]);
     println!(

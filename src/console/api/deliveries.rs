@@ -47,8 +47,8 @@ async fn list(visitor: Visitor, console: web::Data<Console>, asked: Asked) -> Re
     let holds = console.store.holds().await?.into_iter().filter_map(|row| Some((row.name, row.hold?)));
     let holds: HashMap<String, Hold> = holds.collect();
     rows.iter_mut().for_each(|row| row.tell_wait(holds.get(&row.destination)));
-    let rows = rows.into_iter().map(|row| masked::delivery(mask, row)).collect();
-    page(rows, limit, |row: &DeliveryRow| row.id.clone())
+    let rows: Vec<_> = rows.into_iter().map(|row| masked::delivery(mask, row)).collect();
+    page(&rows, limit, |row: &DeliveryRow| row.id.clone())
 }
 
 fn states(word: Option<&str>) -> Vec<State> {

@@ -71,8 +71,8 @@ async fn list(visitor: Visitor, console: web::Data<Console>, asked: Asked) -> Re
         Some(id) => like(&console, &asked, &id, limit + 1).await?,
         None => console.store.events(EventFilter { limit: limit + 1, ..filter(&asked)? }).await?,
     };
-    let rows = rows.into_iter().map(|row| masked::event(mask, row)).collect();
-    page(rows, limit, |row: &EventRow| row.event.id.to_string())
+    let rows: Vec<_> = rows.into_iter().map(|row| masked::event(mask, row)).collect();
+    page(&rows, limit, |row: &EventRow| row.event.id.to_string())
 }
 
 async fn like(console: &Console, asked: &Asked, id: &str, limit: u32) -> Result<Vec<EventRow>, Refusal> {

@@ -19,7 +19,7 @@ struct Page {
 
 /// The page of these rows, of which one more than `limit` was asked for, to know whether there are more. `cursor` is that of a row which
 /// ends a page.
-pub(super) fn page<T: Serialize>(rows: Vec<T>, limit: u32, cursor: impl Fn(&T) -> String) -> Result<HttpResponse, Refusal> {
+pub(super) fn page<T: Serialize>(rows: &[T], limit: u32, cursor: impl Fn(&T) -> String) -> Result<HttpResponse, Refusal> {
     let (mut items, mut bytes, mut last) = (Vec::new(), 0, None);
     let count = rows.len();
     for row in rows.iter().take(limit as usize) {
@@ -48,7 +48,7 @@ mod tests {
     use serde_json::Value;
 
     async fn told(rows: Vec<String>, limit: u32) -> (usize, Value) {
-        let response = page(rows, limit, |row| row.chars().take(1).collect()).unwrap();
+        let response = page(&rows, limit, |row| row.chars().take(1).collect()).unwrap();
         let value: Value = serde_json::from_slice(&to_bytes(response.into_body()).await.unwrap()).unwrap();
         (value["items"].as_array().unwrap().len(), value["next"].clone())
     }

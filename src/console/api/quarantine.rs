@@ -34,7 +34,7 @@ async fn list(console: web::Data<Console>, asked: Asked) -> Result<HttpResponse,
     let limit = asked.limit();
     let before = asked.cursor(|text| text.parse().ok())?.unwrap_or(i64::MAX);
     let rows = console.store.quarantined_before(asked.text("source"), before, limit + 1).await?;
-    page(rows, limit, |row: &QuarantineRow| row.id.to_string())
+    page(&rows, limit, |row: &QuarantineRow| row.id.to_string())
 }
 
 async fn one(console: web::Data<Console>, actor: Actor, id: web::Path<String>) -> Result<HttpResponse, Refusal> {

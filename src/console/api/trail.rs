@@ -25,7 +25,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
 async fn list(console: web::Data<Console>, asked: Asked) -> Result<HttpResponse, Refusal> {
     let limit = asked.limit();
     let filter = ActionFilter { since: asked.moment("since")?, before: asked.cursor(|text| text.parse().ok())?, limit: limit + 1 };
-    page(console.store.actions(filter).await?, limit, |row: &ActionRow| row.id.to_string())
+    page(&console.store.actions(filter).await?, limit, |row: &ActionRow| row.id.to_string())
 }
 
 async fn one(console: web::Data<Console>, id: web::Path<String>) -> Result<HttpResponse, Refusal> {

@@ -33,7 +33,7 @@ struct Lead<'a> {
     moments: Vec<Moment>,
     deliveries: Vec<Way>,
     content: Option<Cow<'a, str>>,
-    chat: Vec<(&'static str, &'static str, Cow<'a, str>)>,
+    chat: Vec<Said<'a>>,
     messages_left_out: usize,
     normalized: String,
     raw: String,
@@ -211,8 +211,11 @@ fn of_end(row: &DeliveryRow, mask: Mask) -> Option<Moment> {
     Some(Moment { at: row.ended_at?, class: state_badge(row.state), title, text, excerpt: String::new() })
 }
 
-/// As (class, who, text), and how many messages are left out.
-fn chat(event: &Event) -> (Vec<(&'static str, &'static str, Cow<'_, str>)>, usize) {
+/// Class, who, and text of a message.
+type Said<'a> = (&'static str, &'static str, Cow<'a, str>);
+
+/// What was said, and how many messages are left out.
+fn chat(event: &Event) -> (Vec<Said<'_>>, usize) {
     let messages = event.conversation.as_ref().map(|conversation| conversation.messages.as_slice()).unwrap_or_default();
     let shown = messages.iter().take(MESSAGES).map(|message| match message.author {
         Author::Ai => ("bot", "Chatbot", beginning(&message.text)),
