@@ -239,11 +239,7 @@ impl Bridge {
             intake: Arc::clone(&intake),
             connectors,
             secrets: mask,
-            public_url: settings
-                .server
-                .public_url
-                .as_ref()
-                .map_or_else(|| format!("http://{address}"), |url| url.as_str().trim_end_matches('/').to_owned()),
+            public_url: settings.server.reached_by(address),
             jobs: Jobs::new(),
         };
         let server = console::listen(console, console_listener)?;
@@ -307,11 +303,9 @@ impl Bridge {
         let (handle, task) = self.showing;
         handle.stop(false).await;
         let _ = task.await;
-        // When the next bridge starts, the time until then does not count for deliveries.
-        let last = async {
-            tokio::join!(note_sightings(&self.store, &self.sightings), self.tallying.finish());
-            self.store.sign_off(Timestamp::now()).await
-        };
+        // When the next bridge starts, the time until then does not count for deliveries. Figures must not keep that from being noted.
+        let sign_off = self.store.sign_off(Timestamp::now());
+        let last = async { tokio::join!(sign_off, note_sightings(&self.store, &self.sightings), self.tallying.finish()) };
         let _ = tokio::time::timeout(SIGN_OFF, last).await;
         is_settled
     }

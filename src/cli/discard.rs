@@ -2,7 +2,7 @@
 
 use super::id::{self, Id};
 use super::remote::{Deed, Selected, Server};
-use super::replay::{find_of, narrowed};
+use super::replay::{find, narrowed};
 use super::show::{ask, count, line};
 use super::{Context, Failure, hold, time, who};
 use crate::store::{Act, DeliveryFilter, DeliveryKey, NewAction, Pace, State, Store};
@@ -45,7 +45,7 @@ pub(super) async fn run(args: DiscardArgs, context: &Context) -> Result<(), Fail
         return args.over(server, context).await;
     }
     let store = context.store().await?;
-    let keys = find(&store, &args).await?;
+    let keys = find(&store, &args.ids, args.filter()).await?;
     if args.dry_run || keys.is_empty() {
         return report(context, keys.len(), 0);
     }
@@ -56,14 +56,6 @@ pub(super) async fn run(args: DiscardArgs, context: &Context) -> Result<(), Fail
     }
     let discarded = discard(&store, &keys, &args).await?;
     report(context, keys.len(), discarded)
-}
-
-async fn find(store: &Store, args: &DiscardArgs) -> Result<Vec<DeliveryKey>, Failure> {
-    if let Some(name) = &args.destination {
-        store.find_destination(name).await.map_err(|error| Failure::Usage(error.to_string()))?;
-    }
-    let filter = args.filter();
-    if args.ids.is_empty() { Ok(store.find_ended(filter).await?) } else { find_of(store, &args.ids, &filter).await }
 }
 
 impl DiscardArgs {

@@ -70,7 +70,7 @@ pub(super) async fn run(args: ReplayArgs, context: &Context) -> Result<(), Failu
         return args.over(server, context).await;
     }
     let store = context.store().await?;
-    let keys = find(&store, &args).await?;
+    let keys = find(&store, &args.ids, args.filter()).await?;
     if args.dry_run || keys.is_empty() {
         return report(context, keys.len(), 0);
     }
@@ -83,12 +83,12 @@ pub(super) async fn run(args: ReplayArgs, context: &Context) -> Result<(), Failu
     report(context, keys.len(), replayed)
 }
 
-async fn find(store: &Store, args: &ReplayArgs) -> Result<Vec<DeliveryKey>, Failure> {
-    if let Some(name) = &args.destination {
+/// The ended deliveries that match, of these ids only when there are any. A destination that there is not is a mistake.
+pub(super) async fn find(store: &Store, ids: &[Id], filter: DeliveryFilter) -> Result<Vec<DeliveryKey>, Failure> {
+    if let Some(name) = &filter.destination {
         store.find_destination(name).await.map_err(|error| Failure::Usage(error.to_string()))?;
     }
-    let filter = args.filter();
-    if args.ids.is_empty() { Ok(store.find_ended(filter).await?) } else { find_of(store, &args.ids, &filter).await }
+    if ids.is_empty() { Ok(store.find_ended(filter).await?) } else { find_of(store, ids, &filter).await }
 }
 
 impl ReplayArgs {
@@ -125,7 +125,7 @@ impl ReplayArgs {
 }
 
 /// Fails when nothing matches. When only some ids have nothing, says so: the others may be what is left of an interrupted replay.
-pub(super) async fn find_of(store: &Store, ids: &[Id], filter: &DeliveryFilter) -> Result<Vec<DeliveryKey>, Failure> {
+async fn find_of(store: &Store, ids: &[Id], filter: &DeliveryFilter) -> Result<Vec<DeliveryKey>, Failure> {
     let (mut keys, mut reasons) = (Vec::new(), Vec::new());
     for id in ids {
         let event = id.find_in(store).await?;

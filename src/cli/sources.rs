@@ -65,9 +65,7 @@ async fn list(context: &Context) -> Result<(), Failure> {
 
 /// The URL of a source, as the platform reaches it.
 fn paste(server: &Server, name: &str) -> String {
-    let own = || format!("http://{}", server.listen);
-    let base = server.public_url.as_ref().map_or_else(own, |url| url.as_str().trim_end_matches('/').to_owned());
-    format!("{base}/hooks/{name}")
+    format!("{}/hooks/{name}", server.reached_by(server.listen))
 }
 
 fn show(settings: &Settings, rows: &[SourceRow]) -> Result<(), Failure> {
@@ -76,6 +74,7 @@ fn show(settings: &Settings, rows: &[SourceRow]) -> Result<(), Failure> {
     if settings.server.public_url.is_none() {
         line("\nset `public_url` in [server] to see the URLs as the platform reaches them")?;
     }
+    line("\nwhat is seen is brought up to date about once a minute")?;
     rows.iter().try_for_each(show_one)
 }
 

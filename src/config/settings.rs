@@ -71,6 +71,14 @@ pub struct Server {
     pub public_url: Option<Url>,
 }
 
+impl Server {
+    /// What senders reach the receiver by, which listens at `own`; without a slash at its end.
+    #[must_use]
+    pub fn reached_by(&self, own: SocketAddr) -> String {
+        self.public_url.as_ref().map_or_else(|| format!("http://{own}"), |url| url.as_str().trim_end_matches('/').to_owned())
+    }
+}
+
 impl Default for Server {
     fn default() -> Self {
         Self {

@@ -140,7 +140,7 @@ async fn while_the_database_does_not_answer_nothing_says_that_nothing_is_pending
     assert_eq!((row["name"].as_str(), row.get("pending"), row["state"].is_string()), (Some("backend"), None, true), "{status}");
     assert!(!is_quiet, "a lead is pending, and the store could not be asked");
     let page = String::from_utf8(page.unwrap().body.to_vec()).unwrap();
-    assert!(page.contains("backend</th>") && page.contains("data-label=\"Pending\" class=\"number\">?</td>"), "{page}");
+    assert!(page.contains("backend</a></th>") && page.contains("data-label=\"Pending\" class=\"number\">?</td>"), "{page}");
     sink.clear_faults();
     bridge.until("delivered", 1).await;
     eventually("nothing to be pending", async || bridge.is_quiet().await.then_some(())).await;
@@ -179,7 +179,17 @@ async fn a_database_that_crashes_has_kept_what_was_answered_whatever_its_setting
 #[tokio::test(flavor = "multi_thread")]
 #[cfg(debug_assertions)]
 async fn sessions_that_do_not_wait_for_the_disk_are_found_out_by_a_crash_of_the_database() {
-    use crate::oracle::Fault;
+    // Every 10 s the server writes all it has, by itself. A crash just after that takes nothing, and then there is nothing to find.
+    for _ in 0..3 {
+        if crash_of_a_careless_server().await.iter().any(|finding| finding.0 == crate::oracle::Fault::Lost) {
+            return;
+        }
+    }
+    panic!("three crashes took nothing of what was answered without waiting for the disk");
+}
+
+#[cfg(debug_assertions)]
+async fn crash_of_a_careless_server() -> Vec<crate::oracle::Finding> {
     let mut trial = Trial::new(seed()).await;
     // The server hands whole pages of its log to the system early, so that a crash of it takes the last page alone. That is to be a
     // lead's: no attempt ends, and nothing is posted after the last answer.
@@ -191,8 +201,7 @@ async fn sessions_that_do_not_wait_for_the_disk_are_found_out_by_a_crash_of_the_
     server.start();
     trial.sink.clear_faults();
     let bridge = setup.start();
-    let findings = trial.findings(&bridge).await;
-    assert!(findings.iter().any(|finding| finding.0 == Fault::Lost), "{findings:?}");
+    trial.findings(&bridge).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,8 +2,9 @@
 
 use super::filters;
 use super::view::{Nav, View};
-use super::words::{day, first_line, given, link, state_badge, who};
+use super::words::{first_line, given, link, state_badge, who};
 use crate::console::access::Mask;
+use crate::console::actions::moment;
 use crate::console::{Console, Kind, Refusal, Visitor};
 use crate::store::{EventFilter, EventRow, State};
 use actix_web::{HttpResponse, web};
@@ -46,9 +47,9 @@ impl Search {
             kind: given(&self.kind).map(str::to_owned),
             destination: given(&self.destination).map(str::to_owned),
             state: state.transpose()?,
-            since: day(&self.since)?,
+            since: moment(&self.since)?,
             // To the end of the day that is named.
-            until: day(&self.until)?.and_then(|day| day.checked_add(jiff::SignedDuration::from_hours(24)).ok()),
+            until: moment(&self.until)?.and_then(|day| day.checked_add(jiff::SignedDuration::from_hours(24)).ok()),
             before: before.transpose()?,
             limit: PAGE + 1,
             ..EventFilter::default()

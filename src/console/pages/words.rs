@@ -1,9 +1,6 @@
 //! How values become words on pages, and words of forms become values.
 
-use crate::console::{Kind, Refusal};
 use crate::store::State;
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use leadwire_connector::Event;
 use std::borrow::Cow;
 use std::time::Duration;
@@ -18,14 +15,6 @@ const LONGEST: usize = 10_000;
 /// What was given, if anything was: forms send empty fields, too.
 pub(super) fn given(text: &str) -> Option<&str> {
     Some(text.trim()).filter(|text| !text.is_empty())
-}
-
-/// The beginning of a day (UTC), or a moment; empty is none.
-pub(super) fn day(text: &str) -> Result<Option<Timestamp>, Refusal> {
-    let Some(text) = given(text) else { return Ok(None) };
-    let day = || Some(text.parse::<jiff::civil::Date>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp());
-    let found = text.parse::<Timestamp>().ok().or_else(day);
-    found.map(Some).ok_or_else(|| Refusal::new(Kind::Invalid, "a day is written as 2026-11-22"))
 }
 
 /// A path with a query of those that are given.
@@ -87,13 +76,6 @@ pub(super) fn state_badge(state: State) -> &'static str {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::allow_attributes)]
     use super::*;
-
-    #[test]
-    fn days_and_moments_are_read_and_nothing_is_none() {
-        assert_eq!(day(" ").unwrap(), None);
-        assert_eq!(day("2026-11-22").unwrap(), Some("2026-11-22T00:00:00Z".parse().unwrap()));
-        assert!(day("yesterday").is_err());
-    }
 
     #[test]
     fn a_time_is_told_in_the_unit_that_fits() {
