@@ -21,6 +21,12 @@ impl Amount for u64 {
     }
 }
 
+impl Amount for usize {
+    fn amount(&self) -> Option<i64> {
+        Some(i64::try_from(*self).unwrap_or(i64::MAX))
+    }
+}
+
 impl Amount for Option<i64> {
     fn amount(&self) -> Option<i64> {
         *self
@@ -54,6 +60,12 @@ impl<T: Moment> Moment for &T {
 #[askama::filter_fn]
 pub(super) fn amount<T: Amount>(value: T, _: &dyn Values) -> Result<String> {
     Ok(value.amount().map_or_else(|| "?".to_owned(), group))
+}
+
+/// What is counted, in the form that follows this count.
+#[askama::filter_fn]
+pub(super) fn noun<T: Amount>(count: T, _: &dyn Values, one: &'static str, many: &'static str) -> Result<&'static str> {
+    Ok(if count.amount() == Some(1) { one } else { many })
 }
 
 /// A moment to the second, in UTC, for people and for programs.
