@@ -20,7 +20,7 @@ install() {
         as_root=(sudo -n)
     fi
     echo "scripts/chromium.sh: installing Debian's chromium and chromium-driver (once)" >&2
-    local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get --quiet --yes)
+    local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get --quiet --yes -o DPkg::Lock::Timeout=300)
     "${apt[@]}" update >&2 || fail "apt-get update failed, see above"
     # Text in all scripts needs a font of its own; without one, nothing can be told of how a page looks.
     "${apt[@]}" install --no-install-recommends chromium chromium-driver fonts-dejavu-core >&2 || fail "apt-get install failed, see above"

@@ -3,9 +3,37 @@
 use crate::browser::{Browser, Screen};
 use crate::checks::{assert_accessible, assert_sound};
 use crate::harness::{Bridge, KEY, Setup, endpoint, eventually, lead, signature};
-use crate::showroom::{OWNER, Showroom, guarded, log_in, small};
+use crate::showroom::{OWNER, Showroom, guarded, log_in, missed_chat, small};
 use leadwire_connector::simulator::{FaultKind, FaultRule};
 use serde_json::{Value, json};
+
+/// Each action at a desk and on a phone.
+macro_rules! at_each_screen {
+    ($($story:ident)*) => {
+        mod desk {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $story() {
+                super::$story(super::Screen::Desk).await;
+            })*
+        }
+        mod phone {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $story() {
+                super::$story(super::Screen::Phone).await;
+            })*
+        }
+    };
+}
+
+at_each_screen! {
+    a_destination_is_put_on_hold_and_resumed
+    a_delivery_is_made_again_from_the_page_of_its_lead
+    dead_letters_are_replayed_and_discarded_by_their_cause
+    all_dead_letters_since_a_moment_are_replayed_or_those_of_a_cause_discarded
+    refused_bodies_are_read_verified_again_and_purged
+    events_without_a_route_are_routed
+    a_lead_is_made_of_a_chat_that_brought_none_and_another_is_dismissed
+}
 
 /// The trail, newest first: what was done to what, how often, by whom.
 fn trail(bridge: &Bridge) -> Vec<(String, String, i64, String)> {
@@ -15,10 +43,9 @@ fn trail(bridge: &Bridge) -> Vec<(String, String, i64, String)> {
     rows.as_array().unwrap().iter().map(of).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_destination_is_put_on_hold_and_resumed() {
+async fn a_destination_is_put_on_hold_and_resumed(screen: Screen) {
     let (bridge, _sink) = small(guarded(Setup::new())).await;
-    let browser = Browser::open(&bridge);
+    let browser = Browser::open_on(screen, &bridge);
     browser.go("/destinations/crm");
     log_in(&browser, OWNER);
     // Without a reason the browser itself refuses.
@@ -39,36 +66,32 @@ async fn a_destination_is_put_on_hold_and_resumed() {
     let told: Vec<_> = trail(&bridge).into_iter().map(|(action, target, _, who)| (action, target, who)).collect();
     let row = |action: &str| (action.to_owned(), "crm".to_owned(), "operator".to_owned());
     assert_eq!(told, [row("resume"), row("hold")]);
-    assert_sound(&browser, Screen::Desk, "actions");
+    assert_sound(&browser, screen, "actions");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_dead_letter_is_delivered_again_from_its_own_page() {
+async fn a_delivery_is_made_again_from_the_page_of_its_lead(screen: Screen) {
     let (bridge, sink) = small(Setup::new()).await;
-    bridge.until("delivered", 1).await;
+    let event = |rows: Vec<Value>| rows[0]["event"].as_str().unwrap().to_owned();
+    let well = event(bridge.until("delivered", 1).await);
     sink.order(FaultRule::always(FaultKind::Status(422)));
     bridge.post(lead(2).to_string()).await;
-    let event = bridge.until("dead", 1).await[0]["event"].as_str().unwrap().to_owned();
+    let dead = event(bridge.until("dead", 1).await);
     sink.clear_faults();
-    let browser = Browser::open(&bridge);
-    browser.go(&format!("/leads/{event}"));
+    let browser = Browser::open_on(screen, &bridge);
+    browser.go(&format!("/leads/{dead}"));
     browser.assert_says(&["dead letter at crm"]);
     browser.press("Deliver again");
     browser.until_says("accepted by crm");
-    assert_eq!(browser.path(), format!("/leads/{event}"));
+    assert_eq!(browser.path(), format!("/leads/{dead}"));
     assert_eq!(trail(&bridge)[0].0, "replay");
-    bridge.assert_audit();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_delivery_that_went_well_is_delivered_again_when_asked() {
-    let (bridge, sink) = small(Setup::new()).await;
-    let event = bridge.until("delivered", 1).await[0]["event"].as_str().unwrap().to_owned();
-    let browser = Browser::open(&bridge);
-    browser.go(&format!("/leads/{event}"));
+    // One that went well is delivered once more when asked.
+    browser.go(&format!("/leads/{well}"));
+    let before = sink.count();
     browser.press("Deliver again");
-    eventually("the second delivery", async || (sink.state()["accepted"] == json!(2)).then_some(())).await;
+    eventually("the second delivery", async || (sink.count() > before).then_some(())).await;
     browser.until_says("accepted by crm");
+    assert_sound(&browser, screen, "deliveries");
+    bridge.assert_audit();
 }
 
 /// The XPath of the first row of the table below this heading.
@@ -81,10 +104,9 @@ fn count(bridge: &Bridge, destination: &str, state: &str) -> usize {
     bridge.deliveries().iter().filter(|row| row["destination"] == destination && row["state"] == state).count()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn dead_letters_are_replayed_and_discarded_by_their_cause() {
+async fn dead_letters_are_replayed_and_discarded_by_their_cause(screen: Screen) {
     let room = Showroom::open().await;
-    let (bridge, browser) = (&room.bridge, Browser::open(&room.bridge));
+    let (bridge, browser) = (&room.bridge, Browser::open_on(screen, &room.bridge));
     browser.go("/");
     browser.press("Needs a person");
     browser.until_says("sheet: it refused what was in them, HTTP 422");
@@ -111,14 +133,13 @@ async fn dead_letters_are_replayed_and_discarded_by_their_cause() {
     browser.press("All that people did");
     browser.assert_says(&["replay", "discard", "hold", "local"]);
     assert_accessible(&browser, "the trail");
-    assert_sound(&browser, Screen::Desk, "dead letters");
+    assert_sound(&browser, screen, "dead letters");
     bridge.assert_audit();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn all_dead_letters_since_a_moment_are_replayed_or_those_of_a_cause_discarded() {
+async fn all_dead_letters_since_a_moment_are_replayed_or_those_of_a_cause_discarded(screen: Screen) {
     let room = Showroom::open().await;
-    let (bridge, browser) = (&room.bridge, Browser::open(&room.bridge));
+    let (bridge, browser) = (&room.bridge, Browser::open_on(screen, &room.bridge));
     browser.go("/person");
     browser.touch("Replay all since …");
     browser.fill("#since", "yesterday");
@@ -143,15 +164,14 @@ async fn all_dead_letters_since_a_moment_are_replayed_or_those_of_a_cause_discar
     bridge.assert_audit();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn refused_bodies_are_read_verified_again_and_purged() {
+async fn refused_bodies_are_read_verified_again_and_purged(screen: Screen) {
     let other = "whk_story_that_the_bridge_learns_later";
     let body = lead(1).to_string();
     let sink = endpoint().await;
     let bridge = Setup::new().endpoint("crm", sink.url().as_str()).start();
     bridge.post_to("acme", body.clone(), &[("X-Webhook-Signature", &signature(other, body.as_bytes()))]).await.unwrap();
     bridge.post_to("acme", "<b>no lead</b>", &[]).await.unwrap();
-    let browser = Browser::open(&bridge);
+    let browser = Browser::open_on(screen, &bridge);
     browser.go("/person");
     browser.press("Verify again");
     browser.assert_says(&["none verifies now; each says why"]);
@@ -160,7 +180,7 @@ async fn refused_bodies_are_read_verified_again_and_purged() {
     let mut setup = bridge.terminate();
     setup.replace(&format!("[\"{KEY}\"]"), &format!("[\"{KEY}\", \"{other}\"]"));
     let bridge = setup.start();
-    let browser = Browser::open(&bridge);
+    let browser = Browser::open_on(screen, &bridge);
     bridge.until("delivered", 1).await;
     browser.go("/person");
     browser.press_at(&format!("{}//a", first("quarantine")));
@@ -171,22 +191,21 @@ async fn refused_bodies_are_read_verified_again_and_purged() {
     browser.touch_at("//label[contains(., 'gone for good')]");
     browser.press("Purge it");
     browser.assert_says(&["1 body removed", "It is empty: every request was verified."]);
-    assert_sound(&browser, Screen::Desk, "the quarantine");
+    assert_sound(&browser, screen, "the quarantine");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn events_without_a_route_are_routed() {
+async fn events_without_a_route_are_routed(screen: Screen) {
     let room = Showroom::open().await;
-    let (bridge, browser) = (&room.bridge, Browser::open(&room.bridge));
+    let (bridge, browser) = (&room.bridge, Browser::open_on(screen, &room.bridge));
     browser.go("/person");
     // By the rules, nothing takes it.
     browser.press_at(&format!("{}//button", first("unrouted")));
     browser.assert_says(&["no route takes this event"]);
-    let before = room.hubspot.count();
-    browser.choose("section[aria-labelledby=unrouted] tbody tr:first-child select", "to hubspot");
+    let before = room.sheet.count();
+    browser.choose("section[aria-labelledby=unrouted] tbody tr:first-child select", "to sheet");
     browser.press_at(&format!("{}//button", first("unrouted")));
     browser.assert_says(&["1 delivery made"]);
-    eventually("HubSpot to be asked", async || (room.hubspot.count() > before).then_some(())).await;
+    eventually("the sheet to be asked", async || (room.sheet.count() > before).then_some(())).await;
     browser.touch_at("//*[@id='route-all']/summary");
     browser.choose("#route-to", "to desk");
     browser.press_at("//*[@id='route-all']//button");
@@ -197,24 +216,17 @@ async fn events_without_a_route_are_routed() {
     browser.choose("select[name=to]", "to desk");
     browser.press("Route now");
     browser.assert_says(&["1 delivery made", "desk"]);
-    assert_sound(&browser, Screen::Desk, "routing");
+    assert_sound(&browser, screen, "routing");
     bridge.assert_audit();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_lead_is_made_of_a_chat_that_brought_none_and_another_is_dismissed() {
+async fn a_lead_is_made_of_a_chat_that_brought_none_and_another_is_dismissed(screen: Screen) {
     let sink = endpoint().await;
     let bridge = Setup::new().endpoint("crm", sink.url().as_str()).start();
-    let chat = |session: u64, text: &str| {
-        json!({"SessionID": session, "CreateTime": "2026-11-21T16:22:42Z", "URI": "www.example.com", "Messages": [
-            {"Type": "AI", "Content": "How can I reach you?"}, {"Type": "User", "Content": text}
-        ]})
-    };
-    let conversations = [chat(7, "write to eve@example.com"), chat(8, "mallory@example.com, please")];
-    let log = json!({"Collection": [{"SerialNumber": "59001dd73709417321c58b11693183a2", "Name": "Bot", "Conversations": conversations}]});
-    bridge.post(log.to_string()).await;
+    bridge.post(missed_chat(7, "write to eve@example.com").to_string()).await;
+    bridge.post(missed_chat(8, "mallory@example.com, please").to_string()).await;
     eventually("two missed leads", async || (bridge.json(&["missed", "list"]).as_array().unwrap().len() == 2).then_some(())).await;
-    let browser = Browser::open(&bridge);
+    let browser = Browser::open_on(screen, &bridge);
     browser.go("/person");
     browser.assert_says(&["Missed leads", "eve@example.com", "mallory@example.com"]);
     assert_accessible(&browser, "missed leads");
@@ -229,5 +241,6 @@ async fn a_lead_is_made_of_a_chat_that_brought_none_and_another_is_dismissed() {
         rows.as_array().unwrap().iter().any(|row| row["kind"] == "lead" && row["deliveries"][0]["state"] == "delivered").then_some(())
     })
     .await;
+    assert_sound(&browser, screen, "missed leads");
     bridge.assert_audit();
 }

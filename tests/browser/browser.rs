@@ -44,10 +44,14 @@ pub(crate) struct Browser {
 impl Browser {
     /// At a desk, nowhere yet.
     pub(crate) fn open(bridge: &Bridge) -> Self {
+        Self::open_on(Screen::Desk, bridge)
+    }
+
+    pub(crate) fn open_on(screen: Screen, bridge: &Bridge) -> Self {
         let browser = Self { session: Session::open(), console: bridge.console.clone() };
         browser.cdp("Network.enable", &json!({}));
         browser.cdp("Network.setCacheDisabled", &json!({"cacheDisabled": true}));
-        browser.screen(Screen::Desk);
+        browser.screen(screen);
         // The browser begins in a page of its own.
         browser.post("url", &json!({"url": "about:blank"}));
         browser.network();
@@ -98,6 +102,7 @@ impl Browser {
     }
 
     /// Waits until an expression holds. The page may change under it.
+    #[expect(clippy::disallowed_methods, reason = "a story runs on a thread of its own")]
     pub(crate) fn until(&self, what: &str, expression: &str) {
         let start = Instant::now();
         while !self.try_eval(&format!("Boolean({expression})")).is_ok_and(|value| value == true) {
@@ -193,6 +198,11 @@ impl Browser {
     /// Whether a page put up a dialog.
     pub(crate) fn has_dialog(&self) -> bool {
         self.session.get("alert/text").is_ok()
+    }
+
+    /// Closes the dialog that a page put up.
+    pub(crate) fn dismiss(&self) {
+        self.post("alert/dismiss", &json!({}));
     }
 
     pub(crate) fn console(&self) -> &str {

@@ -16,6 +16,28 @@ const RUN_AXE: &str = "axe.run(document, {
     where: rule.nodes.slice(0, 5).map(node => node.target.join(' ') + ' ' + node.html.slice(0, 200) + ' ' + node.failureSummary),
 })))";
 
+/// What differs between the light and the dark.
+const RUN_AXE_ON_COLOURS: &str = "axe.run(document, {runOnly: {type: 'rule', values: ['color-contrast']}, resultTypes: ['violations']})
+    .then(found => found.violations.flatMap(rule => rule.nodes.map(node => node.html.slice(0, 200) + ' ' + node.failureSummary)))";
+
+/// Badges that break, addresses to be copied that are cut, signs of our own markup, and one of what is named as many.
+const UNTIDY: &str = "(() => {
+    const shown = [...document.querySelectorAll('main *')].filter(found => found.checkVisibility());
+    const broken = shown.filter(found => found.matches('.badge') && found.clientHeight > 1.9 * parseFloat(getComputedStyle(found).lineHeight));
+    const cut = shown.filter(found => found.matches('[readonly]')
+        && (found.scrollWidth > found.clientWidth || found.scrollHeight > found.clientHeight + 1));
+    const texts = document.createTreeWalker(document.querySelector('main'), NodeFilter.SHOW_TEXT);
+    const untidy = [];
+    while (texts.nextNode()) {
+        const around = texts.currentNode.parentElement;
+        if (around.closest('code, pre, textarea, script')) continue;
+        if (texts.currentNode.data.includes('`')) untidy.push(around.outerHTML);
+    }
+    const many = document.querySelector('main').innerText
+        .match(/(?<!\\S)1\\s(events|deliveries|requests|bodies|messages|duplicates|dead letters|causes|attempts)\\b/g) ?? [];
+    return [...[...broken, ...cut].map(found => found.outerHTML), ...untidy, ...many].slice(0, 5).map(found => found.slice(0, 200));
+})()";
+
 /// Buttons, fields and the links of the navigation that a thumb may miss: lower than 44 CSS pixels, or narrower. A box to tick counts with
 /// its label. A link in a text is as high as its line; axe looks at the space around those.
 const SMALL_TARGETS: &str = "[...document.querySelectorAll('button, a.button, nav a, input:not([type=hidden]), select, textarea, summary')]
@@ -68,12 +90,26 @@ fn assert_asks_nobody_else(browser: &Browser, what: &str) {
     }
 }
 
+/// What makes a page look as if nobody had looked at it. Strangers write what they like; it is for pages of tame content.
+pub(crate) fn assert_tidy(browser: &Browser, what: &str) {
+    assert_eq!(browser.eval(UNTIDY), Value::Array(Vec::new()), "{what} is untidy");
+}
+
 /// What a screen reader, and eyes of all kinds, need.
 pub(crate) fn assert_accessible(browser: &Browser, what: &str) {
+    assert_axe_finds_nothing(browser, RUN_AXE, what);
+}
+
+/// The part of it that other colours could change.
+pub(crate) fn assert_legible(browser: &Browser, what: &str) {
+    assert_axe_finds_nothing(browser, RUN_AXE_ON_COLOURS, what);
+}
+
+fn assert_axe_finds_nothing(browser: &Browser, run: &str, what: &str) {
     if browser.eval("typeof axe") != "object" {
         browser.eval(&format!("{AXE};0"));
     }
-    let found = browser.eval(RUN_AXE);
+    let found = browser.eval(run);
     assert_eq!(found, Value::Array(Vec::new()), "{what}: {found:#}");
 }
 

@@ -49,6 +49,7 @@ fn driver() -> &'static Driver {
 }
 
 impl Driver {
+    #[expect(clippy::zombie_processes, reason = "it outlives the test process, to clear up after it")]
     fn start() -> Self {
         let (chromium, chromedriver) = programs();
         let folder = tempfile::Builder::new().prefix("leadwire-browser-").tempdir().unwrap().keep();
@@ -72,6 +73,7 @@ fn programs() -> (String, String) {
     (chromium.to_owned(), chromedriver.to_owned())
 }
 
+#[expect(clippy::disallowed_methods, reason = "a story runs on a thread of its own")]
 fn listening_port(log: &Path) -> u16 {
     let start = Instant::now();
     loop {

@@ -51,9 +51,16 @@ async fn nothing_that_strangers_write_runs_or_breaks_a_page() {
     let browser = Browser::open(&bridge);
     let search = format!("/leads?q={SCRIPT}{HANDLER}&source={SCRIPT}&since={HANDLER}").replace('#', "%23");
     let odd_paths = [search, format!("/destinations/{SCRIPT}"), format!("/{HANDLER}"), format!("/leads?q={}", "W".repeat(500))];
-    let pages = ["/", "/leads", "/destinations", "/destinations/odd"].map(str::to_owned);
+    let cause = bridge.json(&["deliveries", "list", "--by-cause"])[0]["cause"].as_str().unwrap().replace('/', "%2F");
+    let pages =
+        ["/", "/leads", "/destinations", "/destinations/odd", "/person", "/person/quarantine", "/sources", "/sources/acme", "/actions"];
+    let ids = [
+        format!("/person/dead?destination=odd&cause={cause}"),
+        format!("/person/quarantine/{}", bridge.json(&["quarantine", "list"])[0]["id"]),
+    ];
+    let pages = pages.map(str::to_owned).into_iter().chain(ids);
     let leads = events(&bridge).into_iter().map(|id| format!("/leads/{id}"));
-    for (n, path) in pages.into_iter().chain(odd_paths).chain(leads).enumerate() {
+    for (n, path) in pages.chain(odd_paths).chain(leads).enumerate() {
         for screen in [Screen::Desk, Screen::Phone] {
             browser.screen(screen);
             browser.go(&path);

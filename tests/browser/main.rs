@@ -17,6 +17,7 @@ mod showroom;
 
 mod access;
 mod actions;
+mod honest;
 mod hostile;
 mod keyboard;
 mod live;

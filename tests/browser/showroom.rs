@@ -16,7 +16,7 @@ pub(crate) const LEADS: u64 = 7;
 pub(crate) struct Showroom {
     pub(crate) bridge: Bridge,
     /// Answers 503 twice, then takes everything.
-    pub(crate) hubspot: Server,
+    _hubspot: Server,
     /// Refuses every lead.
     pub(crate) sheet: Server,
     /// Is on hold.
@@ -49,7 +49,7 @@ impl Showroom {
         let bridge = bridge.terminate().start();
         bridge.post(lead(LEADS).to_string()).await;
         until_done(&bridge).await;
-        Self { bridge, hubspot, sheet, _desk: desk }
+        Self { bridge, _hubspot: hubspot, sheet, _desk: desk }
     }
 
     /// The first event that a search finds.
@@ -110,6 +110,13 @@ pub(crate) fn lead_saying(n: u64, fields: &Value) -> String {
     body.to_string()
 }
 
+/// A chat log of one conversation, in which a visitor says so.
+pub(crate) fn missed_chat(session: u64, text: &str) -> Value {
+    let messages = json!([{"Type": "AI", "Content": "How can I reach you?"}, {"Type": "User", "Content": text}]);
+    let conversation = json!({"SessionID": session, "CreateTime": "2026-11-21T16:22:42Z", "URI": "www.example.com", "Messages": messages});
+    json!({"Collection": [{"SerialNumber": "59001dd73709417321c58b11693183a2", "Name": "Bot", "Conversations": [conversation]}]})
+}
+
 /// A bridge with one lead delivered to one endpoint.
 pub(crate) async fn small(setup: Setup) -> (Bridge, Server) {
     let sink = endpoint().await;
@@ -130,6 +137,7 @@ async fn furnish(bridge: &Bridge) {
     for name in ["ai-agent-chat-log", "hello-client-chat-log", "ai-agent-appointment", "unknown-shape", "unusual-lead", "test-type"] {
         bridge.post(fixture(name)).await;
     }
+    bridge.post(missed_chat(31_402, "you can write to eve@example.com").to_string()).await;
     // To be refused, and kept.
     bridge.post_to("acme", lead(90).to_string(), &[("X-Webhook-Signature", "t=1,v1=00")]).await.unwrap();
     bridge.post_to("shop", lead(91).to_string(), &[("X-Webhook-Signature", "t=1,v1=00")]).await.unwrap();
