@@ -3,7 +3,7 @@
 use crate::browser::{Browser, Screen};
 use crate::checks::{assert_accessible, assert_sound};
 use crate::harness::{Bridge, KEY, Setup, endpoint, eventually, lead, signature};
-use crate::showroom::{OWNER, Showroom, guarded, log_in, missed_chat, small};
+use crate::showroom::{OWNER, Showroom, guarded, log_in, missed_chat, small, with_missed};
 use leadwire_connector::simulator::{FaultKind, FaultRule};
 use serde_json::{Value, json};
 
@@ -225,7 +225,7 @@ async fn a_lead_is_made_of_a_chat_that_brought_none_and_another_is_dismissed(scr
     let bridge = Setup::new().endpoint("crm", sink.url().as_str()).start();
     bridge.post(missed_chat(7, "write to eve@example.com").to_string()).await;
     bridge.post(missed_chat(8, "mallory@example.com, please").to_string()).await;
-    eventually("two missed leads", async || (bridge.json(&["missed", "list"]).as_array().unwrap().len() == 2).then_some(())).await;
+    let bridge = with_missed(bridge, 2).await;
     let browser = Browser::open_on(screen, &bridge);
     browser.go("/person");
     browser.assert_says(&["Missed leads", "eve@example.com", "mallory@example.com"]);

@@ -45,8 +45,8 @@ impl Showroom {
             .with("[[routes]]\nto = [\"hubspot\"]\nkinds = [\"appointment\"]")
             .start();
         furnish(&bridge).await;
-        // A stop writes down the figures of the minute.
-        let bridge = bridge.terminate().start();
+        // The stop writes down the figures of the minute.
+        let bridge = with_missed(bridge, 1).await;
         bridge.post(lead(LEADS).to_string()).await;
         until_done(&bridge).await;
         Self { bridge, _hubspot: hubspot, sheet, _desk: desk }
@@ -115,6 +115,13 @@ pub(crate) fn missed_chat(session: u64, text: &str) -> Value {
     let messages = json!([{"Type": "AI", "Content": "How can I reach you?"}, {"Type": "User", "Content": text}]);
     let conversation = json!({"SessionID": session, "CreateTime": "2026-11-21T16:22:42Z", "URI": "www.example.com", "Messages": messages});
     json!({"Collection": [{"SerialNumber": "59001dd73709417321c58b11693183a2", "Name": "Bot", "Conversations": [conversation]}]})
+}
+
+/// The bridge when it has found so many missed leads, which it looks for when it starts.
+pub(crate) async fn with_missed(bridge: Bridge, count: usize) -> Bridge {
+    let bridge = bridge.terminate().start();
+    eventually("the missed leads", async || (bridge.json(&["missed", "list"]).as_array().unwrap().len() == count).then_some(())).await;
+    bridge
 }
 
 /// A bridge with one lead delivered to one endpoint.

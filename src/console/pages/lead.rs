@@ -245,7 +245,7 @@ pub(super) fn pretty(value: &Value) -> String {
         return text;
     }
     let cut = &text[..text.floor_char_boundary(PAYLOAD)];
-    format!("{cut}\n… {} bytes more; `leadwire events show ID --json` has all", text.len() - cut.len())
+    format!("{cut}\n… {} bytes more; leadwire events show ID --json has all", text.len() - cut.len())
 }
 
 fn plain(value: &Value) -> String {
