@@ -273,6 +273,16 @@ impl Server {
         signal("STOP", &children_of(postmaster));
     }
 
+    /// Freezes those of its processes that write by themselves, until the next start: only sessions bring anything to the disk.
+    pub(crate) fn pause_writers(&self) {
+        let title = |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let writes =
+            |pid: &u32| ["walwriter", "background writer", "checkpointer", "autovacuum"].iter().any(|name| title(pid).contains(name));
+        let writers: Vec<u32> = children_of(self.postmaster()).into_iter().filter(writes).collect();
+        assert!(writers.len() >= 3, "the processes of PostgreSQL that write were not found");
+        signal("STOP", &writers);
+    }
+
     /// Ends a pause.
     pub(crate) fn resume(&self) {
         let postmaster = self.postmaster();
