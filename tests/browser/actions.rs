@@ -55,6 +55,7 @@ async fn a_destination_is_put_on_hold_and_resumed(screen: Screen) {
     browser.fill("#for", "2h");
     browser.press("Hold");
     browser.assert_says(&["crm is on hold: its deliveries wait, and none is lost", "moving accounts <b>today</b>", "until"]);
+    assert_eq!(browser.text("#destination .badge"), "on hold");
     assert_accessible(&browser, "after an action");
     browser.picture("acted");
     browser.go("/destinations");
@@ -170,6 +171,7 @@ async fn refused_bodies_are_read_verified_again_and_purged(screen: Screen) {
     let sink = endpoint().await;
     let bridge = Setup::new().endpoint("crm", sink.url().as_str()).start();
     bridge.post_to("acme", body.clone(), &[("X-Webhook-Signature", &signature(other, body.as_bytes()))]).await.unwrap();
+    bridge.post_to("acme", "no lead either", &[]).await.unwrap();
     bridge.post_to("acme", "<b>no lead</b>", &[]).await.unwrap();
     let browser = Browser::open_on(screen, &bridge);
     browser.go("/person");
@@ -190,6 +192,11 @@ async fn refused_bodies_are_read_verified_again_and_purged(screen: Screen) {
     assert_eq!(browser.eval("document.querySelector('input[required][type=checkbox]').matches(':invalid')"), true);
     browser.touch_at("//label[contains(., 'gone for good')]");
     browser.press("Purge it");
+    browser.assert_says(&["1 body removed"]);
+    // The rest of the source at once.
+    browser.touch("Purge bodies of acme");
+    browser.touch_at("//label[contains(., 'gone for good')]");
+    browser.press("Purge");
     browser.assert_says(&["1 body removed", "It is empty: every request was verified."]);
     assert_sound(&browser, screen, "the quarantine");
 }

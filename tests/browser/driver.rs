@@ -66,8 +66,10 @@ impl Driver {
 
 /// Chromium and ChromeDriver, which are installed when missing. Tests that need them fail without; none is skipped.
 fn programs() -> (String, String) {
-    let output = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/chromium.sh")).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/chromium.sh");
+    // What it says of an installation, which takes its time, is seen while it goes on.
+    let output = Command::new(script).stderr(Stdio::inherit()).output().unwrap();
+    assert!(output.status.success(), "there is no Chromium or no ChromeDriver; see above");
     let found = String::from_utf8(output.stdout).unwrap();
     let (chromium, chromedriver) = found.trim_end().split_once('\n').unwrap();
     (chromium.to_owned(), chromedriver.to_owned())

@@ -130,6 +130,8 @@ fn group(value: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::console::pages::filters;
+    use askama::Template;
 
     #[test]
     fn what_stands_between_backticks_is_code_and_nothing_becomes_markup() {
@@ -137,6 +139,18 @@ mod tests {
         assert_eq!(mark_code("it's `half"), "it&#39;s `half");
         assert_eq!(mark_code("<script>`</code><b>`\""), "&lt;script&gt;<code>&lt;/code&gt;&lt;b&gt;</code>&quot;");
         assert_eq!(mark_code(""), "");
+    }
+
+    #[derive(Template)]
+    #[template(source = r#"{{ count|noun("lead", "leads") }}"#, ext = "txt")]
+    struct Counted {
+        count: Option<i64>,
+    }
+
+    #[test]
+    fn one_alone_is_not_named_as_many() {
+        let told = [None, Some(0), Some(1), Some(2)].map(|count| Counted { count }.to_string());
+        assert_eq!(told, ["leads", "leads", "lead", "leads"]);
     }
 
     #[test]
