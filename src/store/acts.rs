@@ -7,11 +7,14 @@ use super::operations::each;
 use super::{DeliveryKey, DestinationId, Engine, Result, State, Store};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use uuid::Uuid;
 
 /// Rows changed in one transaction: short enough that an answer waiting behind it does not notice.
 pub const ACT_PIECE: usize = 100;
+/// Why an action ended that a bridge was at when it stopped.
+pub const INTERRUPTED: &str = "interrupted: the bridge stopped before it was done";
 /// No text of the trail is longer.
 const LONGEST: usize = 500;
 /// So many digits in a row, whatever stands between them, may be a telephone number.
@@ -98,6 +101,9 @@ pub struct NewAction {
     pub detail: String,
     /// Why, in words of theirs. What looks like an e-mail address or a telephone number is left out of it: the trail names nobody.
     pub reason: String,
+    /// What to ask once more when it is interrupted: fields by name, those of the form that asked for it. Of a field `reason` the same is
+    /// left out.
+    pub again: BTreeMap<&'static str, String>,
 }
 
 /// Where an act is noted.
@@ -131,11 +137,14 @@ pub struct ActionRow {
     pub count: i64,
     /// What else there is to know.
     pub detail: String,
-    /// When it ended; `None` while it goes on, and when it was interrupted.
+    /// When it ended; `None` while it goes on, and when it was a command that was interrupted.
     #[serde(with = "leadwire_connector::timestamp::option")]
     pub ended_at: Option<Timestamp>,
     /// Why it did not come to its end.
     pub failure: Option<String>,
+    /// What to ask once more to go on, for pages: fields by name.
+    #[serde(skip)]
+    pub again: Option<BTreeMap<String, String>>,
 }
 
 /// Which lines of the trail to list, newest first. Everything given must match.
@@ -278,6 +287,14 @@ impl Store {
         each!(&self.engine, engine => engine.end_action(id, more, failure, now).await)
     }
 
+    /// Nobody is to ask once more for what this action left undone.
+    ///
+    /// # Errors
+    /// `Unavailable` when nothing was committed.
+    pub async fn forget_again(&self, id: i64) -> Result<()> {
+        each!(&self.engine, engine => engine.forget_again(id).await)
+    }
+
     /// The trail, newest first.
     ///
     /// # Errors
@@ -352,12 +369,25 @@ impl Entry {
 
 impl NewAction {
     fn clean(self) -> Self {
-        let Self { who, client, action, target, planned, detail, reason } = self;
+        let Self { who, client, action, target, planned, detail, reason, again } = self;
+        let clean = |(name, value): (_, String)| (name, short(&if name == "reason" { without_persons(value.trim()) } else { value }));
+        let again = again.into_iter().map(clean).collect();
         let told = [detail, without_persons(reason.trim())].into_iter().filter(|told| !told.is_empty());
         let detail = short(&told.collect::<Vec<_>>().join("; "));
         let client = client.map(|client| short(&client));
-        Self { who: short(&who), client, action, target: short(&target), planned, detail, reason: String::new() }
+        Self { who: short(&who), client, action, target: short(&target), planned, detail, reason: String::new(), again }
     }
+
+    /// As it is kept.
+    pub(super) fn again_json(&self) -> Option<String> {
+        // Texts by name always are JSON.
+        (!self.again.is_empty()).then(|| serde_json::to_string(&self.again).unwrap_or_default())
+    }
+}
+
+/// What [`NewAction::again_json`] wrote. What cannot be read cannot be asked again.
+pub(super) fn read_again(text: Option<&str>) -> Option<BTreeMap<String, String>> {
+    serde_json::from_str(text?).ok()
 }
 
 fn short(text: &str) -> String {

@@ -14,6 +14,7 @@ mod dump;
 mod keeper;
 mod keeping;
 mod known;
+mod logout;
 mod missed;
 mod model;
 mod moving;
@@ -33,7 +34,7 @@ mod sqlite;
 mod tally;
 mod telling;
 
-pub use acts::{ACT_PIECE, Act, ActionFilter, ActionRow, DeadCause, Entry, NewAction, Pace, Purge, Routing, Unrouted};
+pub use acts::{ACT_PIECE, Act, ActionFilter, ActionRow, DeadCause, Entry, INTERRUPTED, NewAction, Pace, Purge, Routing, Unrouted};
 pub use alert::AlertPage;
 pub use cause::UNSORTED;
 pub use checkup::{Checkup, DiskCheck, check_disk, check_postgres, check_sqlite, free_bytes};
