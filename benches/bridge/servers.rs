@@ -1,19 +1,16 @@
-//! The servers under load: the bare one, the bridge (the real binary), and the destination.
+//! The servers under load: the bare one, and the bridge (the real binary).
 
 use crate::load::KEY;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use leadwire::verify::{SigningKey, Tolerance, verify};
-use leadwire_connector::simulator::{Faults, Request, Response, Server, Service};
-use serde_json::{Value, json};
-use std::collections::HashMap;
+use serde_json::Value;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
 use tempfile::TempDir;
 
-pub(crate) const BARE: &str = "--bare";
+/// Arguments that make this program a bare server: one that checks signatures, or one that only reads.
+const BARE: [&str; 2] = ["--bare", "--bare-unverified"];
 
 /// A child process, killed when dropped.
 pub(crate) struct Process(Child);
@@ -38,8 +35,16 @@ impl Process {
     }
 
     pub(crate) fn peak_resident_mib(&self) -> f64 {
+        self.resident("VmHWM:")
+    }
+
+    pub(crate) fn resident_mib(&self) -> f64 {
+        self.resident("VmRSS:")
+    }
+
+    fn resident(&self, name: &str) -> f64 {
         let status = self.read("status");
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1_024.0
     }
 }
@@ -51,8 +56,9 @@ pub(crate) struct Bare {
 }
 
 impl Bare {
-    pub(crate) fn start() -> Self {
-        let child = Command::new(std::env::current_exe().unwrap()).arg(BARE).stderr(Stdio::piped()).spawn().unwrap();
+    pub(crate) fn start(is_verifying: bool) -> Self {
+        let argument = BARE[usize::from(!is_verifying)];
+        let child = Command::new(std::env::current_exe().unwrap()).arg(argument).stderr(Stdio::piped()).spawn().unwrap();
         let (process, line) = first_line(child, "listening on ");
         Self { process, address: line.parse().unwrap() }
     }
@@ -66,15 +72,23 @@ fn first_line(mut child: Child, prefix: &str) -> (Process, String) {
     (Process(child), found)
 }
 
-pub(crate) fn serve_bare() {
+/// Whether this process was started to be a bare server; if so, it was one until now.
+pub(crate) fn was_bare() -> bool {
+    let Some(is_verifying) = std::env::args().find_map(|argument| BARE.iter().position(|bare| *bare == argument)).map(|at| at == 0) else {
+        return false;
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         eprintln!("listening on {}", listener.local_addr().unwrap());
         let key = web::Data::new(vec![SigningKey::new(KEY)]);
-        let app = move || App::new().app_data(web::Data::clone(&key)).default_service(web::to(check));
+        let app = move || {
+            let app = App::new().app_data(web::Data::clone(&key));
+            if is_verifying { app.default_service(web::to(check)) } else { app.default_service(web::to(read)) }
+        };
         HttpServer::new(app).workers(workers()).listen(listener).unwrap().run().await.unwrap();
     });
+    true
 }
 
 fn workers() -> usize {
@@ -84,12 +98,22 @@ fn workers() -> usize {
 async fn check(request: actix_web::HttpRequest, body: web::Bytes, keys: web::Data<Vec<SigningKey>>) -> HttpResponse {
     let header = request.headers().get("x-webhook-signature").and_then(|value| value.to_str().ok());
     match verify(&body, header, &keys, &Tolerance::default(), jiff::Timestamp::now()) {
-        Ok(_) => HttpResponse::Ok().content_type("application/json").body("{\"status\":\"success\"}"),
+        Ok(_) => read(body).await,
         Err(_) => HttpResponse::Unauthorized().finish(),
     }
 }
 
-/// The real binary on a fresh store.
+async fn read(_: web::Bytes) -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body("{\"status\":\"success\"}")
+}
+
+/// A destination of a bridge.
+pub(crate) struct Destination {
+    pub(crate) name: &'static str,
+    pub(crate) url: String,
+}
+
+/// The real binary, on a fresh store.
 pub(crate) struct Bridge {
     pub(crate) process: Process,
     pub(crate) address: SocketAddr,
@@ -97,84 +121,72 @@ pub(crate) struct Bridge {
 }
 
 impl Bridge {
-    pub(crate) fn start(sink: &Sink, store: Option<&str>, on_hold: bool) -> Self {
-        let store = store.map(|url| format!("[store]\nurl = \"{url}\"\n")).unwrap_or_default();
+    /// Every lead goes to all of the destinations.
+    pub(crate) fn start(store: Option<&str>, destinations: &[Destination]) -> Self {
         let folder = tempfile::tempdir_in(".").unwrap();
-        let config = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\n[console]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"error\"\n{store}[sources.bench]\nsigning_keys = [\"{KEY}\"]\n\
-             [destinations.sink]\ntype = \"json\"\nurl = \"{}\"\nconcurrency = 64\n[[routes]]\nto = [\"sink\"]\n",
-            sink.server.url()
-        );
-        std::fs::write(folder.path().join("leadwire.toml"), config).unwrap();
-        if on_hold {
-            assert!(command(&folder, &["hold", "sink", "--reason", "bench"]).status().unwrap().success());
-        }
+        std::fs::write(folder.path().join("leadwire.toml"), config(store, destinations)).unwrap();
+        Self::run(folder)
+    }
+
+    /// One whose only destination takes nothing for now.
+    pub(crate) fn start_on_hold(store: Option<&str>, destination: &Destination) -> Self {
+        let folder = tempfile::tempdir_in(".").unwrap();
+        std::fs::write(folder.path().join("leadwire.toml"), config(store, std::slice::from_ref(destination))).unwrap();
+        run(&folder, &["hold", destination.name, "--reason", "bench"]);
+        Self::run(folder)
+    }
+
+    fn run(folder: TempDir) -> Self {
         let child = command(&folder, &["run"]).stderr(Stdio::piped()).spawn().unwrap();
         let (process, line) = first_line(child, "listening on http://");
         Self { process, address: line.split(',').next().unwrap().parse().unwrap(), folder }
     }
 
+    /// Kills it as `kill -9` does, and starts it on what it left.
+    pub(crate) fn crash_and_start(self) -> Self {
+        let Self { process, folder, .. } = self;
+        drop(process);
+        Self::run(folder)
+    }
+
+    pub(crate) fn resume(&self, destination: &str) {
+        run(&self.folder, &["resume", destination]);
+    }
+
     /// Events in the store, proved by the audit.
     pub(crate) fn stored(&self) -> usize {
-        let output = command(&self.folder, &["audit", "--json"]).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let report: Value = serde_json::from_slice(&run(&self.folder, &["audit", "--json"])).unwrap();
         usize::try_from(report["sources"][0]["stored"].as_u64().unwrap()).unwrap()
     }
+}
+
+fn config(store: Option<&str>, destinations: &[Destination]) -> String {
+    let mut config = format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\n[console]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"error\"\n[sources.bench]\nsigning_keys = [\"{KEY}\"]\n"
+    );
+    if let Some(url) = store {
+        config += &format!("[store]\nurl = \"{url}\"\n");
+    }
+    for Destination { name, url } in destinations {
+        config += &format!("[destinations.{name}]\ntype = \"json\"\nurl = \"{url}\"\nconcurrency = 64\n");
+    }
+    let names: Vec<_> = destinations.iter().map(|destination| destination.name).collect();
+    config + &format!("[[routes]]\nto = {names:?}\n")
+}
+
+fn run(folder: &TempDir, arguments: &[&str]) -> Vec<u8> {
+    let output = command(folder, arguments).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output.stdout
 }
 
 fn command(folder: &TempDir, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_leadwire"));
     command.args(["--config", "leadwire.toml"]).args(arguments).current_dir(folder.path()).stdout(Stdio::piped());
     command
-}
-
-/// The destination: counts ids.
-pub(crate) struct Sink {
-    server: Server,
-    seen: Arc<Mutex<HashMap<String, u32>>>,
-}
-
-struct Counter(Arc<Mutex<HashMap<String, u32>>>);
-
-impl Service for Counter {
-    fn answer(&mut self, request: &Request) -> Response {
-        let id = request.header("webhook-id").unwrap_or_default().to_owned();
-        *self.0.lock().unwrap().entry(id).or_default() += 1;
-        Response::json(200, &json!({"status": "accepted"}))
-    }
-
-    fn error_inside(&self) -> Response {
-        Response::json(200, &json!({"verdict": "retry"}))
-    }
-
-    fn rate_limited(&self) -> Response {
-        Response::json(429, &json!({}))
-    }
-
-    fn state(&self) -> Value {
-        Value::Null
-    }
-}
-
-impl Sink {
-    pub(crate) async fn start() -> Self {
-        let seen = Arc::new(Mutex::new(HashMap::new()));
-        let service = Box::new(Counter(Arc::clone(&seen)));
-        let server = Server::start(service, "127.0.0.1:0".parse().unwrap(), Faults::default()).await.unwrap();
-        server.set_log_limit(0);
-        Self { server, seen }
-    }
-
-    pub(crate) async fn wait_for(&self, count: usize) {
-        while self.seen.lock().unwrap().len() < count {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    }
-
-    pub(crate) fn assert_each_once(&self, count: usize) {
-        let seen = self.seen.lock().unwrap();
-        assert_eq!(seen.len(), count, "lost or invented");
-        assert!(seen.values().all(|times| *times == 1), "doubled");
-    }
 }

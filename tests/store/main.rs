@@ -38,6 +38,7 @@ mod model;
 mod moving;
 mod order;
 mod person;
+mod plans;
 mod quarantine;
 mod receipts;
 mod receiving;
