@@ -3,6 +3,7 @@
 //! What fits into one transaction is written with its line of the trail. What is more goes on in pieces: the line comes first, each
 //! piece adds to it in its own transaction, and its end is noted at last. So the trail never tells of more or less than was done.
 
+use super::discreet::{short, without_persons};
 use super::operations::each;
 use super::{DeliveryKey, DestinationId, Engine, Result, State, Store};
 use jiff::Timestamp;
@@ -15,10 +16,6 @@ use uuid::Uuid;
 pub const ACT_PIECE: usize = 100;
 /// Why an action ended that a bridge was at when it stopped.
 pub const INTERRUPTED: &str = "interrupted: the bridge stopped before it was done";
-/// No text of the trail is longer.
-const LONGEST: usize = 500;
-/// So many digits in a row, whatever stands between them, may be a telephone number.
-const PHONE_DIGITS: usize = 7;
 
 /// Something a person does, in one transaction.
 #[derive(Debug, Clone)]
@@ -390,65 +387,14 @@ pub(super) fn read_again(text: Option<&str>) -> Option<BTreeMap<String, String>>
     serde_json::from_str(text?).ok()
 }
 
-fn short(text: &str) -> String {
-    text.chars().take(LONGEST).collect()
-}
-
-/// The text without what looks like an e-mail address or a telephone number.
-fn without_persons(text: &str) -> String {
-    let words = text.split(char::is_whitespace).map(|word| if word.contains('@') { "(e-mail)" } else { word });
-    let text = words.collect::<Vec<_>>().join(" ");
-    let (mut told, mut rest) = (String::new(), text.as_str());
-    while let Some(start) = rest.find(char::is_numeric) {
-        let (before, found) = rest.split_at(start);
-        let (number, after) = found.split_at(number_length(found));
-        let is_phone = number.chars().filter(|c| c.is_numeric()).count() >= PHONE_DIGITS;
-        told.push_str(before);
-        told.push_str(if is_phone { "(number)" } else { number });
-        rest = after;
-    }
-    told.push_str(rest);
-    told
-}
-
-/// From the first digit to the last one that is apart from it by nothing but what people write between digits.
-fn number_length(text: &str) -> usize {
-    let end = text.find(|c: char| !c.is_numeric() && !"+-(). /".contains(c)).unwrap_or(text.len());
-    let (number, _) = text.split_at(end);
-    number.trim_end_matches(|c: char| !c.is_numeric()).len()
-}
-
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::allow_attributes)]
     use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn the_trail_names_nobody() {
-        assert_eq!(without_persons("asked by <jane@example.com> today"), "asked by (e-mail) today");
-        assert_eq!(without_persons("call +1 (555) 010-0199 first"), "call +(number) first");
-        assert_eq!(without_persons("route 12 of 300 failed, see 7.1"), "route 12 of 300 failed, see 7.1");
-        assert_eq!(short(&"é".repeat(2 * LONGEST)).chars().count(), LONGEST);
-    }
 
     #[test]
     fn a_pace_is_kept_also_when_it_is_slower_than_a_piece() {
         let pace = |per_second| Pace { per_second };
         assert_eq!((pace(None).piece(), pace(Some(10)).piece(), pace(Some(0)).piece(), pace(Some(9_999)).piece()), (100, 10, 1, 100));
         assert_eq!((pace(None).pause(100), pace(Some(50)).pause(25)), (Duration::ZERO, Duration::from_millis(500)));
-    }
-
-    proptest! {
-        #[test]
-        fn no_address_and_no_number_is_left(before in "[a-z ]{0,9}", number in "[0-9]{7,12}", after in "[a-z ]{0,9}", at in "[a-z]{1,5}@[a-z]{1,5}") {
-            let told = without_persons(&format!("{before} {number} {after} {at}"));
-            prop_assert!(!told.contains(&number) && !told.contains('@'), "{}", told);
-        }
-
-        #[test]
-        fn no_text_makes_it_panic(text: String) {
-            let _ = without_persons(&text);
-        }
     }
 }

@@ -9,6 +9,7 @@ mod acts;
 mod alert;
 mod cause;
 mod checkup;
+mod discreet;
 mod drain;
 mod dump;
 mod keeper;
