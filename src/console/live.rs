@@ -88,6 +88,13 @@ async fn read(store: &Store, lanes: &Statuses) -> crate::store::Result<u64> {
     let newest = ActionFilter { limit: 1, ..ActionFilter::default() };
     let counts = (store.source_counts().await?, store.holds().await?, store.count_quarantined().await?, store.actions(newest).await?);
     format!("{counts:?}").hash(&mut hasher);
+    for row in store.destinations().await? {
+        format!("{}{:?}", row.name, row.counts).hash(&mut hasher);
+    }
+    // An attempt after which the delivery waits again changes none of that.
+    for (name, figures) in store.figures().destinations() {
+        (name, figures.attempts().collect::<Vec<_>>()).hash(&mut hasher);
+    }
     lanes.iter().for_each(|(name, lane)| format!("{name}{lane:?}").hash(&mut hasher));
     Ok(hasher.finish())
 }
@@ -143,7 +150,7 @@ impl Client {
         }
         loop {
             let changed = tokio::time::timeout(ASK_EVERY, self.changes.changed()).await;
-            if matches!(changed, Ok(Err(_))) || !self.console.access.still_lets_in(&self.headers) {
+            if matches!(changed, Ok(Err(_))) || !self.console.access.still_lets_in(&self.console.store, &self.headers).await {
                 return None;
             }
             if changed.is_ok() {

@@ -34,3 +34,5 @@ mod schema;
 mod senders;
 mod sick;
 mod trace;
+#[cfg(feature = "otlp")]
+mod traces;
