@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Holds the documents to the program: links, commands, configurations, error codes and the names of tests that they mention exist.
 
-    scripts/docs.py [PROGRAM]      PROGRAM is target/debug/leadwire unless it is named
+    scripts/docs.py [PROGRAM [FOLDER]]
 
+PROGRAM is target/debug/leadwire unless it is named, and the documents are those of the repository unless another FOLDER is.
 Prints every breach with its place and exits with 1 when there is one.
 """
 
@@ -15,7 +16,8 @@ import tempfile
 import tomllib
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parent.parent
+ROOT = Path(sys.argv[2]).resolve() if len(sys.argv) > 2 else REPOSITORY
 TROUBLES = "docs/troubleshooting.md"
 
 # Every function or constant that gives a code its name: how the heading of its paragraph begins, the file, and where in the file.
@@ -192,7 +194,7 @@ def check_words(root: Command, place: str, words: list[str]) -> None:
         words = words[1:]
     if words[:2] == ["cargo", "run"] and "--" in words:
         words = ["leadwire", *words[words.index("--") + 1 :]]
-    if words and words[0].rsplit("/", 1)[-1] == "leadwire":
+    if words and re.fullmatch(r"leadwire(-new)?", words[0].rsplit("/", 1)[-1]):
         check_arguments(root, place, words[1:])
 
 
@@ -203,6 +205,8 @@ def check_arguments(command: Command, place: str, words: list[str]) -> None:
             words = words[1:]
         elif word.startswith("-") and word != "-":
             check_option(command, place, word, words)
+        elif word == "help" and command.children:
+            continue
         elif word in command.children:
             command = command.children[word]
         elif not command.takes_words and re.match(r"\w", word):
@@ -298,15 +302,15 @@ def check_codes(pages: dict[str, Document]) -> None:
     for word, code in sorted(set(told) - wanted):
         breach(TROUBLES, f"the program knows no {word} `{code}`")
     known = {file for _, file, _ in CODES}
-    for path in [*(ROOT / "src").rglob("*.rs"), *(ROOT / "connectors").rglob("*.rs")]:
-        file = str(path.relative_to(ROOT))
+    for path in [*(REPOSITORY / "src").rglob("*.rs"), *(REPOSITORY / "connectors").rglob("*.rs")]:
+        file = str(path.relative_to(REPOSITORY))
         if re.search(r"fn code\(&?self\)", path.read_text(encoding="utf-8")) and file not in known:
             breach(file, "there are codes here that scripts/docs.py does not know; add the file to CODES")
 
 
 def codes_of(file: str, mark: str) -> set[str]:
     """The codes in the function or constant that begins with `mark`."""
-    text = (ROOT / file).read_text(encoding="utf-8")
+    text = (REPOSITORY / file).read_text(encoding="utf-8")
     _, found, rest = text.partition(mark)
     if mark.startswith("fn"):
         body = rest[: (re.search(r"^    }$", rest, re.M) or re.search(r"\Z", rest)).start()]
@@ -323,13 +327,13 @@ def check_tests(pages: dict[str, Document]) -> None:
     for page in pages.values():
         for number, line in page.prose:
             for file, name in re.findall(r"`((?:src|tests|connectors)/[\w/-]+\.rs)::(\w+)`", line):
-                path = ROOT / file
+                path = REPOSITORY / file
                 if not path.exists() or not re.search(rf"fn {name}\(", path.read_text(encoding="utf-8")):
                     breach(f"{page.name}:{number}", f"there is no test {file}::{name}")
 
 
 def main() -> None:
-    program = sys.argv[1] if len(sys.argv) > 1 else str(ROOT / "target/debug/leadwire")
+    program = sys.argv[1] if len(sys.argv) > 1 else str(REPOSITORY / "target/debug/leadwire")
     if not os.access(program, os.X_OK):
         sys.exit(f"there is no program at {program}; build it, or name another")
     pages = documents()
