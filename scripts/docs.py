@@ -192,6 +192,8 @@ def check_line(root: Command, place: str, line: str) -> None:
 def check_words(root: Command, place: str, words: list[str]) -> None:
     while words and re.match(r"[A-Z_]+=", words[0]):
         words = words[1:]
+    if words[:2] == ["sudo", "-u"]:
+        words = words[3:]
     if words[:2] == ["cargo", "run"] and "--" in words:
         words = ["leadwire", *words[words.index("--") + 1 :]]
     if words and re.fullmatch(r"leadwire(-new)?", words[0].rsplit("/", 1)[-1]):
