@@ -6,7 +6,7 @@
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: ## all tests; needs PostgreSQL, and installs Debian's package when it is missing
+test: ## all tests; needs PostgreSQL and Chromium, and installs Debian's packages of what is missing
 	cargo test --workspace --features s3 --locked
 
 example: ## the connector in examples/custom-connector builds against the SDK and passes its exam

@@ -11,6 +11,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::stream;
 use jiff::Timestamp;
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use url::form_urlencoded;
 
 /// Who can be told at once.
 const MOST_CLIENTS: usize = 64;
@@ -52,6 +54,12 @@ impl Live {
         let places = Arc::new(Semaphore::new(MOST_CLIENTS));
         let looking = tokio::spawn(look(store.clone(), lanes, sender, Arc::clone(&places)));
         (Self { changes, places, era: Timestamp::now().as_microsecond() }, looking)
+    }
+
+    /// The last message, as of now. A page is made after it, and says so when it begins to listen.
+    #[must_use]
+    pub fn last_id(&self) -> String {
+        self.id(*self.changes.borrow())
     }
 
     fn id(&self, number: u64) -> String {
@@ -93,7 +101,7 @@ pub(super) async fn watch(request: HttpRequest, console: web::Data<Console>) -> 
     let place = Arc::clone(&console.live.places).try_acquire_owned().map_err(full)?;
     let mut changes = console.live.changes.clone();
     let id = console.live.id(*changes.borrow_and_update());
-    let missed = request.headers().get(LAST_EVENT_ID).is_some_and(|last| last.as_bytes() != id.as_bytes());
+    let missed = last_seen(&request).is_some_and(|last| last != id);
     // Without data it is no message, but the id counts.
     let told = if missed { message(&id) } else { format!("id: {id}\n\n") };
     let first = Some(format!("retry: {RETRY_MS}\n\n{told}"));
@@ -104,6 +112,13 @@ pub(super) async fn watch(request: HttpRequest, console: web::Data<Console>) -> 
         Some((Ok::<_, Infallible>(Bytes::from(lines)), client))
     });
     Ok(HttpResponse::Ok().content_type("text/event-stream").insert_header((UNBUFFERED, "no")).streaming(lines))
+}
+
+/// The message that the client knows of: its header when it comes back; when it comes, what its page was made after.
+fn last_seen(request: &HttpRequest) -> Option<Cow<'_, str>> {
+    let header = request.headers().get(LAST_EVENT_ID).map(|last| String::from_utf8_lossy(last.as_bytes()));
+    let seen = || form_urlencoded::parse(request.query_string().as_bytes()).find_map(|(name, value)| (name == "seen").then_some(value));
+    header.or_else(seen)
 }
 
 fn message(id: &str) -> String {

@@ -359,6 +359,19 @@ async fn changes_are_told_as_they_happen_and_a_stop_waits_for_nobody() {
     while back.messages() == 0 {
         assert!(back.read() && opened.elapsed() < Duration::from_secs(1), "{}", back.said);
     }
+    // So is a page about which something changed after it was made and before it listened.
+    let ask = Request::new(Method::Get, format!("{}/leads", bridge.console).parse().unwrap()).bearer(OWNER);
+    let page = text(&bridge.client.send(&ask).await.unwrap().body);
+    let seen = page.split("data-seen=\"").nth(1).unwrap().split('"').next().unwrap();
+    let listen = || Stream::open(&bridge, &format!("/live?seen={seen}"), &format!("Authorization: Bearer {OWNER}\r\n"));
+    let mut early = listen();
+    early.settle();
+    assert_eq!(early.messages(), 0, "{}", early.said);
+    bridge.post(lead(2).to_string()).await;
+    stream.settle();
+    let mut late = listen();
+    late.settle();
+    assert_eq!(late.messages(), 1, "{}", late.said);
     let stopped = Instant::now();
     bridge.terminate();
     assert!(stopped.elapsed() < Duration::from_secs(5), "the stop took {:?}", stopped.elapsed());

@@ -59,7 +59,7 @@ pub(super) fn beginning(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let cut = &text[..text.floor_char_boundary(LONGEST)];
-    Cow::Owned(format!("{cut}… {} bytes more; `leadwire events show ID --json` has all", text.len() - cut.len()))
+    Cow::Owned(format!("{cut}… {} bytes more; leadwire events show ID --json has all", text.len() - cut.len()))
 }
 
 /// The class of the badge of a delivery.
