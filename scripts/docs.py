@@ -83,7 +83,7 @@ class Document:
                 paragraphs[-1] = (paragraphs[-1][0], f"{paragraphs[-1][1]} {line.strip()}")
             else:
                 paragraphs.append((number, line))
-            last = number
+            last = number if line.strip() else -1
         return paragraphs
 
     def anchors(self) -> set[str]:
