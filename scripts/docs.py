@@ -164,7 +164,7 @@ class Command:
             self.read_option(text)
 
     def read_option(self, text: str) -> None:
-        head = re.match(r"\s*(?:(-\w)(?:, )?)?\s*(--[\w-]+)?( <\w+>)?", text)
+        head = re.match(r"\s*(?:(-\w)(?:, )?)?\s*(--[\w-]+)?( <[^>]+>)?", text)
         listed = re.search(r"\[possible values: ([^\]]*)\]", text)
         values = re.split(r",\s*", listed[1]) if listed else re.findall(r"^\s+- ([\w-]+):", text, re.M)
         for name in filter(None, (head[1], head[2])):
