@@ -10,7 +10,7 @@ use std::path::Path;
 use url::Url;
 
 /// What stands below this key is sent on purpose.
-const SENT: &str = "fields";
+pub(super) const SENT: &str = "fields";
 
 /// What the names of secrets end with.
 const SECRET: [&str; 14] = [
@@ -33,7 +33,7 @@ const SECRET: [&str; 14] = [
 const OPENS: [&str; 8] = ["", "access", "api", "auth", "private", "secret", "service", "signing"];
 
 /// Whether a key is named like a secret, by its last words: `client_secret`, `X-Api-Key`, but neither `token_url` nor `author`.
-fn is_secret(key: &str) -> bool {
+pub(super) fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     let mut words = key.rsplit(['_', '-', '.']);
     match words.next() {
