@@ -17,10 +17,12 @@ mod doctor;
 mod events;
 mod hold;
 mod id;
+mod init;
 mod missed;
 mod person;
 mod preview;
 mod quarantine;
+mod reload;
 mod remote;
 mod replay;
 mod route;
@@ -75,11 +77,13 @@ impl Command {
             | Self::Resume(_)
             | Self::Quarantine(_)
             | Self::Preview(_)
+            | Self::Reload
             | Self::Actions(_) => Reach::Server,
             Self::Sources(_) | Self::Missed(_) | Self::Backfill(_) | Self::Person(_) | Self::Audit | Self::Store(_) => Reach::Store,
             Self::Run
             | Self::Demo(_)
             | Self::Check
+            | Self::Init(_)
             | Self::Config(_)
             | Self::Send(_)
             | Self::Alerts(_)
@@ -117,6 +121,10 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Check the configuration: no network, nothing written.
     Check,
+    /// Make a configuration, or add sources and destinations to the one there is. What is there stays as it is.
+    Init(init::InitArgs),
+    /// Have the running bridge read its configuration again. What is wrong changes nothing, and what needs a restart is told.
+    Reload,
     /// Show what holds and where it came from, or what may be written: a schema for editors, and the reference.
     Config(config::ConfigArgs),
     /// Ask the store, the sources and each destination whether they can do their work; changes nothing.
@@ -339,6 +347,8 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Run => run::run(context).await,
         Command::Demo(args) => Box::pin(demo::run(args, context)).await,
         Command::Check => check::run(context),
+        Command::Init(args) => Box::pin(init::run(args, context)).await,
+        Command::Reload => reload::run(context).await,
         Command::Config(args) => config::run(&args, context),
         Command::Doctor(args) => Box::pin(doctor::run(args, context)).await,
         Command::Send(args) => Box::pin(send::run(args, context)).await,

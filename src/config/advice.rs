@@ -6,6 +6,7 @@ use super::reader::Reader;
 use super::secrets::{SENT, is_secret};
 use super::sections::LITERAL;
 use super::settings::{Settings, Source};
+use super::variables_file;
 use ipnet::IpNet;
 use leadwire_connector::http::{is_loopback, is_public};
 use serde_json::{Map, Value};
@@ -143,6 +144,11 @@ fn readable_files(reader: &mut Reader<'_>, settings: &Settings, has_literal: boo
     if has_literal && is_open(&settings.path) {
         let message = "everyone on this machine can read this file, and secrets stand in it";
         reader.warn(&[], message, format!("chmod 600 {}", settings.path.display()));
+    }
+    if is_open(&variables_file(&settings.path)) {
+        let file = variables_file(&settings.path);
+        let message = format!("everyone on this machine can read {}, where secrets belong", file.display());
+        reader.warn(&[], message, format!("chmod 600 {}", file.display()));
     }
     let mut files = Vec::new();
     named_files(&Value::Object(reader.layers.merged.clone()), &mut Vec::new(), &mut files);

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use url::Url;
 
 /// Where the list is and how it is asked. What the platform's pages do not say is a key here.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Backfill {
     /// Where the list is asked for, with POST; without it, the address that most brands share.

@@ -4,8 +4,9 @@ use super::document::{Document, Path};
 use super::layers::Layers;
 use super::secrets::{SENT, is_secret};
 use super::settings::Settings;
-use super::{Diagnostics, assembled, read, schema, unreadable};
+use super::{Diagnostics, assembled, read, schema, unreadable, variables};
 use crate::connectors::Connectors;
+use leadwire_connector::settings::with_variables;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -52,7 +53,9 @@ pub fn effective(
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<Vec<Effective>, Diagnostics> {
     let text = read(path).map_err(|message| unreadable(path, message))?;
-    let (settings, document, layers) = assembled(path, &text, connectors, environment)?;
+    let beside = variables::read(path);
+    let assembled = || assembled(path, &text, connectors, beside.clone().into_iter().chain(environment));
+    let (settings, document, layers) = with_variables(beside.clone(), assembled)?;
     let teller = Teller { document: &document, layers: &layers, settings: &settings, schema: schema(connectors) };
     Ok(teller.tell())
 }

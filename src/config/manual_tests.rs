@@ -185,8 +185,7 @@ fn is_advised(text: &str, path: &str, part: &str) -> bool {
 fn secrets_in_a_file_that_others_can_read_are_told() {
     assert!(advice(FILE, 0o644).iter().any(|told| told.contains("everyone on this machine can read this file")));
     assert!(!advice(FILE, 0o640).iter().any(|told| told.contains("can read this file")));
-    let without =
-        FILE.replace("\"whk_literal_secret\", ", "").replace("bearer = \"bearer-secret-1\"\n", "");
+    let without = FILE.replace("\"whk_literal_secret\", ", "").replace("bearer = \"bearer-secret-1\"\n", "");
     assert!(!advice(&without, 0o644).iter().any(|told| told.contains("can read this file")), "{:?}", advice(&without, 0o644));
     assert!(is_advised(FILE, "destinations.backend.bearer", "stands in the file"));
 

@@ -6,6 +6,7 @@
 mod advice;
 mod alerts;
 mod backfill;
+mod change;
 mod channels;
 mod console;
 mod destinations;
@@ -24,33 +25,38 @@ mod settings;
 mod shown;
 mod spool;
 mod values;
+mod variables;
 
 pub use alerts::{AlertKind, Alerts, Digest};
 pub use backfill::Backfill;
+pub use change::{Changed, Lasting, Reloaded};
 pub use channels::{AlertChannel, AlertSeverity, MailTls, Medium, Smtp};
 pub use diagnostics::{Diagnostic, Diagnostics, Excerpt, Place};
 pub use effective::{Effective, Layer, effective};
 pub use reference::reference;
 pub use schema::schema;
 pub use settings::{Console, Delivery, Destination, Log, LogFormat, Role, Server, Settings, Source, Store, StoreUrl, User};
+pub use variables::{variables, variables_file};
 
 use crate::connectors::Connectors;
 use document::Document;
 use layers::Layers;
-use leadwire_connector::settings::Fault;
+use leadwire_connector::settings::{Fault, with_variables};
 use reader::Reader;
 use std::path::Path;
 
 /// Everything that may stand at the top of the file.
 const SECTIONS: [&str; 9] = ["server", "console", "store", "delivery", "alerts", "log", "sources", "destinations", "routes"];
 
-/// Reads the file at `path` and the variables `LEADWIRE__SECTION__KEY` of `environment`, which win over it.
+/// Reads the file at `path` and the variables `LEADWIRE__SECTION__KEY` of `environment`, which win over it. A file `.env` beside it has
+/// further variables, over which those of the process win.
 ///
 /// # Errors
 /// Everything that is wrong, for a person to read; see [`Diagnostics`].
 pub fn load(path: &Path, connectors: &Connectors, environment: impl Iterator<Item = (String, String)>) -> Result<Settings, Diagnostics> {
     let text = read(path).map_err(|message| unreadable(path, message))?;
-    parse(path, &text, connectors, environment)
+    let beside = variables::read(path);
+    with_variables(beside.clone(), || parse(path, &text, connectors, beside.into_iter().chain(environment)))
 }
 
 fn unreadable(path: &Path, message: String) -> Diagnostics {

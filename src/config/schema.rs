@@ -71,7 +71,8 @@ fn alerts() -> Value {
     let common = schema_of::<Common>();
     let types = [("webhook", schema_of::<Webhook>()), ("slack", schema_of::<Slack>()), ("smtp", schema_of::<Smtp>())];
     let one_of: Vec<Value> = types.into_iter().map(|(name, own)| of_type(name, &[&common, &own])).collect();
-    schema["properties"]["channels"] = json!({"type": "array", "description": "Who is told.", "items": {"description": "Somebody who is told.", "oneOf": one_of}});
+    schema["properties"]["channels"] =
+        json!({"type": "array", "description": "Who is told.", "items": {"description": "Somebody who is told.", "oneOf": one_of}});
     schema
 }
 

@@ -46,7 +46,7 @@ pub struct Settings {
 }
 
 /// `[server]`: the listener that the chatbot platforms post to.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
     /// Address and port.
@@ -95,7 +95,7 @@ impl Default for Server {
 }
 
 /// `[console]`: the listener for people and programs that look after the bridge.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Console {
     /// Address and port; loopback unless there is a token.
@@ -141,7 +141,7 @@ pub enum Role {
 }
 
 /// `[console.users.NAME]`.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct User {
     /// What they log in with.
@@ -170,7 +170,7 @@ impl std::str::FromStr for StoreUrl {
 }
 
 /// `[store]`: where events, deliveries and the quarantine are kept.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
     /// `sqlite:PATH` or `postgres://…`.
@@ -211,7 +211,7 @@ impl Default for Store {
 }
 
 /// `[delivery]`: how deliveries are tried, for all destinations.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Delivery {
     /// The pause after the first failed attempt; it doubles from there.
@@ -258,7 +258,7 @@ pub enum LogFormat {
 }
 
 /// `[log]`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// `info`, or with exceptions for parts of the program: `info,leadwire::deliver=debug`.
@@ -275,7 +275,7 @@ impl Default for Log {
 }
 
 /// `[sources.NAME]`: one webhook URL, `/hooks/NAME`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Source {
     /// Any of them may have signed; several while rotating, none while awaiting the key.
@@ -335,6 +335,8 @@ pub struct Destination {
     pub kind: String,
     /// The connector's own settings, valid.
     pub settings: Box<dyn Build>,
+    /// The same for the same settings, with the secrets and files that they name.
+    pub fingerprint: [u8; 32],
     /// Attempts under way at once.
     pub concurrency: u32,
     /// Attempts started per second; `None` is no limit.

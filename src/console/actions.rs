@@ -8,6 +8,7 @@ mod forms;
 mod jobs;
 mod missed;
 mod quarantine;
+mod reload;
 mod routing;
 mod selection;
 
@@ -15,6 +16,7 @@ pub(super) use forms::forms_of_pages;
 pub use jobs::Jobs;
 pub use missed::{DismissRequest, TakeRequest, dismiss, take};
 pub use quarantine::{Body, PurgeRequest, VerifyRequest, look, purge, verify};
+pub use reload::{Reload, Reloads, Unchanged, reload};
 pub use routing::{RouteRequest, route};
 pub use selection::{DiscardRequest, ReplayRequest, Selection, count_discard, count_replay, discard, replay};
 

@@ -23,6 +23,7 @@ mod disk;
 #[cfg(debug_assertions)]
 mod failpoints;
 mod figures;
+mod init;
 mod keeping;
 mod load;
 mod mail;
@@ -30,6 +31,7 @@ mod outage;
 mod person;
 mod promises;
 mod receipts;
+mod reload;
 mod schema;
 mod senders;
 mod sick;

@@ -7,6 +7,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use serde_path_to_error::Segment;
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// One thing that is wrong in the configuration.
@@ -336,7 +338,21 @@ fn from_env(name: &str) -> Result<String, String> {
     if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
         return Err("`env` holds no name of an environment variable (letters, digits and `_`)".to_owned());
     }
-    std::env::var(name).map_err(|_| format!("the environment variable {name} is not set"))
+    let beside = || VARIABLES.with_borrow(|variables| variables.get(name).cloned());
+    std::env::var(name).ok().or_else(beside).ok_or_else(|| format!("the environment variable {name} is not set"))
+}
+
+thread_local! {
+    static VARIABLES: RefCell<BTreeMap<String, String>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Reads something, with these variables beside those of the process, which win. For a file of variables: a process cannot change its own
+/// environment while it runs, and is to see a secret that was replaced there.
+pub fn with_variables<T>(variables: BTreeMap<String, String>, read: impl FnOnce() -> T) -> T {
+    let before = VARIABLES.replace(variables);
+    let result = read();
+    VARIABLES.set(before);
+    result
 }
 
 /// One line break at the end is not part of the secret: editors and `echo` add it.

@@ -71,7 +71,7 @@ fn show_condition(page: &mut Page, condition: &Condition, refusals: &BTreeMap<&'
     page.gauge("leadwire_spool_set_aside", help, spool.map_or(0, |spool| spool.set_aside));
 }
 
-fn show_lanes(page: &mut Page, lanes: &[(&str, LaneStatus)], now: Timestamp) {
+fn show_lanes(page: &mut Page, lanes: &[(String, LaneStatus)], now: Timestamp) {
     let mut each = |name, help, read: &dyn Fn(&LaneStatus) -> i64| {
         let mut family = page.gauges(name, help);
         for (destination, lane) in lanes {
