@@ -21,7 +21,7 @@ pub(super) struct InitArgs {
     /// Where telephone numbers without an international prefix are from, such as US.
     #[arg(long, value_name = "COUNTRY")]
     country: Option<String>,
-    /// A destination to add, by its name and its type, such as crm=hubspot; `leadwire connectors` lists the types. May be repeated.
+    /// A destination to add, by its name and its type, such as archive=csv; `leadwire connectors` lists the types. May be repeated.
     #[arg(long, value_name = "NAME=TYPE", value_parser = plan::pair)]
     destination: Vec<(String, String)>,
     /// A setting of a destination to add, such as crm.token=pat-na1-…. Secrets go to the file `.env`. May be repeated.

@@ -125,7 +125,7 @@ fn the_schema_finds_what_an_editor_should_underline() {
         ("[server]\nlistn = \"127.0.0.1:1\"", "unknown key listn"),
         ("[store]\nretention = 90", "type"),
         ("[destinations.crm]\ntype = \"fax\"", "oneOf"),
-        ("[destinations.crm]\ntype = \"hubspot\"\nconcurrency = 0", "oneOf"),
+        ("[destinations.archive]\ntype = \"csv\"\ndirectory = \"drop\"\nconcurrency = 0", "oneOf"),
         ("[destinations.backend]\ntype = \"json\"", "oneOf"),
         ("[sources.a]\nsigning_keys = [{ evn = \"A\" }]", "anyOf"),
         ("[[routes]]\nsources = [\"a\"]", "required"),

@@ -25,8 +25,16 @@ fn read(folder: &Path, name: &str) -> String {
     std::fs::read_to_string(folder.join("config").join(name)).unwrap()
 }
 
-const FIRST: [&str; 8] =
-    ["init", "--source", "acme", "--destination", "archive=csv", "--set", "archive.directory=drop", "--public-url=https://leads.example.com"];
+const FIRST: [&str; 8] = [
+    "init",
+    "--source",
+    "acme",
+    "--destination",
+    "archive=csv",
+    "--set",
+    "archive.directory=drop",
+    "--public-url=https://leads.example.com",
+];
 const HUBSPOT: [&str; 5] = ["init", "--destination", "crm=hubspot", "--set", "crm.token=pat-na1-secret-0123456789"];
 
 #[test]
@@ -56,7 +64,9 @@ fn what_is_there_stays_to_the_byte_and_more_comes_behind_it() {
     assert!(!told.contains("pat-na1"), "{told}");
     let after = read(folder.path(), "leadwire.toml");
     assert!(after.starts_with(&before) && after.contains("token = { env = \"CRM_TOKEN\" }") && !after.contains("pat-na1"), "{after}");
-    assert!(read(folder.path(), ".env").starts_with(&secrets) && read(folder.path(), ".env").contains("CRM_TOKEN='pat-na1-secret-0123456789'"));
+    assert!(
+        read(folder.path(), ".env").starts_with(&secrets) && read(folder.path(), ".env").contains("CRM_TOKEN='pat-na1-secret-0123456789'")
+    );
     assert!(done(folder.path(), &["check"]).contains("fine (1 source, 2 destinations, 2 routes"));
 
     let (before, secrets) = (after, read(folder.path(), ".env"));

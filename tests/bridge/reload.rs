@@ -59,6 +59,8 @@ fn marked(toml: &str, mark: &str, third: Option<&Server>) -> String {
     let url = toml.lines().find(|line| line.starts_with("url = \"http")).unwrap().trim_end_matches('"').to_owned();
     let more = format!("{url}?mark={mark}\"\nheaders = {{ X-Mark = \"{mark}\" }}\nconcurrency = {}", if mark == "a" { 2 } else { 8 });
     let toml = toml.replace(&format!("{url}\""), &more);
+    // A folder belongs to the one that writes into it, so that the files of one must be finished before the other begins.
+    let toml = toml.replace("max_age = \"1s\"", &format!("max_age = \"1s\"\nmax_rows = {}", if mark == "a" { 9 } else { 5 }));
     let sometimes = third
         .map(|sink| format!("[destinations.{SOMETIMES}]\ntype = \"json\"\nurl = \"{}\"\n[[routes]]\nto = [\"{SOMETIMES}\"]\n", sink.url()));
     format!("{toml}\n{}", sometimes.unwrap_or_default())
