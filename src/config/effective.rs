@@ -73,10 +73,10 @@ impl Teller<'_> {
         let mut told = BTreeMap::new();
         self.given(&merged, &mut Vec::new(), &merged, &mut told);
         for (section, _) in self.sections() {
-            self.defaults(&merged, vec![section], &mut told);
+            self.defaults(&merged, &[section], &mut told);
         }
         for path in self.tables(&merged) {
-            self.defaults(&merged, path, &mut told);
+            self.defaults(&merged, &path, &mut told);
         }
         self.driven(&mut told);
         told.into_values().collect()
@@ -151,12 +151,12 @@ impl Teller<'_> {
         }
     }
 
-    fn defaults(&self, merged: &Value, path: Path, told: &mut BTreeMap<Path, Effective>) {
-        let Some(schema) = schema::at(&self.schema, &path, merged) else { return };
+    fn defaults(&self, merged: &Value, path: &[String], told: &mut BTreeMap<Path, Effective>) {
+        let Some(schema) = schema::at(&self.schema, path, merged) else { return };
         let table = path.iter().try_fold(merged, |table, key| key.parse::<usize>().map_or_else(|_| table.get(key), |at| table.get(at)));
         let schema = schema::chosen(schema, table.unwrap_or(&Value::Null));
         for (key, schema) in schema["properties"].as_object().into_iter().flatten() {
-            let below = [path.as_slice(), std::slice::from_ref(key)].concat();
+            let below = [path, std::slice::from_ref(key)].concat();
             let is_given = told.keys().any(|known| known.starts_with(&below));
             if let Some(default) = schema.get("default").filter(|_| !is_given) {
                 told.insert(below.clone(), by_default(&below, default.clone()));

@@ -25,8 +25,8 @@ pub fn schema(connectors: &Connectors) -> Value {
             "delivery": described(schema_of::<Delivery>(), "How deliveries are tried."),
             "alerts": described(alerts(), "Which trouble is told, and to whom; nobody without a channel."),
             "log": described(schema_of::<Log>(), "What is logged."),
-            "sources": named(described(schema_of::<Source>(), "One webhook URL, `/hooks/NAME`.")),
-            "destinations": named(destination(connectors)),
+            "sources": named(&described(schema_of::<Source>(), "One webhook URL, `/hooks/NAME`.")),
+            "destinations": named(&destination(connectors)),
             "routes": {"type": "array", "items": described(required(schema_of::<Route>(), "to"), "Where events go: to the union of all that match.")},
         },
         "additionalProperties": false,
@@ -46,7 +46,7 @@ fn required(mut schema: Value, key: &str) -> Value {
     schema
 }
 
-fn named(each: Value) -> Value {
+fn named(each: &Value) -> Value {
     json!({"type": "object", "propertyNames": {"pattern": NAME}, "additionalProperties": each})
 }
 
@@ -62,7 +62,7 @@ fn server() -> Value {
 fn console() -> Value {
     let mut schema = schema_of::<Console>();
     let user = described(required(schema_of::<User>(), "token"), "Somebody who may come.");
-    schema["properties"]["users"] = described(named(user), "Who else may come, by name.");
+    schema["properties"]["users"] = described(named(&user), "Who else may come, by name.");
     schema
 }
 

@@ -138,10 +138,13 @@ impl Deliverer {
                 self.add(*destination, hold, parked_us);
             }
         }
-        let mut lanes = self.lanes.write().unwrap_or_else(PoisonError::into_inner);
-        lanes.iter_mut().filter(|lane| removed.contains(&lane.name)).for_each(|lane| lane.change(None));
-        drop(lanes);
+        self.retire(removed);
         self.tell_store().await;
+    }
+
+    fn retire(&self, names: &[String]) {
+        let mut lanes = self.lanes.write().unwrap_or_else(PoisonError::into_inner);
+        lanes.iter_mut().filter(|lane| names.contains(&lane.name)).for_each(|lane| lane.change(None));
     }
 
     /// Gives the lane that there is these settings; gives them back when there is none.

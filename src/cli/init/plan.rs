@@ -75,7 +75,7 @@ impl Plan {
                 return Err(Failure::Usage(format!("--set {place}: there is no --destination {name}=TYPE for it")));
             }
         }
-        for name in plan.keys.keys().filter(|name| !plan.sources.contains(name)) {
+        if let Some(name) = plan.keys.keys().find(|name| !plan.sources.contains(name)) {
             return Err(Failure::Usage(format!("--key {name}=…: there is no --source {name} for it")));
         }
         for wanted in &plan.destinations {
