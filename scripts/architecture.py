@@ -19,6 +19,7 @@ FLOORS = [
     ["config", "normalize", "telemetry"],
     ["route", "store", "verify", "connectors", "bucket"],
     ["failpoint", "figures"],
+    ["swap"],
 ]
 
 # The bridge names no CRM, but for the registry. The folders in connectors/ add their own names.

@@ -18,5 +18,6 @@ pub mod receive;
 pub mod route;
 pub mod simulate;
 pub mod store;
+pub mod swap;
 pub mod telemetry;
 pub mod verify;

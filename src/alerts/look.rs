@@ -90,9 +90,9 @@ impl Look {
         let mut lanes = Vec::new();
         for (name, status) in self.lanes.iter() {
             let is_down = !status.flowing;
-            let down_since = is_down.then(|| self.memory.down_since.get(name).copied().unwrap_or(now));
-            down.extend(down_since.map(|since| (name.to_owned(), since)));
-            lanes.push(Lane { name: name.to_owned(), hold: status.hold, down_since });
+            let down_since = is_down.then(|| self.memory.down_since.get(&name).copied().unwrap_or(now));
+            down.extend(down_since.map(|since| (name.clone(), since)));
+            lanes.push(Lane { name, hold: status.hold, down_since });
         }
         self.memory.down_since = down;
         lanes

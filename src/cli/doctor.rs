@@ -67,6 +67,13 @@ pub(super) async fn run(args: DoctorArgs, context: &Context) -> Result<(), Failu
     tell(&asked, context)
 }
 
+/// All of them, with the time that the command line gives.
+impl Default for DoctorArgs {
+    fn default() -> Self {
+        Self { destination: Vec::new(), timeout: Duration::from_secs(30) }
+    }
+}
+
 impl DoctorArgs {
     fn refuse_unknown(&self, settings: &Settings) -> Result<(), Failure> {
         let known: Vec<&str> = settings.destinations.keys().map(String::as_str).collect();

@@ -7,6 +7,7 @@ mod alerts;
 mod audit;
 mod backfill;
 mod check;
+mod config;
 mod connectors;
 mod deliveries;
 mod demo;
@@ -16,10 +17,12 @@ mod doctor;
 mod events;
 mod hold;
 mod id;
+mod init;
 mod missed;
 mod person;
 mod preview;
 mod quarantine;
+mod reload;
 mod remote;
 mod replay;
 mod route;
@@ -34,7 +37,7 @@ mod time;
 mod who;
 
 use crate::app;
-use crate::config::{self, Settings, StoreUrl};
+use crate::config::{Diagnostics, Settings, StoreUrl, load};
 use crate::connectors::Connectors;
 use crate::store::Store;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -74,11 +77,18 @@ impl Command {
             | Self::Resume(_)
             | Self::Quarantine(_)
             | Self::Preview(_)
+            | Self::Reload
             | Self::Actions(_) => Reach::Server,
             Self::Sources(_) | Self::Missed(_) | Self::Backfill(_) | Self::Person(_) | Self::Audit | Self::Store(_) => Reach::Store,
-            Self::Run | Self::Demo(_) | Self::Check | Self::Send(_) | Self::Alerts(_) | Self::Connectors(_) | Self::Simulate(_) => {
-                Reach::Apart
-            }
+            Self::Run
+            | Self::Demo(_)
+            | Self::Check
+            | Self::Init(_)
+            | Self::Config(_)
+            | Self::Send(_)
+            | Self::Alerts(_)
+            | Self::Connectors(_)
+            | Self::Simulate(_) => Reach::Apart,
         }
     }
 }
@@ -111,6 +121,12 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Check the configuration: no network, nothing written.
     Check,
+    /// Make a configuration, or add sources and destinations to the one there is. What is there stays as it is.
+    Init(init::InitArgs),
+    /// Have the running bridge read its configuration again. What is wrong changes nothing, and what needs a restart is told.
+    Reload,
+    /// Show what holds and where it came from, or what may be written: a schema for editors, and the reference.
+    Config(config::ConfigArgs),
     /// Ask the store, the sources and each destination whether they can do their work; changes nothing.
     Doctor(doctor::DoctorArgs),
     /// Post signed samples or own payloads to a source, and print the answers.
@@ -203,10 +219,12 @@ impl Context {
     /// # Errors
     /// `Usage`, with every fault in it.
     pub fn settings_of(&self, file: &Path) -> Result<Settings, Failure> {
-        // Variables that are no Unicode cannot be ours.
-        let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        config::load(file, &self.connectors, environment)
-            .map_err(|faults| Failure::Usage(if self.json { faults.to_json().to_string() } else { faults.to_string() }))
+        load(file, &self.connectors, environment()).map_err(|faults| self.faulty(&faults))
+    }
+
+    /// What is wrong with a configuration, as this command tells it.
+    fn faulty(&self, faults: &Diagnostics) -> Failure {
+        Failure::Usage(if self.json { faults.to_json().to_string() } else { faults.to_string() })
     }
 
     /// Opens the store of the configuration, beside a bridge that may be running on it. It must be there: an empty one, made in the
@@ -278,6 +296,11 @@ impl Context {
     }
 }
 
+/// Variables that are no Unicode cannot be ours.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
 /// Runs the command line of this process with these connectors.
 #[must_use]
 pub fn run(connectors: Connectors) -> ExitCode {
@@ -324,6 +347,9 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Run => run::run(context).await,
         Command::Demo(args) => Box::pin(demo::run(args, context)).await,
         Command::Check => check::run(context),
+        Command::Init(args) => Box::pin(init::run(args, context)).await,
+        Command::Reload => reload::run(context).await,
+        Command::Config(args) => config::run(&args, context),
         Command::Doctor(args) => Box::pin(doctor::run(args, context)).await,
         Command::Send(args) => Box::pin(send::run(args, context)).await,
         Command::Events(args) => events::run(args, context).await,

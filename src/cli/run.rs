@@ -3,9 +3,12 @@
 use super::show::note;
 use super::{Context, Failure};
 use crate::app::Bridge;
-use crate::config::{LogFormat, Settings};
+use crate::config::{LogFormat, Reloaded, Settings, load};
+use crate::console::{Reload, Reloads, Unchanged};
+use crate::store::NewAction;
 use crate::telemetry;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 
 pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     let settings = context.settings()?;
@@ -13,15 +16,16 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     for warning in &settings.warnings {
         note(&format!("warning: {warning}\n"));
     }
-    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let (mut signals, mut hangup) = (Signals::listen()?, listen(SignalKind::hangup())?);
+    let (reloads, mut wished) = Reloads::new();
     let urls = Urls::of(&settings);
     // A start may wait for its store, and must end when it is told to.
-    let bridge = tokio::select! {
-        started = Bridge::start(settings) => started.map_err(|error| Failure::Failed(error.to_string()))?,
-        () = either(&mut interrupt, &mut terminate) => return Err(Failure::Failed("stopped before it had started".to_owned())),
+    let mut bridge = tokio::select! {
+        started = Box::pin(Bridge::start_with(settings, reloads)) => started.map_err(|error| Failure::Failed(error.to_string()))?,
+        () = signals.stop() => return Err(Failure::Failed("stopped before it had started".to_owned())),
     };
     urls.announce(&bridge);
-    either(&mut interrupt, &mut terminate).await;
+    until_stopped(context, &mut bridge, &mut signals, (&mut hangup, &mut wished)).await;
     note("leadwire: stopping; a second signal stops at once");
     tokio::select! {
         is_settled = bridge.stop() => {
@@ -30,18 +34,72 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
             }
             Ok(())
         }
-        () = either(&mut interrupt, &mut terminate) => Err(Failure::Failed("stopped at once; attempts under way are made again at the next start".to_owned())),
+        () = signals.stop() => Err(Failure::Failed("stopped at once; attempts under way are made again at the next start".to_owned())),
     }
+}
+
+/// Reads the configuration again as often as it is wished, until the bridge is to stop.
+async fn until_stopped(
+    context: &Context,
+    bridge: &mut Bridge,
+    signals: &mut Signals,
+    (hangup, wished): (&mut Signal, &mut mpsc::Receiver<Reload>),
+) {
+    loop {
+        tokio::select! {
+            () = signals.stop() => return,
+            _ = hangup.recv() => {
+                let by = NewAction { who: "signal (SIGHUP)".to_owned(), action: "reload", target: "configuration".to_owned(), planned: 1, ..NewAction::default() };
+                drop(Box::pin(reload(context, bridge, by)).await);
+            }
+            Some(wish) = wished.recv() => {
+                let reloaded = Box::pin(reload(context, bridge, wish.by)).await;
+                // Whoever wished it may have gone.
+                drop(wish.answer.send(reloaded));
+            }
+        }
+    }
+}
+
+async fn reload(context: &Context, bridge: &mut Bridge, by: NewAction) -> Result<Reloaded, Unchanged> {
+    let loaded = load(&context.config, &context.connectors, super::environment());
+    let urls = loaded.as_ref().ok().map(Urls::of);
+    let reloaded = match loaded {
+        Ok(settings) => bridge.reload(settings, by).await,
+        Err(faults) => Err(Unchanged::Faulty(faults)),
+    };
+    match &reloaded {
+        Ok(reloaded) => {
+            note(&format!("leadwire: {} was read again; {}", context.config.display(), reloaded.words()));
+            reloaded.warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
+            if let Some(urls) = urls {
+                urls.announce_sources(bridge, &reloaded.sources.added);
+            }
+        }
+        Err(why) => note(&format!("leadwire: nothing has changed, and everything goes on as before:\n{why}")),
+    }
+    reloaded
 }
 
 fn listen(kind: SignalKind) -> Result<Signal, Failure> {
     signal(kind).map_err(|error| Failure::Failed(format!("signals cannot be received: {error}")))
 }
 
-async fn either(interrupt: &mut Signal, terminate: &mut Signal) {
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Failure> {
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }
 
@@ -60,9 +118,14 @@ impl Urls {
     }
 
     fn announce(&self, bridge: &Bridge) {
-        let base = self.base.clone().unwrap_or_else(|| format!("http://{}", bridge.address));
         note(&format!("leadwire: listening on http://{}, console on http://{}", bridge.address, bridge.console));
-        for (name, awaits_key) in &self.sources {
+        let all: Vec<String> = self.sources.iter().map(|(name, _)| name.clone()).collect();
+        self.announce_sources(bridge, &all);
+    }
+
+    fn announce_sources(&self, bridge: &Bridge, names: &[String]) {
+        let base = self.base.clone().unwrap_or_else(|| format!("http://{}", bridge.address));
+        for (name, awaits_key) in self.sources.iter().filter(|(name, _)| names.contains(name)) {
             let remark = if *awaits_key { "  (awaits its signing key)" } else { "" };
             note(&format!("leadwire: source {name}: {base}/hooks/{name}{remark}"));
         }

@@ -1,12 +1,14 @@
 //! `[alerts]`: which trouble is told, and to whom.
 
 use super::channels::{AlertChannel, list, read_channel};
+use super::kinds;
 use super::reader::Reader;
 use super::settings::Source;
 use super::values;
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use leadwire_connector::settings::did_you_mean;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +18,7 @@ use url::Url;
 const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(100);
 
 /// A kind of trouble.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AlertKind {
     /// Deliveries are dead.
@@ -75,44 +77,44 @@ impl AlertKind {
 }
 
 /// `[alerts]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Alerts {
     /// How people reach the console; for the link in each message.
-    #[serde(deserialize_with = "values::web_address")]
+    #[serde(with = "kinds::WebAddress")]
     pub console_url: Option<Url>,
     /// How often the bridge looks for trouble.
-    #[serde(deserialize_with = "values::period")]
+    #[serde(with = "kinds::Period")]
     pub look_every: Duration,
     /// How often trouble that lasts is told again.
-    #[serde(deserialize_with = "values::period")]
+    #[serde(with = "kinds::Period")]
     pub remind_every: Duration,
     /// How long trouble must be gone before its end is told, and the least time between two messages that it grew.
-    #[serde(deserialize_with = "values::period")]
+    #[serde(with = "kinds::Period")]
     pub settle: Duration,
     /// For how long a breaker may be open.
-    #[serde(deserialize_with = "values::period")]
+    #[serde(with = "kinds::Period")]
     pub breaker_open_for: Duration,
     /// For how long a lead may be undelivered.
-    #[serde(deserialize_with = "values::period")]
+    #[serde(with = "kinds::Period")]
     pub lead_older_than: Duration,
     /// So many bodies of one source in the quarantine within an hour are trouble.
-    #[serde(deserialize_with = "values::at_least_one")]
+    #[serde(with = "kinds::AtLeastOne")]
     pub quarantine_per_hour: usize,
     /// What must be free on the disks of store and spool, in bytes.
-    #[serde(deserialize_with = "values::size")]
+    #[serde(with = "kinds::Size")]
     pub disk_free: u64,
     /// For how long the store may be sick.
-    #[serde(deserialize_with = "values::period")]
+    #[serde(with = "kinds::Period")]
     pub store_sick_for: Duration,
     /// What is not told.
-    #[serde(deserialize_with = "kinds")]
+    #[serde(with = "kinds::AlertKinds")]
     pub off: Vec<AlertKind>,
-    /// When a digest is sent each day; `None` is never.
-    #[serde(deserialize_with = "time_of_day")]
+    /// When a digest is sent each day; by default never.
+    #[serde(with = "kinds::TimeOfDay")]
     digest_at: Option<Time>,
     /// The time zone of `digest_at`, and of the times in messages.
-    #[serde(deserialize_with = "time_zone")]
+    #[serde(with = "kinds::Zone")]
     pub time_zone: TimeZone,
     /// Who is told; nobody without any.
     #[serde(skip)]
@@ -186,7 +188,7 @@ pub(super) fn read(reader: &mut Reader<'_>, sources: &BTreeMap<String, Source>) 
     alerts
 }
 
-fn kinds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<AlertKind>, D::Error> {
+pub(super) fn kinds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<AlertKind>, D::Error> {
     let known = AlertKind::ALL.map(AlertKind::as_str);
     let read = |word: &String| {
         let found = AlertKind::ALL.into_iter().find(|kind| kind.as_str() == word);
@@ -195,13 +197,13 @@ fn kinds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<AlertKind>, D
     values::words(deserializer)?.iter().map(read).collect()
 }
 
-fn time_of_day<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Time>, D::Error> {
+pub(super) fn time_of_day<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Time>, D::Error> {
     let text = String::deserialize(deserializer)?;
     let read = Time::strptime("%H:%M", text.trim());
     read.map(Some).map_err(|_| serde::de::Error::custom(format!("`{text}` is no time of the day; write one such as \"08:00\"")))
 }
 
-fn time_zone<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TimeZone, D::Error> {
+pub(super) fn time_zone<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TimeZone, D::Error> {
     let text = String::deserialize(deserializer)?;
     let told = |_| serde::de::Error::custom(format!("unknown time zone `{text}`; write one such as \"Europe/Berlin\" or \"UTC\""));
     TimeZone::get(text.trim()).map_err(told)

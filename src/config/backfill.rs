@@ -1,33 +1,34 @@
 //! `[sources.NAME.backfill]`: the platform's list of leads, to fetch from it what its webhooks lost.
 
+use super::kinds;
 use super::reader::Reader;
-use super::values;
 use leadwire_connector::http::is_loopback;
 use leadwire_connector::settings::Secret;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
 /// Where the list is and how it is asked. What the platform's pages do not say is a key here.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Backfill {
     /// Where the list is asked for, with POST; without it, the address that most brands share.
-    #[serde(deserialize_with = "values::web_address")]
+    #[serde(with = "kinds::WebAddress")]
     pub url: Option<Url>,
     /// The secret key of the account, sent as it is in `Authorization`.
     pub token: Option<Secret>,
     /// The chatbots to ask for: their `SerialNumber`s.
-    #[serde(deserialize_with = "values::words")]
+    #[serde(with = "kinds::Words")]
     pub chatbots: Vec<String>,
     /// Requests in a minute; 60 when not given.
-    #[serde(deserialize_with = "values::some_count")]
+    #[serde(with = "kinds::SomeCount")]
     pub requests_per_minute: Option<u32>,
     /// The field of the request that takes the number of a page, from 1; without it a day is one answer.
     pub page_field: Option<String>,
     /// The field of the request that takes the length of a page.
     pub page_size_field: Option<String>,
     /// The length of a page; one that is shorter is the last. 100 when not given.
-    #[serde(deserialize_with = "values::some_count")]
+    #[serde(with = "kinds::SomeCount")]
     pub page_size: Option<u32>,
 }
 

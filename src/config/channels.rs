@@ -1,11 +1,12 @@
 //! `[[alerts.channels]]`: who is told of trouble, and how.
 
+use super::kinds;
 use super::reader::Reader;
 use super::sections::LITERAL;
-use super::values;
 use leadwire_connector::http::is_loopback;
 use leadwire_connector::settings::{Fault, Secret, did_you_mean};
 use leadwire_connector::signature::Key;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use url::Url;
@@ -13,7 +14,7 @@ use url::Url;
 const TYPES: [&str; 3] = ["webhook", "slack", "smtp"];
 
 /// How bad it is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AlertSeverity {
     /// A person should look today.
@@ -79,7 +80,7 @@ impl Medium {
 }
 
 /// How the connection to a mail server is kept private.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MailTls {
     /// It begins in clear, and goes on encrypted before anything is said.
@@ -92,7 +93,7 @@ pub enum MailTls {
 }
 
 /// A mail server and who gets mail.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Smtp {
     /// The server.
@@ -110,28 +111,34 @@ pub struct Smtp {
     /// Who writes.
     pub from: String,
     /// Who reads.
-    #[serde(deserialize_with = "values::words")]
+    #[serde(with = "kinds::Words")]
     pub to: Vec<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-struct Common {
+pub(super) struct Common {
+    /// For the log and for commands; by default the type.
     name: Option<String>,
+    /// The least that is told here.
     severity: AlertSeverity,
+    /// Whether the digest goes here. Default true.
     digest: Option<bool>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-struct Webhook {
+pub(super) struct Webhook {
+    /// Where to post.
     url: Option<Secret>,
+    /// Signs what is posted, as Standard Webhooks says.
     secret: Option<Secret>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-struct Slack {
+pub(super) struct Slack {
+    /// Where to post; who knows it may write there.
     url: Option<Secret>,
 }
 

@@ -3,9 +3,11 @@
 use super::reader::Reader;
 use super::settings::{Destination, Drive};
 use crate::connectors::Connectors;
-use leadwire_connector::settings::{Fault, did_you_mean};
+use leadwire_connector::settings::{Fault, Secret, did_you_mean};
 use leadwire_connector::{Build, Claim, ConnectorKind};
+use serde::Deserialize as _;
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,17 +26,53 @@ pub(super) fn read(
     let mut declared = Vec::new();
     for (name, mut table) in reader.named("destinations") {
         let path = ["destinations", &name];
+        let fingerprint = fingerprint(&table, give_up_after);
         let drive = read_drive(reader, &path, &mut table);
         if let Some((kind, settings)) = read_settings(reader, &path, table, connectors) {
             for warning in settings.warnings() {
                 reader.warnings.push(Fault::new(path, warning));
             }
-            destinations.insert(name.clone(), destination(kind.name, settings, &drive, give_up_after, base_directory.clone()));
+            destinations
+                .insert(name.clone(), destination(kind.name, settings, &drive, give_up_after, (fingerprint, base_directory.clone())));
         }
         declared.push(name);
     }
     refuse_shared(reader, &destinations);
     (destinations, declared)
+}
+
+/// Tells settings that are the same from others, also when only what a secret or a file holds is another.
+fn fingerprint(table: &Map<String, Value>, give_up_after: Duration) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    hasher.update(format!("{give_up_after:?} "));
+    feed(&Value::Object(table.clone()), &mut hasher);
+    hasher.finalize().into()
+}
+
+fn feed(value: &Value, hasher: &mut Sha256) {
+    match value {
+        Value::Object(table) => {
+            if let Ok(secret) = Secret::deserialize(value) {
+                hasher.update(Sha256::digest(secret.expose()));
+            }
+            for (key, below) in table {
+                hasher.update(format!("{key:?}:"));
+                feed(below, hasher);
+            }
+            hasher.update("}");
+        }
+        Value::Array(items) => {
+            items.iter().for_each(|item| feed(item, hasher));
+            hasher.update("]");
+        }
+        other => {
+            hasher.update(format!("{other} "));
+            // A program, a template: whatever a setting names as a file counts with its age.
+            if let Some(found) = other.as_str().and_then(|text| std::fs::metadata(text).ok()).filter(std::fs::Metadata::is_file) {
+                hasher.update(format!("{} {:?} ", found.len(), found.modified().ok()));
+            }
+        }
+    }
 }
 
 /// What one destination needs for itself, no other may use: the second one would never deliver, or take it from the first.
@@ -107,7 +145,13 @@ fn with_own_keys(fault: Fault) -> Fault {
     fault
 }
 
-fn destination(kind: &str, settings: Box<dyn Build>, drive: &Drive, give_up_after: Duration, base_directory: PathBuf) -> Destination {
+fn destination(
+    kind: &str,
+    settings: Box<dyn Build>,
+    drive: &Drive,
+    give_up_after: Duration,
+    (fingerprint, base_directory): ([u8; 32], PathBuf),
+) -> Destination {
     let limits = settings.limits();
     // A burst that was made for the connector's own rate would defeat a lower one.
     let burst = match drive.rate_per_second {
@@ -121,6 +165,7 @@ fn destination(kind: &str, settings: Box<dyn Build>, drive: &Drive, give_up_afte
         burst: drive.burst.unwrap_or(burst),
         give_up_after: drive.give_up_after.unwrap_or(give_up_after),
         settings,
+        fingerprint,
         base_directory,
     }
 }

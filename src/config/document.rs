@@ -24,7 +24,7 @@ struct Item {
 /// A file whose syntax is right.
 #[derive(Debug)]
 pub(super) struct Document<'t> {
-    name: &'t str,
+    name: String,
     text: &'t str,
     table: DeTable<'t>,
     items: BTreeMap<Path, Item>,
@@ -35,7 +35,7 @@ impl<'t> Document<'t> {
     ///
     /// # Errors
     /// Every syntax error, one for each line.
-    pub(super) fn parse(name: &'t str, text: &'t str) -> Result<Self, Vec<Diagnostic>> {
+    pub(super) fn parse(name: &str, text: &'t str) -> Result<Self, Vec<Diagnostic>> {
         let (table, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
             return Err(syntax_errors(name, text, &errors));
@@ -43,7 +43,7 @@ impl<'t> Document<'t> {
         let table = table.into_inner();
         let mut items = BTreeMap::new();
         index_table(&table, &mut Vec::new(), &mut items);
-        Ok(Self { name, text, table, items })
+        Ok(Self { name: name.to_owned(), text, table, items })
     }
 
     pub(super) fn table(&self) -> &DeTable<'t> {
@@ -63,6 +63,12 @@ impl<'t> Document<'t> {
             _ => &item.value,
         };
         Place::Line(self.excerpt(span, fault))
+    }
+
+    /// The line of the value at `path`, or of what it is a part of.
+    pub(super) fn line(&self, path: &[String]) -> Option<usize> {
+        let item = (1..=path.len()).rev().find_map(|depth| self.items.get(&path[..depth]))?;
+        Some(position(self.text, item.value.start).0)
     }
 
     fn excerpt(&self, span: &Range<usize>, fault: &Fault) -> Excerpt {
@@ -109,8 +115,8 @@ impl<'t> Document<'t> {
     }
 
     /// The name of the file, as it was given.
-    pub(super) fn name(&self) -> &'t str {
-        self.name
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 }
 

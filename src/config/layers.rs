@@ -47,6 +47,11 @@ impl Layers {
         above.or_else(near).map(String::as_str)
     }
 
+    /// The variable that gave the value at `path` itself, or a table around it.
+    pub(super) fn given_by(&self, path: &[String]) -> Option<&str> {
+        (1..=path.len()).rev().find_map(|depth| self.variables.get(&path[..depth])).map(String::as_str)
+    }
+
     /// Whether the file alone says what stands at `path`.
     pub(super) fn is_from_file(&self, path: &[&str]) -> bool {
         !(1..=path.len()).any(|depth| self.variables.contains_key(&to_path(&path[..depth])))

@@ -3,16 +3,22 @@
 //! Every fault is found at once and told with its place, its line and what would be right. Nothing here touches the network or
 //! writes a file.
 
+mod advice;
 mod alerts;
 mod backfill;
+mod change;
 mod channels;
 mod console;
 mod destinations;
 mod diagnostics;
 mod document;
+mod effective;
+mod kinds;
 mod layers;
 mod reader;
+mod reference;
 mod routes;
+mod schema;
 mod secrets;
 mod sections;
 mod settings;
@@ -20,34 +26,44 @@ mod shown;
 mod spool;
 mod traces;
 mod values;
+mod variables;
 
 pub use alerts::{AlertKind, Alerts, Digest};
 pub use backfill::Backfill;
+pub use change::{Changed, Lasting, Reloaded};
 pub use channels::{AlertChannel, AlertSeverity, MailTls, Medium, Smtp};
 pub use diagnostics::{Diagnostic, Diagnostics, Excerpt, Place};
+pub use effective::{Effective, Layer, effective};
+pub use reference::reference;
+pub use schema::schema;
 pub use settings::{Console, Delivery, Destination, Log, LogFormat, Role, Server, Settings, Source, Store, StoreUrl, User};
 pub use traces::Traces;
+pub use variables::{variables, variables_file};
 
 use crate::connectors::Connectors;
 use document::Document;
 use layers::Layers;
-use leadwire_connector::settings::Fault;
+use leadwire_connector::settings::{Fault, with_variables};
 use reader::Reader;
 use std::path::Path;
 
 /// Everything that may stand at the top of the file.
 const SECTIONS: [&str; 10] = ["server", "console", "store", "delivery", "alerts", "traces", "log", "sources", "destinations", "routes"];
 
-/// Reads the file at `path` and the variables `LEADWIRE__SECTION__KEY` of `environment`, which win over it.
+/// Reads the file at `path` and the variables `LEADWIRE__SECTION__KEY` of `environment`, which win over it. A file `.env` beside it has
+/// further variables, over which those of the process win.
 ///
 /// # Errors
 /// Everything that is wrong, for a person to read; see [`Diagnostics`].
 pub fn load(path: &Path, connectors: &Connectors, environment: impl Iterator<Item = (String, String)>) -> Result<Settings, Diagnostics> {
-    let text = read(path).map_err(|message| {
-        let help = "config/examples holds files to start from; `--config FILE` names another one";
-        Diagnostics::new(vec![Diagnostic::whole(&path.display().to_string(), message, help)])
-    })?;
-    parse(path, &text, connectors, environment)
+    let text = read(path).map_err(|message| unreadable(path, message))?;
+    let beside = variables::read(path);
+    with_variables(beside.clone(), || parse(path, &text, connectors, beside.into_iter().chain(environment)))
+}
+
+fn unreadable(path: &Path, message: String) -> Diagnostics {
+    let help = "`leadwire init` makes one, and config/examples holds files to start from; `--config FILE` names another one";
+    Diagnostics::new(vec![Diagnostic::whole(&path.display().to_string(), message, help)])
 }
 
 fn read(path: &Path) -> Result<String, String> {
@@ -68,15 +84,25 @@ pub fn parse(
     connectors: &Connectors,
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<Settings, Diagnostics> {
-    let name = path.display().to_string();
-    let document = Document::parse(&name, text).map_err(Diagnostics::new)?;
+    assembled(path, text, connectors, environment).map(|(settings, ..)| settings)
+}
+
+/// With what it was made of.
+fn assembled<'t>(
+    path: &Path,
+    text: &'t str,
+    connectors: &Connectors,
+    environment: impl Iterator<Item = (String, String)>,
+) -> Result<(Settings, Document<'t>, Layers), Diagnostics> {
+    let document = Document::parse(&path.display().to_string(), text).map_err(Diagnostics::new)?;
     let (layers, faults) = Layers::merge(&document, environment);
     let mut reader = Reader::new(&layers, faults);
     let mut settings = assemble(path, &mut reader, connectors);
     let tell = |faults: Vec<Fault>| Diagnostics::new(faults.into_iter().map(|fault| tell(fault, &document, &layers)).collect());
     if reader.faults.is_empty() {
+        advice::give(&mut reader, &settings);
         settings.warnings = tell(reader.warnings).into_faults();
-        return Ok(settings);
+        return Ok((settings, document, layers));
     }
     Err(tell(first_of_each_place(reader.faults)))
 }
@@ -152,5 +178,7 @@ fn in_plain_words(message: &str) -> Option<String> {
     Some(format!("expected {wanted}, found {given}"))
 }
 
+#[cfg(all(test, feature = "hubspot", feature = "gohighlevel", feature = "json", feature = "csv", feature = "process"))]
+mod manual_tests;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use std::path::Path;
 use url::Url;
 
 /// What stands below this key is sent on purpose.
-const SENT: &str = "fields";
+pub(super) const SENT: &str = "fields";
 
 /// What the names of secrets end with.
 const SECRET: [&str; 14] = [

@@ -2,12 +2,13 @@
 
 use super::alerts::Alerts;
 use super::traces::Traces;
-use super::values;
 use super::{Backfill, Diagnostic};
+use super::{kinds, values};
 use crate::route::Rules;
 use ipnet::IpNet;
 use leadwire_connector::settings::{Secret, duration};
 use leadwire_connector::{Build, Redactor};
+use schemars::JsonSchema;
 use serde::de::IntoDeserializer as _;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -48,29 +49,29 @@ pub struct Settings {
 }
 
 /// `[server]`: the listener that the chatbot platforms post to.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
     /// Address and port.
-    #[serde(deserialize_with = "values::listen")]
+    #[serde(with = "kinds::Listen")]
     pub listen: SocketAddr,
     /// Proxies whose `X-Forwarded-For` is believed.
-    #[serde(deserialize_with = "values::addresses")]
+    #[serde(with = "kinds::Addresses")]
     pub trusted_proxies: Vec<IpNet>,
-    /// Threads that receive.
-    #[serde(deserialize_with = "values::at_least_one")]
+    /// Threads that receive; by default one for each core.
+    #[serde(with = "kinds::AtLeastOne")]
     pub workers: usize,
     /// How long a stop waits for what is in flight.
-    #[serde(deserialize_with = "values::period")]
+    #[serde(with = "kinds::Period")]
     pub shutdown_timeout: Duration,
     /// How long a sender may take to send a whole request.
-    #[serde(deserialize_with = "values::period")]
+    #[serde(with = "kinds::Period")]
     pub request_timeout: Duration,
     /// Connections open at once.
-    #[serde(deserialize_with = "values::at_least_one")]
+    #[serde(with = "kinds::AtLeastOne")]
     pub max_connections: usize,
     /// How the listener is reached from outside; used to print the URLs that are pasted into the platform.
-    #[serde(deserialize_with = "values::web_address")]
+    #[serde(with = "kinds::WebAddress")]
     pub public_url: Option<Url>,
 }
 
@@ -97,11 +98,11 @@ impl Default for Server {
 }
 
 /// `[console]`: the listener for people and programs that look after the bridge.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Console {
     /// Address and port; loopback unless there is a token.
-    #[serde(deserialize_with = "values::listen")]
+    #[serde(with = "kinds::Listen")]
     pub listen: SocketAddr,
     /// Whoever shows it may do everything.
     pub token: Option<Secret>,
@@ -111,10 +112,10 @@ pub struct Console {
     /// Whether those who may only read see persons masked.
     pub mask_personal_data: bool,
     /// How long a login lasts.
-    #[serde(deserialize_with = "values::period")]
+    #[serde(with = "kinds::Period")]
     pub session_lifetime: Duration,
     /// How long a login lasts that nobody uses.
-    #[serde(deserialize_with = "values::period")]
+    #[serde(with = "kinds::Period")]
     pub session_idle: Duration,
 }
 
@@ -132,7 +133,7 @@ impl Default for Console {
 }
 
 /// What somebody may do on the console.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Look.
@@ -143,10 +144,10 @@ pub enum Role {
 }
 
 /// `[console.users.NAME]`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct User {
-    /// What they log in with. `None` is a fault.
+    /// What they log in with.
     pub token: Option<Secret>,
     /// What they may do.
     pub role: Role,
@@ -172,29 +173,29 @@ impl std::str::FromStr for StoreUrl {
 }
 
 /// `[store]`: where events, deliveries and the quarantine are kept.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
     /// `sqlite:PATH` or `postgres://…`.
-    #[serde(deserialize_with = "values::store_url")]
+    #[serde(with = "kinds::Place")]
     pub url: StoreUrl,
-    /// How long events are kept once all their deliveries have ended; `None` is for ever.
-    #[serde(deserialize_with = "values::some_period")]
+    /// How long events are kept once all their deliveries have ended; without it, for ever.
+    #[serde(with = "kinds::SomePeriod")]
     pub retention: Option<Duration>,
-    /// What the store may take before the oldest ended events go; `None` is any size.
-    #[serde(deserialize_with = "values::some_size")]
+    /// What the store may take before the oldest ended events go; without it, any size.
+    #[serde(with = "kinds::SomeSize")]
     pub max_bytes: Option<u64>,
     /// All quarantined bodies of one source together.
-    #[serde(deserialize_with = "values::size")]
+    #[serde(with = "kinds::Size")]
     pub quarantine_max_bytes: u64,
     /// How long a quarantined body is kept.
-    #[serde(deserialize_with = "values::period")]
+    #[serde(with = "kinds::Period")]
     pub quarantine_max_age: Duration,
-    /// A folder, on another volume than the store, that takes what is received while the store is sick; `None` is none.
-    #[serde(deserialize_with = "values::some_folder")]
+    /// A folder, on another volume than the store, that takes what is received while the store is sick; by default none.
+    #[serde(with = "kinds::SomeFolder")]
     pub spool: Option<PathBuf>,
     /// All records of the spool together.
-    #[serde(deserialize_with = "values::size")]
+    #[serde(with = "kinds::Size")]
     pub spool_max_bytes: u64,
 }
 
@@ -213,23 +214,23 @@ impl Default for Store {
 }
 
 /// `[delivery]`: how deliveries are tried, for all destinations.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Delivery {
     /// The pause after the first failed attempt; it doubles from there.
-    #[serde(deserialize_with = "values::period")]
+    #[serde(with = "kinds::Period")]
     pub backoff_initial: Duration,
     /// The longest pause.
-    #[serde(deserialize_with = "values::period")]
+    #[serde(with = "kinds::Period")]
     pub backoff_max: Duration,
     /// How long a delivery is tried, not counting the time its destination is on hold.
-    #[serde(deserialize_with = "values::period")]
+    #[serde(with = "kinds::Period")]
     pub give_up_after: Duration,
     /// How long connecting to a destination may take.
-    #[serde(deserialize_with = "values::period")]
+    #[serde(with = "kinds::Period")]
     pub connect_timeout: Duration,
     /// How long one request to a destination may take in all.
-    #[serde(deserialize_with = "values::period")]
+    #[serde(with = "kinds::Period")]
     pub timeout: Duration,
     /// Whether destinations may only be at public addresses.
     pub block_private_addresses: bool,
@@ -249,7 +250,7 @@ impl Default for Delivery {
 }
 
 /// The form of a log line.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people.
@@ -260,11 +261,11 @@ pub enum LogFormat {
 }
 
 /// `[log]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// `info`, or with exceptions for parts of the program: `info,leadwire::deliver=debug`.
-    #[serde(deserialize_with = "values::log_level")]
+    #[serde(with = "kinds::LogLevel")]
     pub level: String,
     /// The form of a line.
     pub format: LogFormat,
@@ -277,38 +278,38 @@ impl Default for Log {
 }
 
 /// `[sources.NAME]`: one webhook URL, `/hooks/NAME`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Source {
     /// Any of them may have signed; several while rotating, none while awaiting the key.
-    #[serde(deserialize_with = "values::secrets")]
+    #[serde(with = "kinds::Secrets")]
     pub signing_keys: Vec<Secret>,
     /// Who may post; empty is everyone.
-    #[serde(deserialize_with = "values::addresses")]
+    #[serde(with = "kinds::Addresses")]
     pub allow_ips: Vec<IpNet>,
     /// Addresses outside `allow_ips` are logged and let in.
     pub report_only: bool,
     /// For telephone numbers without an international prefix; ISO 3166-1 alpha-2, upper case.
-    #[serde(deserialize_with = "values::country")]
+    #[serde(with = "kinds::Country")]
     pub default_country: Option<String>,
     /// An event signed longer ago is marked stale.
-    #[serde(deserialize_with = "values::period")]
+    #[serde(with = "kinds::Period")]
     pub tolerance_past: Duration,
     /// An event signed further in the future is marked stale.
-    #[serde(deserialize_with = "values::period")]
+    #[serde(with = "kinds::Period")]
     pub tolerance_future: Duration,
     /// Of one request, inflated.
-    #[serde(deserialize_with = "values::body_size")]
+    #[serde(with = "kinds::BodySize")]
     pub max_body_bytes: usize,
     /// Whether a test request gets the platform's own reply to tests.
     pub test_reply: bool,
-    /// Requests per minute; `None` is no limit.
-    #[serde(deserialize_with = "values::some_count")]
+    /// Requests per minute; by default without limit.
+    #[serde(with = "kinds::SomeCount")]
     pub max_per_minute: Option<u32>,
-    /// How long nothing may come before it is trouble; `None` is for ever.
-    #[serde(deserialize_with = "values::some_period")]
+    /// How long nothing may come before it is trouble; without it, the source's own weeks tell.
+    #[serde(with = "kinds::SomePeriod")]
     pub silence_after: Option<Duration>,
-    /// The platform's list of leads, for `leadwire backfill`; `None` is none.
+    /// The platform's list of leads, for `leadwire backfill`.
     pub backfill: Option<Backfill>,
 }
 
@@ -337,6 +338,8 @@ pub struct Destination {
     pub kind: String,
     /// The connector's own settings, valid.
     pub settings: Box<dyn Build>,
+    /// The same for the same settings, with the secrets and files that they name.
+    pub fingerprint: [u8; 32],
     /// Attempts under way at once.
     pub concurrency: u32,
     /// Attempts started per second; `None` is no limit.
@@ -350,16 +353,20 @@ pub struct Destination {
 }
 
 /// The keys of `[destinations.NAME]` that are the bridge's; all others are the connector's.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(super) struct Drive {
-    #[serde(deserialize_with = "values::some_count")]
+    /// Attempts under way at once; by default what suits its type.
+    #[serde(with = "kinds::SomeCount")]
     pub(super) concurrency: Option<u32>,
-    #[serde(deserialize_with = "values::some_rate")]
+    /// Attempts started per second; by default what suits its type. On PostgreSQL, of all bridges together.
+    #[serde(with = "kinds::SomeRate")]
     pub(super) rate_per_second: Option<f64>,
-    #[serde(deserialize_with = "values::some_count")]
+    /// How many may start at once after a quiet time.
+    #[serde(with = "kinds::SomeCount")]
     pub(super) burst: Option<u32>,
-    #[serde(deserialize_with = "values::some_period")]
+    /// In place of the one in `[delivery]`.
+    #[serde(with = "kinds::SomePeriod")]
     pub(super) give_up_after: Option<Duration>,
 }
 
@@ -368,17 +375,22 @@ impl Drive {
 }
 
 /// `[[routes]]` as it is written; [`crate::route::Rule`] is what it means.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Route {
-    #[serde(deserialize_with = "values::words")]
+    /// The names of the destinations.
+    #[serde(with = "kinds::Words")]
     pub(super) to: Vec<String>,
-    #[serde(deserialize_with = "values::some_words")]
+    /// From these sources only; by default from all.
+    #[serde(with = "kinds::SomeWords")]
     pub(super) sources: Option<Vec<String>>,
-    #[serde(deserialize_with = "values::some_words")]
+    /// Of these kinds only: `lead`, `appointment`, `conversation`, `unrecognized`, `test`; by default all but `test`.
+    #[serde(with = "kinds::SomeWords")]
     pub(super) kinds: Option<Vec<String>>,
-    #[serde(deserialize_with = "values::some_words")]
+    /// From these chatbots only, by the platform's `SerialNumber`.
+    #[serde(with = "kinds::SomeWords")]
     pub(super) chatbots: Option<Vec<String>>,
+    /// Only when this expression over the event holds, such as `person.phone`.
     pub(super) when: Option<String>,
 }
 

@@ -2,9 +2,10 @@
 
 use super::reader::Reader;
 use super::sections::LITERAL;
-use super::{secrets, values};
+use super::{kinds, secrets};
 use leadwire_connector::http::is_loopback;
 use leadwire_connector::settings::Secret;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
 use url::Url;
@@ -12,16 +13,16 @@ use url::Url;
 const ENDPOINT: &str = "write endpoint = \"http://127.0.0.1:4318\", the address of a collector that takes OTLP over HTTP";
 
 /// `[traces]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Traces {
     /// The collector. `None` is a fault.
-    #[serde(deserialize_with = "values::web_address")]
+    #[serde(with = "kinds::WebAddress")]
     pub endpoint: Option<Url>,
     /// Sent with every request, by name.
     pub headers: BTreeMap<String, Secret>,
     /// Of how many events there are traces, from 0 to 1.
-    #[serde(deserialize_with = "ratio")]
+    #[serde(with = "kinds::Ratio")]
     pub sample_ratio: f64,
     /// What the bridge is called in traces.
     pub service_name: String,
@@ -33,7 +34,7 @@ impl Default for Traces {
     }
 }
 
-fn ratio<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+pub(super) fn ratio<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     let ratio = f64::deserialize(deserializer)?;
     if (0.0..=1.0).contains(&ratio) { Ok(ratio) } else { Err(serde::de::Error::custom("out of range: expected a number from 0 to 1")) }
 }

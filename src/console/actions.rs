@@ -9,6 +9,7 @@ mod interrupted;
 mod jobs;
 mod missed;
 mod quarantine;
+mod reload;
 mod routing;
 mod selection;
 
@@ -16,6 +17,7 @@ pub(super) use forms::forms_of_pages;
 pub use jobs::Jobs;
 pub use missed::{DismissRequest, TakeRequest, dismiss, take};
 pub use quarantine::{Body, PurgeRequest, VerifyRequest, look, purge, verify};
+pub use reload::{Reload, Reloads, Unchanged, reload};
 pub use routing::{RouteRequest, route};
 pub use selection::{DiscardRequest, ReplayRequest, Selection, count_discard, count_replay, discard, replay};
 

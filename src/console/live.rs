@@ -6,6 +6,7 @@
 use super::{Console, Kind, Refusal};
 use crate::deliver::Statuses;
 use crate::store::{ActionFilter, Store};
+use crate::swap::Swap;
 use actix_web::http::header::{HeaderMap, HeaderName};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
@@ -100,7 +101,11 @@ async fn read(store: &Store, lanes: &Statuses) -> crate::store::Result<u64> {
 }
 
 /// The stream of one client.
-pub(super) async fn watch(request: HttpRequest, console: web::Data<Console>) -> Result<HttpResponse, Refusal> {
+pub(super) async fn watch(
+    request: HttpRequest,
+    console: web::Data<Console>,
+    current: web::Data<Swap<Console>>,
+) -> Result<HttpResponse, Refusal> {
     let full = |_| {
         let message = format!("{MOST_CLIENTS} pages and programs are being told of changes already; ask again by yourself");
         Refusal { retry_after: Some(30), ..Refusal::new(Kind::TooMany, message) }
@@ -113,7 +118,7 @@ pub(super) async fn watch(request: HttpRequest, console: web::Data<Console>) -> 
     let told = if missed { message(&id) } else { format!("id: {id}\n\n") };
     let first = Some(format!("retry: {RETRY_MS}\n\n{told}"));
     let (headers, beat_at) = (request.headers().clone(), Instant::now() + BEAT_EVERY);
-    let client = Client { console, headers, changes, first, beat_at, _place: place };
+    let client = Client { live: console.live.clone(), current, headers, changes, first, beat_at, _place: place };
     let lines = stream::unfold(client, |mut client| async move {
         let lines = client.next().await?;
         Some((Ok::<_, Infallible>(Bytes::from(lines)), client))
@@ -133,7 +138,9 @@ fn message(id: &str) -> String {
 }
 
 struct Client {
-    console: web::Data<Console>,
+    live: Live,
+    /// Looked at anew each time: a stream may last for longer than the settings that it began with.
+    current: web::Data<Swap<Console>>,
     /// As it came; a session is in its cookie.
     headers: HeaderMap,
     changes: watch::Receiver<u64>,
@@ -150,17 +157,22 @@ impl Client {
         }
         loop {
             let changed = tokio::time::timeout(ASK_EVERY, self.changes.changed()).await;
-            if matches!(changed, Ok(Err(_))) || !self.console.access.still_lets_in(&self.console.store, &self.headers).await {
+            if matches!(changed, Ok(Err(_))) || !self.is_let_in().await {
                 return None;
             }
             if changed.is_ok() {
                 self.beat_at = Instant::now() + BEAT_EVERY;
-                return Some(message(&self.console.live.id(*self.changes.borrow_and_update())));
+                return Some(message(&self.live.id(*self.changes.borrow_and_update())));
             }
             if Instant::now() >= self.beat_at {
                 self.beat_at = Instant::now() + BEAT_EVERY;
                 return Some(": nothing changed\n\n".to_owned());
             }
         }
+    }
+
+    async fn is_let_in(&self) -> bool {
+        let console = self.current.now();
+        console.access.still_lets_in(&console.store, &self.headers).await
     }
 }

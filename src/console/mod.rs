@@ -15,7 +15,7 @@ mod refusal;
 mod status;
 
 pub use access::{Access, Mask, Role, Visitor};
-pub use actions::Jobs;
+pub use actions::{Jobs, Reload, Reloads, Unchanged};
 pub use live::Live;
 pub use metrics::Looked;
 pub use refusal::{Kind, Refusal};
@@ -25,13 +25,16 @@ use crate::deliver::{LateConnector, Statuses};
 use crate::inspect::SecretMask;
 use crate::receive::Intake;
 use crate::store::{Keeper, Store};
+use crate::swap::Swap;
 use crate::telemetry::Health;
-use actix_web::dev::Server;
+use actix_web::body::MessageBody;
+use actix_web::dev::{Extensions, Server, ServiceRequest, ServiceResponse};
 use actix_web::http::header::ContentType;
-use actix_web::middleware::from_fn;
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use actix_web::middleware::{Next, from_fn};
+use actix_web::{App, Error, HttpRequest, HttpResponse, HttpServer, web};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -54,7 +57,7 @@ pub struct Console {
     /// How the destinations are.
     pub lanes: Statuses,
     /// What `/metrics` looks at now and then.
-    pub looked: Looked,
+    pub looked: Arc<Looked>,
     /// How alerts are; `None` when nobody is told.
     pub alerts: Option<Arc<Mutex<Overview>>>,
     /// Who may see it.
@@ -70,17 +73,19 @@ pub struct Console {
     /// What senders reach the receiver by, from outside; or where it listens.
     pub public_url: String,
     /// What goes on when a page is left.
-    pub jobs: Jobs,
+    pub jobs: Arc<Jobs>,
+    /// Who reads the configuration again.
+    pub reloads: Reloads,
     /// Who is told of changes as they happen.
     pub live: Live,
 }
 
-/// Starts to listen. The returned server runs when it is awaited.
+/// Starts to listen; each request is answered from the console of its beginning. The returned server runs when it is awaited.
 ///
 /// # Errors
 /// When the socket cannot be used.
-pub fn listen(console: Console, listener: TcpListener) -> std::io::Result<Server> {
-    let console = web::Data::new(console);
+pub fn listen(console: Arc<Swap<Console>>, listener: TcpListener) -> std::io::Result<Server> {
+    let console = web::Data::from(console);
     let server = HttpServer::new(move || {
         App::new()
             .app_data(web::Data::clone(&console))
@@ -90,6 +95,7 @@ pub fn listen(console: Console, listener: TcpListener) -> std::io::Result<Server
             .wrap(from_fn(access::guard))
             .wrap(from_fn(refusal::tell))
             .wrap(headers::safe())
+            .wrap(from_fn(show_current))
             .service(web::resource("/login").route(web::get().to(access::login::show)).route(web::post().to(access::login::log_in)))
             // As resources, not as routes of the app: then other methods are told so, and not that there is nothing.
             .service(web::resource("/logout").route(web::post().to(access::login::log_out)))
@@ -105,6 +111,16 @@ pub fn listen(console: Console, listener: TcpListener) -> std::io::Result<Server
     });
     let server = server.max_connections(MAX_CONNECTIONS).client_request_timeout(HEAD_WITHIN).client_disconnect_timeout(DISCONNECT_WITHIN);
     Ok(server.workers(1).disable_signals().listen(listener)?.run())
+}
+
+/// Gives a request the console of this moment, before anything looks for it.
+async fn show_current(mut request: ServiceRequest, next: Next<impl MessageBody>) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    if let Some(console) = request.app_data::<web::Data<Swap<Console>>>().map(|console| console.now()) {
+        let mut data = Extensions::new();
+        data.insert(web::Data::from(console));
+        request.add_data_container(Rc::new(data));
+    }
+    next.call(request).await
 }
 
 async fn healthz() -> HttpResponse {

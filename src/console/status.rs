@@ -162,7 +162,7 @@ pub(super) async fn collect(console: &Console) -> Status {
     };
     let (quarantined, unrouted) = figures.as_ref().map(|figures| (figures.quarantined, figures.unrouted)).unzip();
     let (received, rows) = figures.map(|figures| (figures.received, figures.destinations)).unzip();
-    let lanes: BTreeMap<String, LaneStatus> = console.lanes.iter().map(|(name, lane)| (name.to_owned(), lane)).collect();
+    let lanes: BTreeMap<String, LaneStatus> = console.lanes.iter().collect();
     Status {
         version: env!("CARGO_PKG_VERSION"),
         ready: readiness.is_ok(),

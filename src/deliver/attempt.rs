@@ -8,6 +8,7 @@ use super::parked::Parked;
 use super::trace;
 use crate::failpoint;
 use crate::store::{AttemptRow, DeliveryKey, Hold, Leased, Outcome, Room, Settlement, State, Store, delivery_id};
+use crate::swap::Swap;
 use crate::telemetry::Tracer;
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
@@ -24,17 +25,23 @@ const LONGEST_ATTEMPT: Duration = Duration::from_secs(300);
 /// What all attempts of a lane share.
 pub(super) struct Bench {
     pub(super) name: String,
-    pub(super) connector: Box<dyn Connector>,
-    pub(super) policy: Policy,
+    /// How it delivers; `None` once it has left the configuration. Replaced while no attempt is under way.
+    pub(super) drive: Swap<Option<Arc<Drive>>>,
     pub(super) store: Store,
     pub(super) clock: Arc<Clock>,
     pub(super) inbox: UnboundedSender<Input<Leased>>,
     pub(super) room: Arc<Room>,
     pub(super) forgotten: Forgotten,
     pub(super) parked: Arc<Parked>,
+    pub(super) tracer: Tracer,
+}
+
+/// How a lane delivers, by its settings.
+pub(super) struct Drive {
+    pub(super) connector: Box<dyn Connector>,
+    pub(super) policy: Policy,
     /// The rate limit and its burst, for the store to count.
     pub(super) per_second: Option<(f64, u32)>,
-    pub(super) tracer: Tracer,
 }
 
 /// Runs an attempt to its settlement, and tells the lane what it learns as it learns it.
@@ -45,13 +52,16 @@ pub(super) async fn run(bench: Arc<Bench>, leased: Leased, probe: bool) {
     if bench.forgotten.contains(leased.key) {
         return give_up(&bench, &leased, "its person was erased").await;
     }
+    let Some(drive) = bench.drive() else {
+        return give_up(&bench, &leased, "its destination has left the configuration").await;
+    };
     let (started_at, began) = (Timestamp::now(), Instant::now());
-    let result = call(&bench, &leased).await;
+    let result = call(&bench, &drive, &leased).await;
     let (took, now) = (began.elapsed(), bench.clock.now());
     let active_age = now.duration_since(leased.clock_start) - SignedDuration::from_micros(bench.parked.micros() - leased.parked_base_us);
-    let decision = decide(&Attempted { result: &result, attempts: leased.attempts, probe, active_age, now }, &bench.policy);
+    let decision = decide(&Attempted { result: &result, attempts: leased.attempts, probe, active_age, now }, &drive.policy);
     let (figures, word) = (bench.store.figures().destination(&bench.name), decision.word);
-    figures.inspect(|figures| figures.attempt(word, took));
+    figures.as_ref().inspect(|figures| figures.attempt(word, took));
     report(&bench.name, &leased, &result, &decision);
     trace::tell(&bench, &leased, &result, &decision, (started_at, took));
     bench.tell(Input::Finished(decision.health));
@@ -82,13 +92,17 @@ async fn give_up(bench: &Bench, leased: &Leased, why: &str) {
 }
 
 impl Bench {
+    pub(super) fn drive(&self) -> Option<Arc<Drive>> {
+        Option::clone(&self.drive.now())
+    }
+
     fn tell(&self, input: Input<Leased>) {
         // A lane that is gone has stopped with its process.
         let _ = self.inbox.send(input);
     }
 }
 
-async fn call(bench: &Bench, leased: &Leased) -> Result<Receipt, DeliveryError> {
+async fn call(bench: &Bench, drive: &Drive, leased: &Leased) -> Result<Receipt, DeliveryError> {
     let delivery = Delivery {
         id: delivery_id(leased.event.id, &bench.name),
         destination: bench.name.clone(),
@@ -97,7 +111,7 @@ async fn call(bench: &Bench, leased: &Leased) -> Result<Receipt, DeliveryError> 
     };
     let memory = StoredSteps { store: &bench.store, key: leased.key };
     let mut steps = Steps::new(&memory, leased.steps.iter().cloned());
-    let attempt = AssertUnwindSafe(send(bench, &delivery, &mut steps)).catch_unwind();
+    let attempt = AssertUnwindSafe(send(drive, &delivery, &mut steps)).catch_unwind();
     match tokio::time::timeout(LONGEST_ATTEMPT, attempt).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(DeliveryError::retry(ErrorKind::Internal, "the connector panicked; this is a bug in it")),
@@ -105,10 +119,10 @@ async fn call(bench: &Bench, leased: &Leased) -> Result<Receipt, DeliveryError> 
     }
 }
 
-async fn send(bench: &Bench, delivery: &Delivery, steps: &mut Steps<'_>) -> Result<Receipt, DeliveryError> {
+async fn send(drive: &Drive, delivery: &Delivery, steps: &mut Steps<'_>) -> Result<Receipt, DeliveryError> {
     let struck = |kind| move |_| DeliveryError::retry(kind, "a failpoint struck");
     failpoint::reach(failpoint::SEND_BEFORE).await.map_err(struck(ErrorKind::Unreachable))?;
-    let result = bench.connector.deliver(delivery, steps).await;
+    let result = drive.connector.deliver(delivery, steps).await;
     failpoint::reach(failpoint::SEND_AFTER).await.map_err(struck(ErrorKind::Ambiguous))?;
     result
 }

@@ -55,17 +55,6 @@ impl std::fmt::Debug for LateConnector {
 }
 
 impl LateConnector {
-    /// Sets it up beside whatever else is going on: a folder may hold a file that a crash left open, and no lead may come for days.
-    pub fn prepare(&self) {
-        let late = self.clone();
-        // What keeps it from being set up is told when a delivery needs it.
-        tokio::spawn(async move {
-            if let Ok(connector) = late.get().await {
-                drop(connector.prepare().await);
-            }
-        });
-    }
-
     /// The connector, set up.
     ///
     /// # Errors
@@ -114,6 +103,11 @@ impl LateConnector {
 impl Connector for LateConnector {
     async fn deliver(&self, delivery: &Delivery, steps: &mut Steps<'_>) -> Result<Receipt, DeliveryError> {
         self.get().await?.deliver(delivery, steps).await
+    }
+
+    /// Sets it up: a folder may hold a file that a crash left open, and no lead may come for days.
+    async fn prepare(&self) -> Result<(), DeliveryError> {
+        self.get().await?.prepare().await
     }
 
     async fn check(&self) -> Report {

@@ -31,18 +31,16 @@ impl Forgotten {
 }
 
 /// Looks for erasures, and has the connectors of these lanes carry out those that are open. What fails stays open.
-pub(super) async fn carry_out_all(store: Store, benches: Arc<Vec<Arc<Bench>>>) {
+pub(super) async fn carry_out_all(store: Store, benches: Vec<Arc<Bench>>) {
     let since = Timestamp::now().checked_sub(LOOK_BACK).unwrap_or(Timestamp::MIN);
     let Ok(erasures) = store.erasures(since).await else { return };
-    for bench in benches.iter() {
+    for bench in &benches {
         let own: Vec<&Erasure> = erasures.iter().filter(|erasure| erasure.destination == bench.name).collect();
         let key = |erasure: &&Erasure| erasure.event.map(|event| DeliveryKey { event, destination: erasure.destination_id });
         bench.forgotten.replace(own.iter().filter(|erasure| erasure.under_way).filter_map(key).collect());
         let open: Vec<Erasure> = own.into_iter().filter(|erasure| erasure.done_at.is_none()).cloned().collect();
-        if open.is_empty() {
-            continue;
-        }
-        match carry_out(&store, bench.connector.as_ref(), &open).await {
+        let Some(drive) = bench.drive().filter(|_| !open.is_empty()) else { continue };
+        match carry_out(&store, drive.connector.as_ref(), &open).await {
             Ok(()) => tracing::info!(destination = bench.name, deliveries = open.len(), "what was kept of erased deliveries is removed"),
             Err(why) => tracing::warn!(destination = bench.name, "what is kept of erased deliveries is not removed yet: {why}"),
         }

@@ -51,6 +51,8 @@ pub enum Input<T> {
     Held(Hold),
     /// It was released.
     Resumed,
+    /// It gets other settings, or leaves the configuration: what is under way ends first.
+    Change,
     /// The clock was set back by that much.
     SetBack(SignedDuration),
     /// Time passed.
@@ -101,6 +103,7 @@ pub struct Lane<T> {
     unsettled: u32,
     backlog: Backlog,
     claiming: bool,
+    changing: bool,
     stopping: bool,
 }
 
@@ -120,6 +123,7 @@ impl<T> Lane<T> {
             unsettled: 0,
             backlog: Backlog::DueAt(Timestamp::MIN),
             claiming: false,
+            changing: false,
             stopping: false,
         }
     }
@@ -138,7 +142,7 @@ impl<T> Lane<T> {
             self.note(Input::Resumed, now, &mut actions);
             actions.push(Action::Resume(hold.since));
         }
-        if self.hold.is_some() || self.stopping {
+        if self.hold.is_some() || self.changing || self.stopping {
             self.release_all(&mut actions);
             return actions;
         }
@@ -180,9 +184,26 @@ impl<T> Lane<T> {
                 self.gate.set_back(by);
                 self.backlog = Backlog::DueAt(Timestamp::MIN);
             }
+            Input::Change => self.changing = true,
             Input::Tick => {}
             Input::Stop => self.stopping = true,
         }
+    }
+
+    /// Goes on with these limits after [`Input::Change`], as a new lane would, but for its hold.
+    pub fn renew(&mut self, limits: LaneLimits) {
+        *self = Self { stopping: self.stopping, ..Self::new(limits, self.hold.take()) };
+    }
+
+    /// Goes on as before after [`Input::Change`].
+    pub fn go_on(&mut self) {
+        self.changing = false;
+    }
+
+    /// Whether it starts nothing until it is renewed.
+    #[must_use]
+    pub fn is_changing(&self) -> bool {
+        self.changing
     }
 
     fn note_claimed(&mut self, deliveries: Vec<T>, next_due: Option<Timestamp>) {
@@ -248,8 +269,8 @@ impl<T> Lane<T> {
         if self.stopping {
             return None;
         }
-        if let Some(hold) = &self.hold {
-            return hold.until;
+        if self.hold.is_some() || self.changing {
+            return self.hold.as_ref().and_then(|hold| hold.until);
         }
         let gate = self.gate.opens_at().filter(|at| *at > now);
         let has_place = self.queued() > 0 && self.in_flight < self.gate.concurrency(self.limits.concurrency, now);
@@ -264,7 +285,7 @@ impl<T> Lane<T> {
     /// Whether fresh deliveries may be born leased to this lane.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.hold.is_none() && !self.stopping && self.gate.is_flowing()
+        self.hold.is_none() && !self.changing && !self.stopping && self.gate.is_flowing()
     }
 
     /// Whether nothing is in memory any more.
@@ -324,6 +345,28 @@ mod tests {
 
     fn hold(until: Option<Timestamp>) -> Input<u32> {
         Input::Held(Hold { reason: "a reason".to_owned(), since: now(), until })
+    }
+
+    #[test]
+    fn a_lane_that_changes_ends_what_is_under_way_and_gives_the_rest_back_before_it_goes_on() {
+        let mut lane = lane(1);
+        assert_eq!(take(&mut lane, [Input::Fresh(1), Input::Fresh(2)]), [start(1)]);
+        assert_eq!(take(&mut lane, [Input::Change]), [Action::Release(vec![2])]);
+        assert!(!lane.is_open() && !lane.is_idle() && lane.is_changing());
+        assert_eq!(take(&mut lane, [Input::Fresh(3)]), [Action::Release(vec![3])], "what was on its way goes back, too");
+        assert_eq!(take(&mut lane, [Input::Finished(Health::Good), Input::Settled(None)]), []);
+        assert!(lane.is_idle());
+        lane.renew(LaneLimits { concurrency: 2, per_second: None, burst: 1, shared: false, window: 8 });
+        assert_eq!(lane.advance(now()), [Action::Claim(4)], "it looks into the store first");
+        assert_eq!(take(&mut lane, [Input::Fresh(4), Input::Fresh(5)]), [start(4), start(5)]);
+    }
+
+    #[test]
+    fn a_hold_outlives_a_change() {
+        let mut lane = lane(1);
+        take(&mut lane, [hold(None), Input::Change]);
+        lane.renew(LaneLimits { concurrency: 1, per_second: None, burst: 1, shared: false, window: 8 });
+        assert!(lane.hold().is_some() && lane.advance(now()).is_empty());
     }
 
     #[test]

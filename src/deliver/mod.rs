@@ -27,17 +27,18 @@ pub use shell::LaneStatus;
 pub use values::StoredValues;
 
 use crate::store::{DestinationId, Hold, LaneEnd, Leased, Room, Store};
+use crate::swap::Swap;
 use crate::telemetry::Tracer;
-use attempt::{Bench, until_stored};
+use attempt::{Bench, Drive, until_stored};
 use clock::Clock;
 use erasure::{Forgotten, carry_out_all};
 use jiff::{SignedDuration, Timestamp};
 use lane::{Input, Lane};
 use leadwire_connector::Connector;
 use parked::Parked;
-use shell::Shell;
+use shell::{Next, Shell};
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -65,18 +66,48 @@ impl std::fmt::Debug for Destination {
 /// All lanes of a running bridge.
 #[derive(Debug)]
 pub struct Deliverer {
-    lanes: Vec<LaneHandle>,
+    store: Store,
+    clock: Arc<Clock>,
+    tracer: Tracer,
+    lanes: Lanes,
     tasks: JoinSet<()>,
     watch: JoinHandle<()>,
 }
 
-#[derive(Debug, Clone)]
+/// The lanes of this moment. None is ever taken away: one whose destination left the configuration gives back what comes to it still, and
+/// goes on when it is there again.
+type Lanes = Arc<RwLock<Vec<LaneHandle>>>;
+
+#[derive(Clone)]
 struct LaneHandle {
     name: String,
     id: DestinationId,
     inbox: UnboundedSender<Input<Leased>>,
     status: watch::Receiver<LaneStatus>,
     parked: Arc<Parked>,
+    bench: Arc<Bench>,
+    end: LaneEnd,
+    next: Arc<Mutex<Option<Next>>>,
+    is_configured: bool,
+}
+
+impl std::fmt::Debug for LaneHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LaneHandle").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl LaneHandle {
+    fn change(&mut self, next: Next) {
+        self.is_configured = next.is_some();
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(next);
+        // A lane that is gone has stopped with its process.
+        let _ = self.inbox.send(Input::Change);
+    }
+}
+
+fn all(lanes: &Lanes) -> Vec<LaneHandle> {
+    lanes.read().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 impl Deliverer {
@@ -87,31 +118,71 @@ impl Deliverer {
     pub async fn start(store: &Store, destinations: Vec<Destination>, tracer: &Tracer) -> crate::store::Result<Self> {
         let holds = store.holds().await?;
         let known: HashMap<DestinationId, (Option<Hold>, i64)> = holds.into_iter().map(|row| (row.id, (row.hold, row.parked_us))).collect();
-        let (mut lanes, mut benches, mut tasks, mut ends) = (Vec::new(), Vec::new(), JoinSet::new(), HashMap::new());
-        let clock = Arc::new(Clock::start());
+        let (lanes, clock) = (Lanes::default(), Arc::new(Clock::start()));
+        let watch = tokio::spawn(watch_store(store.clone(), Arc::clone(&clock), Arc::clone(&lanes)));
+        let mut deliverer = Self { store: store.clone(), clock, tracer: tracer.clone(), lanes, tasks: JoinSet::new(), watch };
         for destination in destinations {
             let (hold, parked_us) = known.get(&destination.id).cloned().unwrap_or_default();
-            let (handle, end, shell) = prepare(store, &clock, destination, tracer, (hold, parked_us));
-            ends.insert(handle.id, end);
-            lanes.push(handle);
-            benches.push(Arc::clone(&shell.bench));
-            tasks.spawn(shell.run());
+            deliverer.add(destination, hold, parked_us);
         }
-        store.set_lanes(ends);
-        let watch = tokio::spawn(watch_store(store.clone(), clock, lanes.clone(), Arc::new(benches)));
-        Ok(Self { lanes, tasks, watch })
+        deliverer.tell_store().await;
+        Ok(deliverer)
+    }
+
+    /// Goes on with these destinations that are new or have other settings, and without those of these names. What is under way ends by
+    /// the settings it began with, before anything begins by others. Those that are named in neither go on as they are.
+    pub async fn change(&mut self, destinations: Vec<Destination>, removed: &[String]) {
+        // A hold that cannot be read now is learnt by the watch, once it can be: what would be tried before cannot be leased either.
+        let holds = self.store.holds().await.unwrap_or_default();
+        let known: HashMap<DestinationId, (Option<Hold>, i64)> = holds.into_iter().map(|row| (row.id, (row.hold, row.parked_us))).collect();
+        for destination in destinations {
+            if let Err(destination) = self.renew(destination) {
+                let (hold, parked_us) = known.get(&destination.id).cloned().unwrap_or_default();
+                self.add(*destination, hold, parked_us);
+            }
+        }
+        self.retire(removed);
+        self.tell_store().await;
+    }
+
+    fn retire(&self, names: &[String]) {
+        let mut lanes = self.lanes.write().unwrap_or_else(PoisonError::into_inner);
+        lanes.iter_mut().filter(|lane| names.contains(&lane.name)).for_each(|lane| lane.change(None));
+    }
+
+    /// Gives the lane that there is these settings; gives them back when there is none.
+    fn renew(&self, destination: Destination) -> Result<(), Box<Destination>> {
+        let mut lanes = self.lanes.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(lane) = lanes.iter_mut().find(|lane| lane.id == destination.id) else { return Err(Box::new(destination)) };
+        let limits = destination.limits.clone();
+        lane.change(Some((drive(destination), limits)));
+        Ok(())
+    }
+
+    fn add(&mut self, destination: Destination, hold: Option<Hold>, parked_us: i64) {
+        let (handle, shell) = prepare(&self.store, &self.clock, &self.tracer, destination, (hold, parked_us));
+        self.lanes.write().unwrap_or_else(PoisonError::into_inner).push(handle);
+        self.tasks.spawn(shell.run());
+    }
+
+    /// Has deliveries born leased to all lanes there are. The store may be writing, which takes as long as its disk does.
+    async fn tell_store(&self) {
+        let ends = all(&self.lanes).into_iter().map(|lane| (lane.id, lane.end)).collect();
+        let store = self.store.clone();
+        // It cannot panic, and is not cancelled.
+        let _ = tokio::task::spawn_blocking(move || store.set_lanes(ends)).await;
     }
 
     /// The state of each lane now, by destination name.
     #[must_use]
     pub fn statuses(&self) -> Statuses {
-        Statuses { lanes: self.lanes.iter().map(|lane| (lane.name.clone(), lane.status.clone())).collect() }
+        Statuses { lanes: Arc::clone(&self.lanes) }
     }
 
     /// Starts no attempt any more. What is received from now on waits in the store.
     pub fn begin_stop(&self) {
         self.watch.abort();
-        for lane in &self.lanes {
+        for lane in all(&self.lanes) {
             // A lane that is gone has stopped already.
             let _ = lane.inbox.send(Input::Stop);
         }
@@ -126,65 +197,70 @@ impl Deliverer {
 /// A view of the lanes that can be kept while the deliverer runs.
 #[derive(Debug, Clone)]
 pub struct Statuses {
-    lanes: Vec<(String, watch::Receiver<LaneStatus>)>,
+    lanes: Lanes,
 }
 
 impl Statuses {
-    /// Each destination's state now.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, LaneStatus)> {
-        self.lanes.iter().map(|(name, status)| (name.as_str(), status.borrow().clone()))
+    /// The state now of each destination of the configuration.
+    pub fn iter(&self) -> impl Iterator<Item = (String, LaneStatus)> + use<> {
+        let configured = all(&self.lanes).into_iter().filter(|lane| lane.is_configured);
+        configured.map(|lane| (lane.name, lane.status.borrow().clone()))
     }
+}
+
+fn drive(destination: Destination) -> Drive {
+    let per_second = destination.limits.per_second.map(|per_second| (per_second, destination.limits.burst));
+    Drive { connector: destination.connector, policy: destination.policy, per_second }
 }
 
 fn prepare(
     store: &Store,
     clock: &Arc<Clock>,
-    destination: Destination,
     tracer: &Tracer,
+    destination: Destination,
     (hold, parked_us): (Option<Hold>, i64),
-) -> (LaneHandle, LaneEnd, Shell) {
+) -> (LaneHandle, Shell) {
     let (inbox, inputs) = unbounded_channel();
     let (handoff, handoffs) = unbounded_channel();
     let (status, seen) = watch::channel(LaneStatus::default());
     let room = Arc::new(Room::new(destination.limits.window));
     let end = LaneEnd { room: Arc::clone(&room), inbox: handoff };
     let parked = Arc::new(Parked::new(parked_us));
-    let handle =
-        LaneHandle { name: destination.name.clone(), id: destination.id, inbox: inbox.clone(), status: seen, parked: Arc::clone(&parked) };
-    let per_second = destination.limits.per_second.map(|per_second| (per_second, destination.limits.burst));
-    let lane = Lane::new(destination.limits, hold);
+    let (name, id, next) = (destination.name.clone(), destination.id, Arc::default());
+    let lane = Lane::new(destination.limits.clone(), hold);
     let bench = Bench {
-        name: destination.name,
-        connector: destination.connector,
-        policy: destination.policy,
+        name: name.clone(),
+        drive: Swap::new(Some(Arc::new(drive(destination)))),
         store: store.clone(),
         clock: Arc::clone(clock),
-        inbox,
+        inbox: inbox.clone(),
         room: Arc::clone(&room),
         forgotten: Forgotten::default(),
-        parked,
-        per_second,
+        parked: Arc::clone(&parked),
         tracer: tracer.clone(),
     };
     let bench = Arc::new(bench);
     let stepped_at = Timestamp::now();
-    let shell = Shell { id: destination.id, lane, bench, room, handoffs, inbox: inputs, status, stepped_at };
-    (handle, end, shell)
+    let handle =
+        LaneHandle { name, id, inbox, status: seen, parked, bench: Arc::clone(&bench), end, next: Arc::clone(&next), is_configured: true };
+    let shell = Shell { next, id, lane, bench, room, handoffs, inbox: inputs, status, stepped_at };
+    (handle, shell)
 }
 
 /// `hold`, `resume`, `replay`, `quarantine verify` and `person erase` write to the store from another process; the lanes learn it here.
-async fn watch_store(store: Store, clock: Arc<Clock>, lanes: Vec<LaneHandle>, benches: Arc<Vec<Arc<Bench>>>) {
+async fn watch_store(store: Store, clock: Arc<Clock>, lanes: Lanes) {
     let mut changes = store.changes();
     // Files may take a while to be written anew, in which the lanes must learn of holds. Ends with the watch.
     let mut erasing = JoinSet::new();
     loop {
         changes.next().await;
+        let lanes = all(&lanes);
         if let Some(by) = clock.set_back() {
             follow_clock(&store, &lanes, by).await;
         }
         while erasing.try_join_next().is_some() {}
         if erasing.is_empty() {
-            erasing.spawn(carry_out_all(store.clone(), Arc::clone(&benches)));
+            erasing.spawn(carry_out_all(store.clone(), lanes.iter().map(|lane| Arc::clone(&lane.bench)).collect()));
         }
         tell_holds(&store, &lanes).await;
         tell_due(&store, &lanes).await;

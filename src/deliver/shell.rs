@@ -1,10 +1,10 @@
 //! The thin shell around a lane: channels, clock, tasks.
 
-use super::attempt::{self, Bench, until_stored};
-use super::lane::{Action, Input, Lane};
+use super::attempt::{self, Bench, Drive, until_stored};
+use super::lane::{Action, Input, Lane, LaneLimits};
 use crate::store::{DestinationId, Handoff, Hold, Leased, Room};
 use jiff::Timestamp;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
@@ -28,7 +28,12 @@ pub struct LaneStatus {
     pub in_flight: u32,
 }
 
+/// What a lane goes on with after a change; `None` when its destination left the configuration.
+pub(super) type Next = Option<(Drive, LaneLimits)>;
+
 pub(super) struct Shell {
+    /// Set before the lane is told to change.
+    pub(super) next: Arc<Mutex<Option<Next>>>,
     pub(super) id: DestinationId,
     pub(super) lane: Lane<Leased>,
     pub(super) bench: Arc<Bench>,
@@ -44,13 +49,41 @@ impl Shell {
     pub(super) async fn run(mut self) {
         let mut inputs = vec![Input::Tick];
         let mut is_stopping = false;
+        self.prepare();
         loop {
             is_stopping |= inputs.iter().any(|input| matches!(input, Input::Stop));
             self.step(std::mem::take(&mut inputs));
+            if self.lane.is_changing() && self.lane.is_idle() && self.change() {
+                self.step(Vec::new());
+            }
             if is_stopping && self.lane.is_idle() {
                 return;
             }
             inputs = self.next_inputs().await;
+        }
+    }
+
+    /// Nothing is under way: from now on by other settings. Whether it goes on at all.
+    fn change(&mut self) -> bool {
+        let next = self.next.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match next {
+            Some(Some((drive, limits))) => {
+                self.lane.renew(limits);
+                self.bench.drive.put(Some(Arc::new(drive)));
+                self.prepare();
+            }
+            Some(None) => self.bench.drive.put(None),
+            // An earlier change has taken what this one brought.
+            None if self.bench.drive().is_some() => self.lane.go_on(),
+            None => {}
+        }
+        !self.lane.is_changing()
+    }
+
+    /// Takes up what an earlier run left; what is in the way is told when a delivery needs it.
+    fn prepare(&self) {
+        if let Some(drive) = self.bench.drive() {
+            tokio::spawn(async move { drop(drive.connector.prepare().await) });
         }
     }
 
@@ -164,7 +197,7 @@ async fn claim(bench: Arc<Bench>, id: DestinationId, room: Arc<Room>, wanted: u3
 }
 
 async fn ask(bench: Arc<Bench>, id: DestinationId, wanted: u32) {
-    let granted = match bench.per_second {
+    let granted = match bench.drive().and_then(|drive| drive.per_second) {
         Some((per_second, burst)) => bench.store.take_starts(id, wanted, per_second, burst, bench.clock.now()).await.ok(),
         None => None,
     };

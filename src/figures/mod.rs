@@ -19,6 +19,7 @@ pub use source::SourceFigures;
 pub use store::{StoreFigures, WorkFigures};
 pub use tally::{DestinationTally, SourceTally, Speed, Tally};
 
+use crate::swap::Swap;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,8 +27,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// All figures of one process, from its start.
 #[derive(Debug)]
 pub struct Figures {
-    sources: BTreeMap<String, SourceFigures>,
-    destinations: BTreeMap<String, DestinationFigures>,
+    sources: Swap<BTreeMap<String, Arc<SourceFigures>>>,
+    destinations: Swap<BTreeMap<String, Arc<DestinationFigures>>>,
     unknown_sources: Refusals,
     store: Arc<StoreFigures>,
     spans: SpanFigures,
@@ -44,8 +45,8 @@ impl Figures {
         store: Arc<StoreFigures>,
     ) -> Self {
         Self {
-            sources: sources.into_iter().map(|name| (name.clone(), SourceFigures::default())).collect(),
-            destinations: destinations.into_iter().map(|name| (name.clone(), DestinationFigures::default())).collect(),
+            sources: Swap::new(sources.into_iter().map(|name| (name.clone(), Arc::default())).collect()),
+            destinations: Swap::new(destinations.into_iter().map(|name| (name.clone(), Arc::default())).collect()),
             unknown_sources: Refusals::default(),
             store,
             spans: SpanFigures::default(),
@@ -54,28 +55,34 @@ impl Figures {
         }
     }
 
+    /// Figures for more of them. Those of what left the configuration stay: they only ever grow.
+    pub fn add(&self, sources: &[String], destinations: &[String]) {
+        add(&self.sources, sources);
+        add(&self.destinations, destinations);
+    }
+
     /// Those of a source of the configuration.
     #[must_use]
-    pub fn source(&self, name: &str) -> Option<&SourceFigures> {
-        self.sources.get(name)
+    pub fn source(&self, name: &str) -> Option<Arc<SourceFigures>> {
+        self.sources.now().get(name).cloned()
     }
 
     /// Those of a destination of the configuration.
     #[must_use]
-    pub fn destination(&self, name: &str) -> Option<&DestinationFigures> {
-        self.destinations.get(name)
+    pub fn destination(&self, name: &str) -> Option<Arc<DestinationFigures>> {
+        self.destinations.now().get(name).cloned()
     }
 
     /// By name.
     #[must_use]
-    pub fn sources(&self) -> &BTreeMap<String, SourceFigures> {
-        &self.sources
+    pub fn sources(&self) -> Arc<BTreeMap<String, Arc<SourceFigures>>> {
+        self.sources.now()
     }
 
     /// By name.
     #[must_use]
-    pub fn destinations(&self) -> &BTreeMap<String, DestinationFigures> {
-        &self.destinations
+    pub fn destinations(&self) -> Arc<BTreeMap<String, Arc<DestinationFigures>>> {
+        self.destinations.now()
     }
 
     /// Those of the store.
@@ -98,14 +105,17 @@ impl Figures {
 
     /// A request to this source, which may be none of ours, was not answered with success.
     pub fn refuse(&self, source: &str, reason: &'static str) {
-        self.source(source).map_or(&self.unknown_sources, SourceFigures::refused).count(reason);
+        match self.source(source) {
+            Some(figures) => figures.refused().count(reason),
+            None => self.unknown_sources.count(reason),
+        }
     }
 
     /// Requests that were not answered with success, by reason, those to unknown sources included.
     #[must_use]
     pub fn refusals(&self) -> BTreeMap<&'static str, u64> {
         let mut all = self.unknown_sources.all();
-        for (reason, count) in self.sources.values().flat_map(|source| source.refused().all()) {
+        for (reason, count) in self.sources().values().flat_map(|source| source.refused().all()) {
             *all.entry(reason).or_default() += count;
         }
         all
@@ -130,14 +140,22 @@ impl Figures {
 
     fn totals(&self) -> Tally {
         Tally {
-            sources: self.sources.iter().map(|(name, figures)| (name.clone(), figures.total())).collect(),
-            destinations: self.destinations.iter().map(|(name, figures)| (name.clone(), figures.total())).collect(),
+            sources: self.sources().iter().map(|(name, figures)| (name.clone(), figures.total())).collect(),
+            destinations: self.destinations().iter().map(|(name, figures)| (name.clone(), figures.total())).collect(),
         }
     }
 
     fn tallied(&self) -> MutexGuard<'_, Tally> {
         self.tallied.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn add<T: Default>(known: &Swap<BTreeMap<String, Arc<T>>>, names: &[String]) {
+    let mut all = BTreeMap::clone(&known.now());
+    for name in names {
+        all.entry(name.clone()).or_default();
+    }
+    known.put(all);
 }
 
 #[cfg(test)]

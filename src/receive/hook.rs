@@ -8,18 +8,21 @@ use super::{Receiver, body, client};
 use crate::failpoint;
 use crate::figures::SourceFigures;
 use crate::store::{Error, Kept, NewEvent, QuarantineClass, Quarantined, Received, Refused, Via};
+use crate::swap::Swap;
 use crate::verify::Refusal;
 use actix_web::{HttpRequest, web};
 use bytes::Bytes;
 use jiff::Timestamp;
 use leadwire_connector::Kind;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 /// Above this, hashing and parsing would keep other senders of the same thread waiting.
 const LARGE_BODY_BYTES: usize = 256 * 1_024;
 
 /// For a person who looks whether the URL is right.
-pub(super) async fn get(receiver: web::Data<Receiver>, name: web::Path<String>) -> Answer {
+pub(super) async fn get(door: web::Data<Swap<Receiver>>, name: web::Path<String>) -> Answer {
+    let receiver = door.now();
     let Some(source) = receiver.intake.sources.get(name.as_str()) else { return Answer::UnknownSource };
     let key = if source.keys.is_empty() {
         "It awaits its signing key: copy the sign key from the chatbot's Webhook tab into `signing_keys`. Until then every webhook is kept and none is lost."
@@ -29,8 +32,9 @@ pub(super) async fn get(receiver: web::Data<Receiver>, name: web::Path<String>) 
     Answer::About(format!("This is the webhook of the source `{name}` of Leadwire.\n{key}\n"))
 }
 
-/// A webhook.
-pub(super) async fn post(request: HttpRequest, payload: web::Payload, receiver: web::Data<Receiver>, name: web::Path<String>) -> Answer {
+/// A webhook. It is taken from its beginning to its end by the settings that held at its beginning.
+pub(super) async fn post(request: HttpRequest, payload: web::Payload, door: web::Data<Swap<Receiver>>, name: web::Path<String>) -> Answer {
+    let receiver = door.now();
     let answer = take(&request, payload, &receiver, &name).await;
     if let Some(code) = answer.code() {
         receiver.keeper.figures().refuse(&name, code);
@@ -42,7 +46,7 @@ pub(super) async fn post(request: HttpRequest, payload: web::Payload, receiver: 
     answer
 }
 
-async fn take(request: &HttpRequest, payload: web::Payload, receiver: &web::Data<Receiver>, name: &str) -> Answer {
+async fn take(request: &HttpRequest, payload: web::Payload, receiver: &Arc<Receiver>, name: &str) -> Answer {
     let received_at = Timestamp::now();
     let mut stages = Stages::begin(received_at);
     let Some(source) = receiver.intake.sources.get(name) else { return Answer::UnknownSource };
@@ -76,7 +80,9 @@ async fn take(request: &HttpRequest, payload: web::Payload, receiver: &web::Data
 
 /// Counts something of a source of the configuration.
 fn count(receiver: &Receiver, name: &str, what: impl FnOnce(&SourceFigures)) {
-    receiver.keeper.figures().source(name).map(what);
+    if let Some(figures) = receiver.keeper.figures().source(name) {
+        what(&figures);
+    }
 }
 
 fn client_address(request: &HttpRequest, receiver: &Receiver) -> IpAddr {
@@ -103,7 +109,7 @@ fn signature_header(request: &HttpRequest) -> Option<String> {
 }
 
 async fn examine(
-    receiver: &web::Data<Receiver>,
+    receiver: &Arc<Receiver>,
     name: &str,
     body: &Bytes,
     header: Option<&str>,
@@ -115,7 +121,7 @@ async fn examine(
     }
     // The work goes on when the sender hangs up, so it keeps its turn and its memory itself.
     let kept = (receiver.budget.turn().await, reserved.clone());
-    let (receiver, name, body, header) = (web::Data::clone(receiver), name.to_owned(), body.clone(), header.map(str::to_owned));
+    let (receiver, name, body, header) = (Arc::clone(receiver), name.to_owned(), body.clone(), header.map(str::to_owned));
     let work = move || {
         let _kept = kept;
         receiver.intake.examine(&name, &body, header.as_deref(), came)

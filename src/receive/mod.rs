@@ -25,6 +25,7 @@ pub use reverify::{Reverified, reverify};
 pub use sightings::Sightings;
 
 use crate::store::Keeper;
+use crate::swap::Swap;
 use crate::telemetry::{Health, Tracer};
 use actix_web::dev::Server;
 use actix_web::{App, HttpServer, web};
@@ -68,12 +69,12 @@ pub struct Receiver {
     pub tracer: Tracer,
 }
 
-/// Starts to listen. The returned server runs when it is awaited.
+/// Starts to listen; each request is taken by the receiver of its beginning. The returned server runs when it is awaited.
 ///
 /// # Errors
 /// When the socket cannot be used.
-pub fn listen(receiver: Receiver, listener: TcpListener, limits: &Limits) -> std::io::Result<Server> {
-    let receiver = web::Data::new(receiver);
+pub fn listen(receiver: Arc<Swap<Receiver>>, listener: TcpListener, limits: &Limits) -> std::io::Result<Server> {
+    let receiver = web::Data::from(receiver);
     let server = HttpServer::new(move || {
         App::new()
             .app_data(web::Data::clone(&receiver))
@@ -111,7 +112,8 @@ async fn healthz() -> Answer {
     Answer::Alive
 }
 
-async fn readyz(receiver: web::Data<Receiver>) -> Answer {
+async fn readyz(door: web::Data<Swap<Receiver>>) -> Answer {
+    let receiver = door.now();
     match receiver.health.check(&receiver.keeper).await {
         Ok(remark) => Answer::Ready(remark),
         Err(reason) => Answer::NotReady(reason),

@@ -2,11 +2,12 @@
 //! about once a minute, so that a request costs a lock and a few additions.
 
 use crate::store::{NewEvent, Sighting, What};
+use crate::swap::Swap;
 use jiff::Timestamp;
 use leadwire_connector::Kind;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Addresses of a source told apart between two visits to the store. What strangers can cost is bounded.
 const MOST_CLIENTS: usize = 256;
@@ -46,7 +47,7 @@ struct Gathered {
 /// What is seen of the sources of the configuration.
 #[derive(Debug)]
 pub struct Sightings {
-    sources: BTreeMap<String, Mutex<Gathered>>,
+    sources: Swap<BTreeMap<String, Arc<Mutex<Gathered>>>>,
     /// What the store did not take; it comes with the next.
     left: Mutex<Vec<Sighting>>,
 }
@@ -54,12 +55,22 @@ pub struct Sightings {
 impl Sightings {
     /// Of the sources of these names; others are not noted.
     pub fn new<'a>(names: impl IntoIterator<Item = &'a String>) -> Self {
-        Self { sources: names.into_iter().map(|name| (name.clone(), Mutex::default())).collect(), left: Mutex::default() }
+        Self { sources: Swap::new(names.into_iter().map(|name| (name.clone(), Arc::default())).collect()), left: Mutex::default() }
+    }
+
+    /// From now on of these, too.
+    pub fn add<'a>(&self, names: impl IntoIterator<Item = &'a String>) {
+        let mut all = BTreeMap::clone(&self.sources.now());
+        for name in names {
+            all.entry(name.clone()).or_default();
+        }
+        self.sources.put(all);
     }
 
     /// A request from this address, whatever becomes of it. `listed` is whether the source's `allow_ips` has it, or there is none.
     pub fn note_client(&self, source: &str, client: IpAddr, listed: bool, at: Timestamp) {
-        let Some(mut gathered) = self.lock(source) else { return };
+        let Some(gathered) = self.of(source) else { return };
+        let mut gathered = lock(&gathered);
         if gathered.clients.len() >= MOST_CLIENTS && !gathered.clients.contains_key(&client) {
             return gathered.other_clients.note(at, 1);
         }
@@ -70,14 +81,15 @@ impl Sightings {
 
     /// A request that was not taken, and why.
     pub fn note_refusal(&self, source: &str, cause: &'static str, at: Timestamp) {
-        if let Some(mut gathered) = self.lock(source) {
-            gathered.refusals.entry(cause).or_default().note(at, 1);
+        if let Some(gathered) = self.of(source) {
+            lock(&gathered).refusals.entry(cause).or_default().note(at, 1);
         }
     }
 
     /// A request that was verified, and the events in it.
     pub fn note_events(&self, source: &str, events: &[NewEvent], at: Timestamp) {
-        let Some(mut gathered) = self.lock(source) else { return };
+        let Some(gathered) = self.of(source) else { return };
+        let mut gathered = lock(&gathered);
         gathered.verified.note(at, 1);
         if let Some(signed) = events.first().and_then(|new| new.receipt?.signed) {
             gathered.keys.entry(signed.key).or_default().note(at, 1);
@@ -95,8 +107,8 @@ impl Sightings {
     #[must_use]
     pub fn take(&self) -> Vec<Sighting> {
         let mut all = std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner));
-        for (source, gathered) in &self.sources {
-            let gathered = std::mem::take(&mut *gathered.lock().unwrap_or_else(PoisonError::into_inner));
+        for (source, gathered) in self.sources.now().iter() {
+            let gathered = std::mem::take(&mut *lock(gathered));
             all.extend(gathered.into_sightings(source));
         }
         all
@@ -112,12 +124,16 @@ impl Sightings {
             }
         }
         // A store that is sick for long: counts are worth less than memory.
-        left.truncate(4 * MOST_CLIENTS * self.sources.len().max(1));
+        left.truncate(4 * MOST_CLIENTS * self.sources.now().len().max(1));
     }
 
-    fn lock(&self, source: &str) -> Option<MutexGuard<'_, Gathered>> {
-        self.sources.get(source).map(|gathered| gathered.lock().unwrap_or_else(PoisonError::into_inner))
+    fn of(&self, source: &str) -> Option<Arc<Mutex<Gathered>>> {
+        self.sources.now().get(source).cloned()
     }
+}
+
+fn lock(gathered: &Mutex<Gathered>) -> MutexGuard<'_, Gathered> {
+    gathered.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Gathered {

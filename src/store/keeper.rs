@@ -11,6 +11,7 @@ use super::spool::{Spool, SpoolStatus};
 use super::telling::Telling;
 use super::{DestinationId, Error, NewEvent, QuarantineClass, QuarantineLimits, Quarantined, Received, Refused, Result, Store};
 use crate::figures::Figures;
+use crate::swap::Swap;
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,8 +52,8 @@ pub struct Keeper {
 pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) spool: Option<Spool>,
-    pub(super) limits: QuarantineLimits,
-    names: HashMap<DestinationId, String>,
+    limits: Swap<QuarantineLimits>,
+    names: Swap<HashMap<DestinationId, String>>,
     patience: Mutex<Patience>,
     log: Mutex<Log>,
     /// Held by many while they append to the spool, and by one that brings its last records into the store.
@@ -75,10 +76,19 @@ impl Keeper {
         limits: QuarantineLimits,
         destinations: impl IntoIterator<Item = &'a String>,
     ) -> Self {
-        let names = destinations.into_iter().filter_map(|name| Some((store.destination_id(name)?, name.clone()))).collect();
+        let names = Swap::new(numbered(&store, destinations).collect());
+        let limits = Swap::new(limits);
         let shared =
             Shared { store, spool, limits, names, patience: Mutex::default(), log: Mutex::default(), appending: RwLock::default() };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// From now on with these limits, and with these destinations, too.
+    pub fn change<'a>(&self, limits: QuarantineLimits, destinations: impl IntoIterator<Item = &'a String>) {
+        let mut names = HashMap::clone(&self.shared.names.now());
+        names.extend(numbered(&self.shared.store, destinations));
+        self.shared.names.put(names);
+        self.shared.limits.put(limits);
     }
 
     /// What this process counts.
@@ -99,7 +109,7 @@ impl Keeper {
     pub async fn receive(&self, events: Vec<NewEvent>) -> Result<Kept<Vec<Received>>> {
         // Shared, since it may be written several times, and is not copied for the first.
         let events: Arc<[NewEvent]> = events.into();
-        let entry = || Entry::of_events(&events, &self.shared.names);
+        let entry = || Entry::of_events(&events, &self.shared.names.now());
         let kept = self.keep(size_of(&events), entry, || self.shared.store.receive(Arc::clone(&events))).await;
         kept.inspect_err(|error| self.count_refused(error))
     }
@@ -111,7 +121,7 @@ impl Keeper {
     /// `Unavailable` when it was not kept.
     pub async fn quarantine(&self, refused: Refused) -> Result<Kept<Quarantined>> {
         let size = refused.body.len() + ROW_BYTES;
-        let write = || self.shared.store.quarantine(refused.clone(), self.shared.limits);
+        let write = || self.shared.store.quarantine(refused.clone(), *self.shared.limits.now());
         let kept = if refused.class == QuarantineClass::Promised {
             self.keep(size, || Ok(Entry::of_promised(&refused)), write).await
         } else {
@@ -249,6 +259,10 @@ impl Keeper {
     fn log(&self) -> MutexGuard<'_, Log> {
         self.shared.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn numbered<'a>(store: &Store, names: impl IntoIterator<Item = &'a String>) -> impl Iterator<Item = (DestinationId, String)> {
+    names.into_iter().filter_map(|name| Some((store.destination_id(name)?, name.clone())))
 }
 
 /// What these events take, about.

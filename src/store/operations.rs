@@ -107,6 +107,16 @@ impl Store {
         each!(&self.engine, engine => engine.destination_id(name))
     }
 
+    /// Gives further sources and destinations of a configuration their numbers and figures.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub async fn register(&self, sources: Vec<String>, destinations: Vec<String>) -> Result<()> {
+        each!(&self.engine, engine => engine.register(sources.clone(), destinations.clone()).await)?;
+        self.figures.add(&sources, &destinations);
+        Ok(())
+    }
+
     /// What others change in the store, as it happens.
     #[must_use]
     pub fn changes(&self) -> Changes {

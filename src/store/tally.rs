@@ -100,7 +100,7 @@ impl Store {
     pub async fn add_tally(&self, at: Timestamp, tally: &Tally) -> Result<()> {
         let old = STEPS.map(|(step_s, kept)| (step_s, at.checked_sub(kept).unwrap_or(Timestamp::MIN).as_microsecond()));
         each!(&self.engine, engine => {
-            let cells = cells(engine.names(), at, tally);
+            let cells = cells(&engine.names(), at, tally);
             engine.add_tally(cells, old).await
         })
     }

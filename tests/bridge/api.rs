@@ -173,6 +173,7 @@ async fn every_operation_of_the_document_answers_as_it_is_described() {
     assert_eq!((&page["items"][0]["id"], &next["items"][0]["id"], &next["next"]), (&missed[0]["id"], &missed[1]["id"], &Value::Null));
     assert_eq!(api.post("/actions/take", json!({"conversation": missed[0]["id"]})).await["count"], 1);
     assert_eq!(api.post("/actions/dismiss", json!({"conversation": missed[1]["id"], "reason": "a story"})).await["count"], 1);
+    assert_eq!(api.post("/reload", json!({})).await["needs_restart"], json!([]));
     api.seen.insert("watch".to_owned());
     let described: BTreeSet<String> = api.document["paths"]
         .as_object()

@@ -24,6 +24,7 @@ mod docs;
 #[cfg(debug_assertions)]
 mod failpoints;
 mod figures;
+mod init;
 mod keeping;
 mod load;
 mod mail;
@@ -31,6 +32,7 @@ mod outage;
 mod person;
 mod promises;
 mod receipts;
+mod reload;
 mod schema;
 mod senders;
 mod sick;

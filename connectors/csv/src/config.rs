@@ -5,10 +5,12 @@ use crate::files::{self, Rotation};
 use crate::map::{self, Column, Table};
 use leadwire_connector::settings::{self, Fault, Origin, did_you_mean};
 use leadwire_connector::{Build, BuildContext, Claim, Connector, Kept, Limits};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,21 +19,31 @@ const ROWS_MOST: u64 = 1_000_000;
 const AGES: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30 * 86_400);
 
 /// The keys as they are written. The README is their reference.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Keys {
+    /// Where the files are, relative to the working directory; it is made when it is not there.
     directory: PathBuf,
+    /// Whether files are finished after a while, or there is one a day.
     #[serde(default)]
     mode: Mode,
+    /// A file is finished after so many rows. Default 1000.
     max_rows: Option<u64>,
+    /// A file is finished after this time. Default `"60s"`.
     #[serde(default, deserialize_with = "settings::duration::option::deserialize")]
+    #[schemars(with = "Option<settings::duration::Text>")]
     max_age: Option<Duration>,
+    /// The columns, in order: names, or tables with a name and a template.
     columns: Option<Vec<Column>>,
+    /// What stands between two cells.
     #[serde(default = "comma")]
     delimiter: String,
+    /// Whether a file begins with the mark that Excel wants.
     #[serde(default)]
     byte_order_mark: bool,
+    /// Where copies of finished files go, in a build with the feature `s3`.
     #[serde(default)]
+    #[schemars(with = "Option<serde_json::Map<String, Value>>")]
     s3: Option<S3>,
 }
 
@@ -41,11 +53,13 @@ type S3 = crate::s3::Keys;
 #[cfg(not(feature = "s3"))]
 type S3 = serde::de::IgnoredAny;
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Mode {
+    /// Each is finished by `max_rows` or `max_age`.
     #[default]
     Files,
+    /// One a day, appended to until midnight UTC.
     Daily,
 }
 
@@ -62,6 +76,11 @@ pub(crate) struct Settings {
     #[cfg(feature = "s3")]
     pub(crate) s3: Option<S3>,
     warnings: Vec<String>,
+}
+
+/// What editors are told of the keys.
+pub(crate) fn schema() -> Value {
+    settings::schema::<Keys>()
 }
 
 /// Reads the keys; every fault at once.
@@ -161,6 +180,29 @@ impl Build for Settings {
     fn kept(&self, context: &BuildContext, wanted: &dyn Fn(&Kept) -> bool) -> Result<Vec<Kept>, String> {
         let directory = context.base_directory.join(&self.directory);
         files::kept(&directory, wanted).map_err(|error| format!("{} cannot be read: {}", directory.display(), files::explain(&error)))
+    }
+}
+
+impl JsonSchema for Column {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Column".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let text = || json_schema!({"type": "string"});
+        json_schema!({
+            "anyOf": [
+                {"enum": map::standard_names()},
+                {
+                    "type": "object", "properties": {"name": text(), "value": text()}, "required": ["name", "value"],
+                    "additionalProperties": false,
+                },
+            ],
+        })
     }
 }
 

@@ -26,6 +26,7 @@ pub const KIND: ConnectorKind = ConnectorKind {
     about: "CSV files in a folder: finished ones, or one that grows each day",
     reference: include_str!("../README.md"),
     parse: config::parse,
+    schema: Some(config::schema),
     simulator: None,
 };
 

@@ -10,6 +10,7 @@ use leadwire_connector::session::Sessions;
 use leadwire_connector::settings::{self, Fault, Origin, Secret, valid};
 use leadwire_connector::token::{CredentialFaults, Credentials, OAuth, OAuthKeys};
 use leadwire_connector::{Build, BuildContext, Claim, Connector, Limits};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -39,7 +40,7 @@ const MIN_NOTE: usize = 500;
 const MAX_NOTE: usize = 60_000;
 
 /// The keys of `[destinations.NAME]` with `type = "gohighlevel"`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// A private integration token of the sub-account. Either this or `oauth`.
@@ -98,7 +99,7 @@ pub struct Config {
 }
 
 /// The keys of `[destinations.NAME.appointments]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Appointments {
     /// A template for the time: all of its text must be one, with its offset. Default `{{ content }}`.
@@ -138,7 +139,7 @@ impl Default for Appointments {
 }
 
 /// The status that a new appointment gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// To be confirmed.
@@ -148,7 +149,7 @@ pub enum Status {
 }
 
 /// How notes are written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NoteFormat {
     /// As plain text.
@@ -206,6 +207,11 @@ pub(crate) struct Settings {
     /// `start` and `title`.
     pub(crate) appointment: FieldMap,
     pub(crate) credentials: Credentials,
+}
+
+/// What editors are told of the keys.
+pub(crate) fn schema() -> Value {
+    settings::schema::<Config>()
 }
 
 /// Reads and validates the settings; for [`ConnectorKind::parse`](leadwire_connector::ConnectorKind).

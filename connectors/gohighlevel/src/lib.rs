@@ -25,5 +25,6 @@ pub const KIND: ConnectorKind = ConnectorKind {
     about: "contacts, notes, tasks and appointments in GoHighLevel (LeadConnector)",
     reference: include_str!("../README.md"),
     parse: config::parse,
+    schema: Some(config::schema),
     simulator: Some(Simulation { service: simulator::boxed, settings: simulator::settings }),
 };

@@ -12,6 +12,7 @@ use leadwire_connector::session::Sessions;
 use leadwire_connector::settings::{self, Fault, Origin, Secret, valid};
 use leadwire_connector::token::{CredentialFaults, Credentials, GrantKind, OAuth, OAuthKeys};
 use leadwire_connector::{Build, BuildContext, Connector, Limits};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -35,7 +36,7 @@ const MAX_ANSWER_BYTES: usize = 8 << 20;
 const TOKEN_LIFETIME: Duration = Duration::from_secs(1_800);
 
 /// The keys of `[destinations.NAME]` with `type = "hubspot"`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// A service key with the scopes `crm.objects.contacts.read` and `crm.objects.contacts.write`. Either this or `oauth`.
@@ -79,7 +80,7 @@ pub struct Config {
 }
 
 /// The keys of `[destinations.NAME.appointments]`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Appointments {
     /// A template for the time, such as `"{{ extra.When }}"`. Without it, a text counts that is nothing but a
@@ -101,7 +102,7 @@ pub struct Appointments {
 }
 
 /// What an appointment without a certain time becomes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Otherwise {
     /// A task, due at once.
@@ -136,6 +137,11 @@ pub(crate) struct Settings {
     pub(crate) fields: FieldMap,
     pub(crate) times: Times,
     pub(crate) credentials: Credentials,
+}
+
+/// What editors are told of the keys.
+pub(crate) fn schema() -> Value {
+    settings::schema::<Config>()
 }
 
 /// Reads and validates the settings; for [`ConnectorKind::parse`](leadwire_connector::ConnectorKind).

@@ -29,5 +29,6 @@ pub const KIND: ConnectorKind = ConnectorKind {
     about: "contacts, notes, tasks and meetings in HubSpot CRM",
     reference: include_str!("../README.md"),
     parse: config::parse,
+    schema: Some(config::schema),
     simulator: Some(Simulation { service: simulator::boxed, settings: simulator::settings }),
 };

@@ -12,9 +12,11 @@ use leadwire_connector::mapping::{self, FieldMap};
 use leadwire_connector::settings::{self, Fault, Origin, Secret, duration, valid};
 use leadwire_connector::token::{OAuth, OAuthKeys};
 use leadwire_connector::{Build, BuildContext, Connector, Limits};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use url::{Position, Url};
@@ -23,7 +25,7 @@ use url::{Position, Url};
 const LEAST_MASKED: usize = 4;
 
 /// The keys of `[destinations.NAME]` with `type = "json"`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// A service whose ways are known: it sets defaults for the other keys.
@@ -84,11 +86,12 @@ pub struct Config {
     pub max_bytes: Option<usize>,
     /// How long to wait for an answer.
     #[serde(default, deserialize_with = "duration::option::deserialize")]
+    #[schemars(with = "Option<duration::Text>")]
     pub timeout: Option<Duration>,
 }
 
 /// How events are sent.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 #[expect(missing_docs, reason = "they are what they say")]
 pub enum Method {
@@ -109,7 +112,7 @@ impl From<Method> for http::Method {
 }
 
 /// A user name and a password (RFC 7617).
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Basic {
     /// Without a colon.
@@ -136,6 +139,23 @@ impl<'de> Deserialize<'de> for Address {
     }
 }
 
+/// Like any secret.
+impl JsonSchema for Address {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Address".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = Secret::json_schema(generator);
+        schema.remove("writeOnly");
+        schema
+    }
+}
+
 /// A valid [`Config`], with everything ready for use.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
@@ -146,6 +166,11 @@ pub(crate) struct Settings {
     pub(crate) headers: FieldMap,
     pub(crate) oauth: Option<OAuth>,
     pub(crate) identity: Option<Identity>,
+}
+
+/// What editors are told of the keys.
+pub(crate) fn schema() -> Value {
+    settings::schema::<Config>()
 }
 
 /// Reads and validates the settings; for [`ConnectorKind::parse`](leadwire_connector::ConnectorKind).

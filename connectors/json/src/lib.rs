@@ -28,5 +28,6 @@ pub const KIND: ConnectorKind = ConnectorKind {
     about: "signed JSON to an address of your own; Zapier, Make, n8n, Slack, GoHighLevel's inbound webhook",
     reference: include_str!("../README.md"),
     parse: config::parse,
+    schema: Some(config::schema),
     simulator: Some(Simulation { service: simulator::boxed, settings: simulator::settings }),
 };

@@ -6,9 +6,11 @@ use crate::{slack, thin};
 use leadwire_connector::mapping::FieldMap;
 use leadwire_connector::settings::did_you_mean;
 use leadwire_connector::{DeliveryError, ErrorKind, Event, timestamp};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use std::fmt;
 use url::form_urlencoded;
 
@@ -35,6 +37,20 @@ const ENVELOPES: [(&str, Envelope); 5] = [
     ("cloudevents-binary", Envelope::CloudEventsBinary),
     ("form", Envelope::Form),
 ];
+
+impl JsonSchema for Envelope {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Envelope".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"enum": ENVELOPES.map(|(name, _)| name)})
+    }
+}
 
 impl<'de> Deserialize<'de> for Envelope {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

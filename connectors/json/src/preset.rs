@@ -3,6 +3,7 @@
 
 use crate::rules::{Rule, Statuses, Success, Word};
 use leadwire_connector::Limits;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 use std::time::Duration;
@@ -32,7 +33,7 @@ pub(crate) const FLAT: [(&str, &str); 15] = [
 ];
 
 /// A service whose ways are known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Preset {
     /// A catch hook of Zapier.

@@ -1,9 +1,11 @@
 //! What an answer must be to count as delivered, and what other answers mean: as they are configured.
 
 use leadwire_connector::settings::{Fault, duration};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -13,7 +15,7 @@ use std::time::Duration;
 const RULES_MOST: usize = 50;
 
 /// What an answer must be to count as delivered; every condition that is given must hold.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Success {
     /// The statuses that count. Default 200 to 299.
@@ -111,6 +113,20 @@ impl Statuses {
     }
 }
 
+impl JsonSchema for Statuses {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Statuses".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"anyOf": [{"type": "integer", "minimum": 200, "maximum": 599}, {"type": "string", "pattern": "^[2-5][0-9]{2}-[2-5][0-9]{2}$"}]})
+    }
+}
+
 impl<'de> Deserialize<'de> for Statuses {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(StatusesVisitor)
@@ -144,7 +160,7 @@ impl Visitor<'_> for StatusesVisitor {
 }
 
 /// The word for what becomes of a delivery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Word {
     /// Tried again.
@@ -166,7 +182,7 @@ impl Word {
 }
 
 /// What one sort of answer means: `[[destinations.NAME.answers]]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// The statuses it is for. Default every one.
@@ -179,6 +195,7 @@ pub struct Rule {
     pub verdict: Word,
     /// How long to wait, unless the answer asks for longer.
     #[serde(default, deserialize_with = "duration::option::deserialize")]
+    #[schemars(with = "Option<duration::Text>")]
     pub after: Option<Duration>,
     /// What a person should know or do, in a sentence.
     #[serde(default)]

@@ -5,9 +5,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use leadwire_connector::settings::{Fault, Secret};
 pub(crate) use leadwire_connector::signature::Key;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use std::borrow::Cow;
 use std::fmt;
 
 /// Each adds to every request, and no rotation needs more.
@@ -56,6 +58,21 @@ pub struct Secrets {
     /// The newest first.
     pub all: Vec<Secret>,
     is_list: bool,
+}
+
+impl JsonSchema for Secrets {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Secrets".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let one = Secret::json_schema(generator);
+        json_schema!({"writeOnly": true, "anyOf": [one, {"type": "array", "items": one, "minItems": 1, "maxItems": KEYS_MOST}]})
+    }
 }
 
 impl<'de> Deserialize<'de> for Secrets {

@@ -3,6 +3,7 @@
 use crate::connector::Process;
 use leadwire_connector::settings::{self, Fault, Origin, Secret, duration};
 use leadwire_connector::{Build, BuildContext, Connector, Limits, Redactor};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -17,23 +18,31 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The keys as they are written. The README is their reference.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Keys {
+    /// The program and its arguments; no shell is involved.
     command: Vec<String>,
+    /// The folder it is started in, relative to the working directory.
     directory: Option<PathBuf>,
+    /// Its environment: these, `PATH`, and nothing else.
     #[serde(default)]
     env: BTreeMap<String, Secret>,
+    /// How long it may take for one request. Default `"30s"`.
     #[serde(default, deserialize_with = "duration::option::deserialize")]
+    #[schemars(with = "Option<duration::Text>")]
     timeout: Option<Duration>,
+    /// How long it may take to start. Default `"10s"`.
     #[serde(default, deserialize_with = "duration::option::deserialize")]
+    #[schemars(with = "Option<duration::Text>")]
     start_timeout: Option<Duration>,
+    /// At which level of the log its standard error is seen. Default `"debug"`.
     #[serde(default)]
     stderr: Loudness,
 }
 
 /// At which level of the log the child's standard error is seen.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Loudness {
     Off,
@@ -53,6 +62,11 @@ pub(crate) struct Settings {
     pub(crate) timeout: Duration,
     pub(crate) start_timeout: Duration,
     pub(crate) stderr: Loudness,
+}
+
+/// What editors are told of the keys.
+pub(crate) fn schema() -> Value {
+    settings::schema::<Keys>()
 }
 
 /// Reads the keys; every fault at once.

@@ -21,5 +21,6 @@ pub const KIND: ConnectorKind = ConnectorKind {
     about: "a program of your own, in any language, that speaks JSON lines",
     reference: include_str!("../README.md"),
     parse: config::parse,
+    schema: Some(config::schema),
     simulator: None,
 };

@@ -274,6 +274,9 @@ pub struct ConnectorKind {
     /// Reads the keys of `[destinations.NAME]` that the bridge itself does not know. Pure: no network, nothing written.
     /// Implementations call [`settings::parse_and`](crate::settings::parse_and).
     pub parse: ParseSettings,
+    /// What [`settings::schema`](crate::settings::schema) says of those keys, for editors and for the reference. Without it, any keys are
+    /// taken by editors; `parse` decides all the same.
+    pub schema: Option<fn() -> Value>,
     /// A simulated service of this kind, if it comes with one.
     #[cfg(feature = "simulator")]
     pub simulator: Option<Simulation>,

@@ -48,6 +48,7 @@ pub mod reexport {
     pub use bytes::Bytes;
     pub use jiff::Timestamp;
     pub use minijinja;
+    pub use schemars;
     pub use serde_json;
     pub use url::Url;
     pub use uuid::Uuid;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// What becomes of a conversation, for the key `conversations`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Conversations {
     /// Nothing: it is skipped.

@@ -1,9 +1,14 @@
 //! Reading a part of the configuration strictly: every fault at once, each with its place and what would be right.
 
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use serde_path_to_error::Segment;
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// One thing that is wrong in the configuration.
@@ -188,6 +193,56 @@ fn read_plain_text(value: &mut Value, path: &[String]) -> bool {
     is_typed
 }
 
+/// What editors and the reference are told of the keys of `T`, as JSON Schema; for
+/// [`ConnectorKind::schema`](crate::ConnectorKind). Doc comments become descriptions, and what serde's attributes say counts.
+#[must_use]
+pub fn schema<T: JsonSchema>() -> Value {
+    // What editors for TOML know.
+    let settings = SchemaSettings::draft07().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+    });
+    let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
+    without_null(&mut schema);
+    schema
+}
+
+/// TOML knows no `null`: what may be left out is just not required.
+fn without_null(schema: &mut Value) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(without_null),
+        Value::Object(table) => {
+            if table.get("default").is_some_and(Value::is_null) {
+                table.shift_remove("default");
+            }
+            // How many bits a number has says nothing to a person.
+            if table.get("format").and_then(Value::as_str).is_some_and(|format| format.starts_with(['u', 'i', 'd', 'f']) && format != "uri")
+            {
+                table.shift_remove("format");
+            }
+            if let Some(Value::Array(types)) = table.get_mut("type") {
+                types.retain(|name| name != "null");
+                if let [one] = types.as_slice() {
+                    let one = one.clone();
+                    table.insert("type".to_owned(), one);
+                }
+            }
+            if let Some(Value::Array(choices)) = table.get_mut("anyOf") {
+                choices.retain(|choice| choice.get("type").is_none_or(|name| name != "null"));
+                if let [Value::Object(one)] = choices.as_slice() {
+                    let one = one.clone();
+                    table.shift_remove("anyOf");
+                    for (key, value) in one {
+                        table.entry(key).or_insert(value);
+                    }
+                }
+            }
+            table.values_mut().for_each(without_null);
+        }
+        _ => {}
+    }
+}
+
 /// A secret of the configuration: `"literal"`, `{ env = "NAME" }` or `{ file = "/run/secrets/name" }`.
 ///
 /// Reading it resolves it, so that a secret that cannot be had is a fault with a place. Never printed: its `Debug` shows dots.
@@ -219,6 +274,28 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("••••")
+    }
+}
+
+/// Editors are told by `writeOnly` that it is a secret.
+impl JsonSchema for Secret {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Secret".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "writeOnly": true,
+            "anyOf": [
+                {"type": "string", "minLength": 1},
+                {"type": "object", "properties": {"env": {"type": "string"}}, "required": ["env"], "additionalProperties": false},
+                {"type": "object", "properties": {"file": {"type": "string"}}, "required": ["file"], "additionalProperties": false},
+            ],
+        })
     }
 }
 
@@ -261,7 +338,21 @@ fn from_env(name: &str) -> Result<String, String> {
     if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
         return Err("`env` holds no name of an environment variable (letters, digits and `_`)".to_owned());
     }
-    std::env::var(name).map_err(|_| format!("the environment variable {name} is not set"))
+    let beside = || VARIABLES.with_borrow(|variables| variables.get(name).cloned());
+    std::env::var(name).ok().or_else(beside).ok_or_else(|| format!("the environment variable {name} is not set"))
+}
+
+thread_local! {
+    static VARIABLES: RefCell<BTreeMap<String, String>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Reads something, with these variables beside those of the process, which win. For a file of variables: a process cannot change its own
+/// environment while it runs, and is to see a secret that was replaced there.
+pub fn with_variables<T>(variables: BTreeMap<String, String>, read: impl FnOnce() -> T) -> T {
+    let before = VARIABLES.replace(variables);
+    let result = read();
+    VARIABLES.set(before);
+    result
 }
 
 /// One line break at the end is not part of the secret: editors and `echo` add it.
@@ -273,9 +364,41 @@ fn from_file(path: &str) -> Result<String, String> {
 
 /// `"90s"`, `"15m"`, `"72h"`, `"90d"`: for `#[serde(with)]` on a [`std::time::Duration`].
 pub mod duration {
+    use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
     use serde::de::Error as _;
     use serde::{Deserialize, Deserializer};
+    use std::borrow::Cow;
     use std::time::Duration;
+
+    /// For `#[schemars(with = "Text")]` or `#[schemars(with = "Option<Text>")]`: a duration as it is written.
+    #[derive(Debug, Clone, Copy)]
+    pub struct Text;
+
+    impl JsonSchema for Text {
+        fn inline_schema() -> bool {
+            true
+        }
+
+        fn schema_name() -> Cow<'static, str> {
+            "Duration".into()
+        }
+
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            json_schema!({"type": "string", "pattern": "^[0-9]+ *(ms|s|m|h|d)$"})
+        }
+    }
+
+    /// As it is written, in the largest unit that fits.
+    #[must_use]
+    pub fn text(duration: Duration) -> String {
+        let seconds = duration.as_secs();
+        if duration.subsec_millis() > 0 {
+            return format!("{}ms", duration.as_millis());
+        }
+        let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
+        let unit = units.into_iter().find(|(each, _)| seconds > 0 && seconds.is_multiple_of(*each));
+        unit.map_or_else(|| format!("{seconds}s"), |(each, unit)| format!("{}{unit}", seconds / each))
+    }
 
     /// Reads a number and one of `ms`, `s`, `m`, `h`, `d`.
     ///
@@ -405,6 +528,27 @@ mod tests {
     }
 
     #[test]
+    fn a_schema_says_what_the_struct_says_and_knows_no_null() {
+        #[derive(Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        #[expect(dead_code, reason = "only its schema is looked at")]
+        struct Keys {
+            /// Where to.
+            url: String,
+            #[serde(default)]
+            size: Option<u32>,
+            #[serde(default)]
+            token: Option<Secret>,
+        }
+        let schema = schema::<Keys>();
+        assert_eq!(schema["properties"]["url"], json!({"description": "Where to.", "type": "string"}));
+        assert_eq!(schema["properties"]["size"]["type"], "integer");
+        assert_eq!(schema["properties"]["token"]["writeOnly"], true);
+        assert_eq!((&schema["required"], &schema["additionalProperties"]), (&json!(["url"]), &json!(false)));
+        assert!(!schema.to_string().contains("null"), "{schema}");
+    }
+
+    #[test]
     fn a_secret_is_never_shown() {
         assert_eq!(format!("{:?}", Secret::literal("hunter2")), "••••");
     }
@@ -414,5 +558,8 @@ mod tests {
         assert_eq!(duration::parse("72h").unwrap().as_secs(), 259_200);
         assert!(duration::parse("72").is_err());
         assert!(duration::parse("h").is_err());
+        for text in ["90d", "25h", "90m", "61s", "1500ms", "0s"] {
+            assert_eq!(duration::text(duration::parse(text).unwrap()), text);
+        }
     }
 }

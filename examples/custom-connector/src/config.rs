@@ -4,6 +4,7 @@ use crate::deliver::Acme;
 use leadwire_connector::http;
 use leadwire_connector::mapping::{self, FieldMap};
 use leadwire_connector::reexport::Url;
+use leadwire_connector::reexport::schemars::{self, JsonSchema};
 use leadwire_connector::settings::{self, Fault, Origin, Secret, valid};
 use leadwire_connector::{Build, BuildContext, Connector, Limits};
 use serde::Deserialize;
@@ -21,11 +22,14 @@ const FIELDS: [(&str, &str); 4] = [
 ];
 
 /// The keys as they are written. The README is their reference.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Keys {
+    /// The API key of the account.
     token: Secret,
+    /// Where the API is, unless it is Acme's own.
     url: Option<String>,
+    /// Fields of a contact by name, as templates over the event.
     #[serde(default)]
     fields: BTreeMap<String, String>,
 }
@@ -36,6 +40,11 @@ pub(crate) struct Settings {
     pub(crate) token: Secret,
     pub(crate) url: Url,
     pub(crate) fields: FieldMap,
+}
+
+/// What editors are told of the keys.
+pub(crate) fn schema() -> Value {
+    settings::schema::<Keys>()
 }
 
 /// Reads the keys; every fault at once.

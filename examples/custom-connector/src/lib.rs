@@ -14,5 +14,6 @@ pub const KIND: ConnectorKind = ConnectorKind {
     about: "contacts and notes in Acme CRM",
     reference: include_str!("../README.md"),
     parse: config::parse,
+    schema: Some(config::schema),
     simulator: Some(Simulation { service: simulator::boxed, settings: simulator::settings }),
 };

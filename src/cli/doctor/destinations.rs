@@ -183,7 +183,7 @@ mod tests {
     }
 
     fn destination(manner: Manner) -> Destination {
-        let kind = leadwire_connector::ConnectorKind { name: "odd", about: "", reference: "", parse, simulator: None };
+        let kind = leadwire_connector::ConnectorKind { name: "odd", about: "", reference: "", parse, schema: None, simulator: None };
         let connectors = crate::connectors::Connectors::default().with(kind);
         let text = "[sources.a]\n[destinations.d]\ntype = \"odd\"\n[[routes]]\nto = [\"d\"]\n";
         let mut settings = crate::config::parse("test.toml".as_ref(), text, &connectors, std::iter::empty()).unwrap();

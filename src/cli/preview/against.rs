@@ -348,7 +348,7 @@ mod tests {
     }
 
     fn side(text: &str) -> Side {
-        let kind = ConnectorKind { name: "restless", about: "", reference: "", parse, simulator: None };
+        let kind = ConnectorKind { name: "restless", about: "", reference: "", parse, schema: None, simulator: None };
         let connectors = Connectors::default().with(kind);
         let toml = format!("[sources.a]\n[destinations.d]\ntype = \"restless\"\ntext = \"{text}\"\n[[routes]]\nto = [\"d\"]\n");
         let mut settings = crate::config::parse("test.toml".as_ref(), &toml, &connectors, std::iter::empty()).unwrap();

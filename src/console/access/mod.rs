@@ -30,6 +30,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use session::{Ended, Lifetime, Session};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use throttle::Throttle;
 use users::{User, Users};
@@ -42,13 +43,13 @@ const ASK_WITHIN: Duration = Duration::from_millis(500);
 const NOTE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Who is let in.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Access {
     users: Users,
     lifetime: Lifetime,
     trusted_proxies: Vec<IpNet>,
-    throttle: Throttle,
-    ended: Ended,
+    throttle: Arc<Throttle>,
+    ended: Arc<Ended>,
 }
 
 /// Whoever was recognised. `session` is set for those who came with a cookie.
@@ -73,9 +74,16 @@ impl Access {
             users: Users::new(console),
             lifetime: Lifetime { whole: seconds(console.session_lifetime), idle: seconds(console.session_idle) },
             trusted_proxies: trusted_proxies.to_vec(),
-            throttle: Throttle::default(),
-            ended: Ended::default(),
+            throttle: Arc::default(),
+            ended: Arc::default(),
         }
+    }
+
+    /// The same after a change of the configuration: who guessed too often waits still, and what was logged out stays so.
+    #[must_use]
+    pub fn renewed(&self, console: &config::Console, trusted_proxies: &[IpNet]) -> Self {
+        let (throttle, ended) = (Arc::clone(&self.throttle), Arc::clone(&self.ended));
+        Self { throttle, ended, ..Self::new(console, trusted_proxies) }
     }
 
     /// Whether who came with these headers would be let in still: a session may end while a page listens.

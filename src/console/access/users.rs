@@ -8,6 +8,7 @@ use std::fmt;
 use subtle::ConstantTimeEq as _;
 
 /// Somebody with a token. Its `Debug` shows the name.
+#[derive(Clone)]
 pub(super) struct User {
     pub(super) visitor: Visitor,
     pub(super) key: Key,
@@ -28,7 +29,7 @@ impl fmt::Debug for User {
 }
 
 /// Everyone who is known.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Users(Vec<User>);
 
 impl Users {

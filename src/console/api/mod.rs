@@ -5,6 +5,7 @@
 
 mod acts;
 mod asked;
+mod configuration;
 mod deliveries;
 mod destinations;
 mod document;
@@ -60,6 +61,7 @@ fn operations() -> impl Iterator<Item = &'static Operation> {
         trail::OPERATIONS,
         trial::OPERATIONS,
         acts::OPERATIONS,
+        configuration::OPERATIONS,
         OWN,
     ];
     tables.into_iter().flatten()

@@ -35,21 +35,21 @@ pub(super) fn show(page: &mut Page, figures: &Figures, now: Timestamp) {
 
 fn show_sources(page: &mut Page, figures: &Figures) {
     let mut family = page.counters("leadwire_source_events_total", "New events in the store.");
-    for (name, source) in figures.sources() {
+    for (name, source) in figures.sources().iter() {
         for (kind, count) in source.received() {
             family.add(&[("source", name), ("kind", kind.as_str())], count);
         }
     }
     let help = "Requests that were not answered with success, by the code their senders read.";
     let mut family = page.counters("leadwire_source_refused_total", help);
-    for (name, source) in figures.sources() {
+    for (name, source) in figures.sources().iter() {
         for (reason, count) in source.refused().all() {
             family.add(&[("source", name), ("reason", reason)], count);
         }
     }
     for (count, help, read) in SOURCE_COUNTS {
         let mut family = page.counters(count, help);
-        for (name, source) in figures.sources() {
+        for (name, source) in figures.sources().iter() {
             family.add(&[("source", name)], read(source));
         }
     }
@@ -57,36 +57,36 @@ fn show_sources(page: &mut Page, figures: &Figures) {
 
 fn show_attempts(page: &mut Page, figures: &Figures) {
     let mut family = page.counters("leadwire_attempts_total", "Attempts, by what they led to.");
-    for (name, destination) in figures.destinations() {
+    for (name, destination) in figures.destinations().iter() {
         for (outcome, count) in destination.attempts() {
             family.add(&[("destination", name), ("outcome", outcome)], count);
         }
     }
     let mut family = page.histograms("leadwire_attempt_seconds", "How long attempts took.");
-    for (name, destination) in figures.destinations() {
+    for (name, destination) in figures.destinations().iter() {
         family.add_reading(&[("destination", name)], &destination.durations(), SECOND, 1);
     }
 }
 
 fn show_ended(page: &mut Page, figures: &Figures) {
     let mut family = page.counters("leadwire_deliveries_ended_total", "Deliveries that ended, by how.");
-    for (name, destination) in figures.destinations() {
+    for (name, destination) in figures.destinations().iter() {
         for (state, read) in ENDED {
             family.add(&[("destination", name), ("state", state)], read(destination));
         }
     }
     let mut family = page.counters("leadwire_deliveries_retried_total", "Attempts after which the delivery is tried again.");
-    for (name, destination) in figures.destinations() {
+    for (name, destination) in figures.destinations().iter() {
         family.add(&[("destination", name)], destination.retried.get());
     }
     let mut family = page.histograms("leadwire_speed_to_lead_seconds", "From receipt to the destination's acceptance, replays included.");
-    for (name, destination) in figures.destinations() {
+    for (name, destination) in figures.destinations().iter() {
         family.add_reading(&[("destination", name)], &destination.speed(), SECOND, SPEED_BOUNDS);
     }
 }
 
 fn show_quotas(page: &mut Page, figures: &Figures, now: Timestamp) {
-    let told: Vec<_> = figures.destinations().iter().map(|(name, figures)| (name, figures.quotas.all(now))).collect();
+    let told: Vec<_> = figures.destinations().iter().map(|(name, figures)| (name.clone(), figures.quotas.all(now))).collect();
     let all = || told.iter().flat_map(|(name, quotas)| quotas.iter().map(move |(window, quota)| (name.as_str(), *window, quota)));
     let mut family = page.gauges("leadwire_quota_remaining", "What is left of a limit, as the destination told last.");
     for (name, window, quota) in all() {

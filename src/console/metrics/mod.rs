@@ -78,7 +78,7 @@ fn show_spans(page: &mut Page, spans: &SpanFigures) {
     family.add(&[("outcome", "exported")], spans.exported.get()).add(&[("outcome", "dropped")], spans.dropped.get());
 }
 
-fn show_lanes(page: &mut Page, lanes: &[(&str, LaneStatus)], now: Timestamp) {
+fn show_lanes(page: &mut Page, lanes: &[(String, LaneStatus)], now: Timestamp) {
     let mut each = |name, help, read: &dyn Fn(&LaneStatus) -> i64| {
         let mut family = page.gauges(name, help);
         for (destination, lane) in lanes {

@@ -131,7 +131,7 @@ async fn show(
     let troubles = troubles(console, name, mask).await?;
     let dead = console.store.dead_causes().await?.into_iter().filter(|cause| cause.destination == name);
     let causes = dead.take(CAUSES).map(|cause| Cause::of(cause, mask)).collect();
-    let quotas = console.store.figures().destination(name).map(left).unwrap_or_default();
+    let quotas = console.store.figures().destination(name).as_deref().map(left).unwrap_or_default();
     Ok(view.show(name, Some(Nav::Destinations), &Destination { view, row, quotas, causes, troubles, report }))
 }
 

@@ -43,7 +43,7 @@ impl Stage {
     /// As an earlier outage would leave it.
     async fn spool(&self, events: impl IntoIterator<Item = NewEvent>) {
         let appends = events.into_iter().map(|event| async move {
-            let entry = Entry::of_events(&[event], &self.keeper.shared.names).unwrap();
+            let entry = Entry::of_events(&[event], &self.keeper.shared.names.now()).unwrap();
             self.keeper.shared.spool.as_ref().unwrap().append(&entry).await.unwrap();
         });
         futures_util::future::join_all(appends).await;

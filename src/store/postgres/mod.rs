@@ -43,6 +43,7 @@ use super::names::Names;
 use super::{Changes, DestinationId, Error, Handoff, LaneEnd, Leased, Ownership, Result, Right, Seen};
 use crate::failpoint::{self, Commit};
 use crate::figures::StoreFigures;
+use crate::swap::Swap;
 use batch::Batcher;
 use connect::Target;
 use deadpool_postgres::{GenericClient, Object, Pool};
@@ -95,7 +96,7 @@ struct Shared {
     pool: Pool,
     /// Connections belong to the runtime that opened them; whoever calls, the work is done there.
     runtime: Handle,
-    names: Names,
+    names: Swap<Names>,
     lanes: RwLock<Lanes>,
     figures: Arc<StoreFigures>,
     membership: Membership,
@@ -127,7 +128,7 @@ impl Postgres {
             target,
             pool,
             runtime: Handle::current(),
-            names,
+            names: Swap::new(names),
             lanes: RwLock::default(),
             figures: Arc::default(),
             membership,
@@ -155,11 +156,22 @@ impl Postgres {
     }
 
     pub(in crate::store) fn destination_id(&self, name: &str) -> Option<DestinationId> {
-        self.shared.names.destinations.get(name).copied()
+        self.shared.names.now().destinations.get(name).copied()
     }
 
-    pub(in crate::store) fn names(&self) -> &Names {
-        &self.shared.names
+    pub(in crate::store) fn names(&self) -> Arc<Names> {
+        self.shared.names.now()
+    }
+
+    /// Gives further names their numbers.
+    pub(in crate::store) async fn register(&self, sources: Vec<String>, destinations: Vec<String>) -> Result<()> {
+        let work = |client: Object| async move {
+            let sources = register(&client, "source", &sources).await?;
+            Ok(Names { sources, destinations: register(&client, "destination", &destinations).await? })
+        };
+        let more = self.run(work).await?;
+        self.shared.names.put(self.shared.names.now().with(more));
+        Ok(())
     }
 
     /// What its commits were like.

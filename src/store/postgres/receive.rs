@@ -116,8 +116,9 @@ fn answers(jobs: &[Arrival], rows: &[Row<'_>], ours: &HashSet<uuid::Uuid>) -> Ve
 }
 
 fn read_rows<'a>(shared: &Shared, jobs: &'a [Arrival]) -> Result<Vec<Row<'a>>> {
+    let names = shared.names.now();
     let row = |new: &'a NewEvent| {
-        let source = shared.names.sources.get(&new.event.source).copied();
+        let source = names.sources.get(&new.event.source).copied();
         let source = source.ok_or_else(|| Error::Refused(format!("the source {} is not registered", new.event.source)))?;
         Ok(Row { new, source, seq: None })
     };

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 impl Postgres {
     pub(in crate::store) async fn note_sightings(&self, sightings: Vec<Sighting>, cutoffs: Cutoffs) -> Result<()> {
-        let rows = Arc::new(in_order(sightings, |name| self.shared.names.sources.get(name).copied()));
+        let names = self.shared.names.now();
+        let rows = Arc::new(in_order(sightings, |name| names.sources.get(name).copied()));
         again(|| {
             let rows = Arc::clone(&rows);
             self.run(move |client| async move { note(client, &rows, cutoffs).await })

@@ -44,6 +44,7 @@ pub(in crate::store) use verify::verify;
 use super::names::Names;
 use super::{Changes, DestinationId, Error, LOOK_EVERY, LaneEnd, Leased, Ownership, Result, Right, Seen};
 use crate::figures::StoreFigures;
+use crate::swap::Swap;
 use jiff::Timestamp;
 use open::{lock, open_reader};
 use rusqlite::Connection;
@@ -80,7 +81,7 @@ impl From<rusqlite::Error> for Error {
 pub(in crate::store) struct Sqlite {
     writer: Writer,
     readers: Arc<Readers>,
-    names: Arc<Names>,
+    names: Arc<Swap<Names>>,
     walk: Arc<retention::Walk>,
 }
 
@@ -115,11 +116,11 @@ impl Sqlite {
     /// The number of a destination of the configuration.
     #[must_use]
     pub(in crate::store) fn destination_id(&self, name: &str) -> Option<DestinationId> {
-        self.names.destinations.get(name).copied()
+        self.names.now().destinations.get(name).copied()
     }
 
-    pub(in crate::store) fn names(&self) -> &Names {
-        &self.names
+    pub(in crate::store) fn names(&self) -> Arc<Names> {
+        self.names.now()
     }
 
     /// What its commits were like.

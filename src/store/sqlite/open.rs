@@ -1,11 +1,12 @@
 //! Opening the file: to write, to read beside a bridge, and to read where nothing can be written.
 
 use super::schema::{self, read_version};
-use super::writer::Writer;
+use super::writer::{Unit, Writer};
 use super::{Readers, Sqlite, search};
 use crate::failpoint;
 use crate::store::names::Names;
 use crate::store::{Error, Result};
+use crate::swap::Swap;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -74,6 +75,19 @@ impl Sqlite {
         Self::on(path, connection, read_as_it_is, names)
     }
 
+    /// Gives further names their numbers.
+    pub(in crate::store) async fn register(&self, sources: Vec<String>, destinations: Vec<String>) -> Result<()> {
+        let work = move |unit: &mut Unit<'_>| {
+            Ok(Names {
+                sources: register(unit.connection, "source", &sources, true)?,
+                destinations: register(unit.connection, "destination", &destinations, true)?,
+            })
+        };
+        let more = self.writer.write(work).await?;
+        self.names.put(self.names.now().with(more));
+        Ok(())
+    }
+
     /// From now on the writer waits for a lock as a bridge does.
     pub(super) async fn become_impatient(&self) -> Result<()> {
         self.writer.write(|unit| Ok(unit.connection.busy_timeout(BUSY_IN_A_BRIDGE)?)).await
@@ -81,7 +95,7 @@ impl Sqlite {
 
     fn on(path: &Path, writer: Connection, open: fn(&Path) -> Result<Connection>, names: Names) -> Result<Self> {
         let readers = Arc::new(Readers { path: path.to_owned(), open, idle: Mutex::default() });
-        Ok(Self { writer: Writer::start(writer)?, readers, names: Arc::new(names), walk: Arc::default() })
+        Ok(Self { writer: Writer::start(writer)?, readers, names: Arc::new(Swap::new(names)), walk: Arc::default() })
     }
 }
 

@@ -4,7 +4,6 @@ use super::{Sqlite, micros, moment, receive, text};
 use crate::store::{NewEvent, Purge, QuarantineClass, QuarantineLimits, QuarantineRow, Quarantined, Received, Refused, Result};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use std::sync::Arc;
 
 pub(super) const COLUMNS: &str = "id, source, at, client, times, size, code, reason, header";
 
@@ -45,7 +44,7 @@ impl Sqlite {
     }
 
     pub(in crate::store) async fn admit(&self, id: i64, events: Vec<NewEvent>) -> Result<Vec<Received>> {
-        let names = Arc::clone(&self.names);
+        let names = self.names.now();
         self.writer
             .write(move |unit| {
                 // Another process may have admitted it in the meantime; then its events are duplicates.

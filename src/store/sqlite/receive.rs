@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 impl Sqlite {
     pub(in crate::store) async fn receive(&self, events: impl Into<Arc<[NewEvent]>>) -> Result<Vec<Received>> {
-        let (events, names) = (events.into(), Arc::clone(&self.names));
+        let (events, names) = (events.into(), self.names.now());
         self.writer.write_as(Commit::Receive, move |unit| events.iter().map(|new| store(unit, &names, new)).collect()).await
     }
 }

@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 
 impl Sqlite {
     pub(in crate::store) async fn note_sightings(&self, sightings: Vec<Sighting>, cutoffs: Cutoffs) -> Result<()> {
-        let rows = in_order(sightings, |name| self.names.sources.get(name).copied());
+        let names = self.names.now();
+        let rows = in_order(sightings, |name| names.sources.get(name).copied());
         self.writer.write(move |unit| note(unit.connection, &rows, cutoffs)).await
     }
 

@@ -3,6 +3,7 @@
 use super::{ClientAuth, Grant, OAuth};
 use crate::http::is_loopback;
 use crate::settings::{Fault, Secret};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
@@ -16,7 +17,7 @@ use url::Url;
 /// | `token_url` | where tokens are; the connector knows a default |
 /// | `scopes` | what to ask for, if the service wants to be told; with a refresh token, a change counts from the next renewal |
 /// | `client_auth` | `"body"` (default) or `"basic"` |
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OAuthKeys {
     /// What a token is asked for with.
@@ -42,7 +43,7 @@ pub struct OAuthKeys {
 }
 
 /// The grants that a configuration may name.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum GrantKind {
     /// With a refresh token.

@@ -47,7 +47,7 @@ impl Grant {
 }
 
 /// How the client says who it is (RFC 6749, 2.3.1).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientAuth {
     /// `client_id` and `client_secret` in the body.

@@ -1,0 +1,112 @@
+//! A configuration from a few flags, and more in the one there is.
+
+use serde_json::Value;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_leadwire"));
+    command.args(arguments).current_dir(folder).stdin(Stdio::null()).env("NO_COLOR", "1").env_remove("LEADWIRE_CONFIG");
+    command.output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+fn done(folder: &Path, arguments: &[&str]) -> String {
+    let output = run(folder, arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    text(&output)
+}
+
+fn read(folder: &Path, name: &str) -> String {
+    std::fs::read_to_string(folder.join("config").join(name)).unwrap()
+}
+
+const FIRST: [&str; 8] = [
+    "init",
+    "--source",
+    "acme",
+    "--destination",
+    "archive=csv",
+    "--set",
+    "archive.directory=drop",
+    "--public-url=https://leads.example.com",
+];
+const HUBSPOT: [&str; 5] = ["init", "--destination", "crm=hubspot", "--set", "crm.token=pat-na1-secret-0123456789"];
+
+#[test]
+fn a_few_flags_make_a_configuration_that_is_right_and_say_what_to_click() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = done(folder.path(), &FIRST);
+    for part in ["https://leads.example.com/hooks/acme", "tab Webhook", "Sign Key", "leadwire doctor", "leadwire send --source acme"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let checked = done(folder.path(), &["check"]);
+    assert!(checked.contains("fine (1 source, 1 destination, 1 route"), "{checked}");
+    assert!(!checked.contains("can read") && !checked.contains("stands in the file"), "{checked}");
+    let mode = std::fs::metadata(folder.path().join("config/.env")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(read(folder.path(), ".env").contains("LEADWIRE_CONSOLE_TOKEN='"));
+    assert_eq!(std::fs::read_dir(folder.path().join("config")).unwrap().count(), 2, "nothing else is left");
+}
+
+#[test]
+fn what_is_there_stays_to_the_byte_and_more_comes_behind_it() {
+    let folder = tempfile::tempdir().unwrap();
+    done(folder.path(), &FIRST);
+    let own = format!("{}\n# a remark of mine, without an end", read(folder.path(), "leadwire.toml"));
+    std::fs::write(folder.path().join("config/leadwire.toml"), &own).unwrap();
+    let (before, secrets) = (read(folder.path(), "leadwire.toml"), read(folder.path(), ".env"));
+    let told = done(folder.path(), &HUBSPOT);
+    assert!(!told.contains("pat-na1"), "{told}");
+    let after = read(folder.path(), "leadwire.toml");
+    assert!(after.starts_with(&before) && after.contains("token = { env = \"CRM_TOKEN\" }") && !after.contains("pat-na1"), "{after}");
+    assert!(
+        read(folder.path(), ".env").starts_with(&secrets) && read(folder.path(), ".env").contains("CRM_TOKEN='pat-na1-secret-0123456789'")
+    );
+    assert!(done(folder.path(), &["check"]).contains("fine (1 source, 2 destinations, 2 routes"));
+
+    let (before, secrets) = (after, read(folder.path(), ".env"));
+    let told = done(folder.path(), &[&FIRST[..5], &HUBSPOT[1..]].concat());
+    assert!(told.contains("the source acme is there already") && told.contains("the destination crm is there already"), "{told}");
+    assert_eq!((read(folder.path(), "leadwire.toml"), read(folder.path(), ".env")), (before, secrets));
+}
+
+#[test]
+fn a_source_that_awaits_its_key_gets_it_later() {
+    let folder = tempfile::tempdir().unwrap();
+    done(folder.path(), &FIRST);
+    assert!(done(folder.path(), &["check"]).contains("is awaiting its signing key"));
+    done(folder.path(), &["init", "--source", "acme", "--key", "acme=whk_0123456789abcdef"]);
+    assert!(!done(folder.path(), &["check"]).contains("is awaiting its signing key"));
+    let shown: Value = serde_json::from_slice(&run(folder.path(), &["config", "show", "--json"]).stdout).unwrap();
+    assert!(!shown.to_string().contains("whk_0123456789abcdef"), "{shown}");
+    let again = done(folder.path(), &["init", "--source", "acme", "--key", "acme=another"]);
+    assert!(again.contains("stays as it is") && !read(folder.path(), ".env").contains("another"), "{again}");
+}
+
+#[test]
+fn what_would_not_be_right_is_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, part) in [
+        (&["init", "--source", "acme", "--destination", "x=fax"][..], "there is no type `fax`"),
+        (&["init", "--source", "Acme!", "--destination", "a=csv", "--set", "a.directory=d"], "nothing was written"),
+        (&["init", "--source", "acme", "--destination", "a=csv", "--set", "a.directroy=d"], "did you mean `directory`?"),
+        (&["init", "--source", "acme", "--set", "b.url=x"], "there is no --destination b=TYPE"),
+        (&["init", "--source", "acme", "--key", "other=x"], "there is no --source other"),
+        (&["init"], "there is nobody to ask"),
+    ] {
+        let output = run(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(64), "{}", text(&output));
+        assert!(text(&output).contains(part), "{part}: {}", text(&output));
+        assert!(!folder.path().join("config/leadwire.toml").exists() && !folder.path().join("config/.env").exists());
+    }
+    done(folder.path(), &FIRST);
+    let before = read(folder.path(), "leadwire.toml");
+    let output = run(folder.path(), &["init", "--destination", "second=csv", "--set", "second.directory=drop"]);
+    assert_eq!(output.status.code(), Some(64), "one folder for two: {}", text(&output));
+    assert_eq!(read(folder.path(), "leadwire.toml"), before);
+}
