@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Holds the documents to the program: links, commands, configurations, error codes and the names of tests that they mention exist.
+"""Holds the documents to the program: links, tables, commands, configurations, error codes and the names of tests that they mention exist.
 
     scripts/docs.py [PROGRAM [FOLDER]]
 
@@ -52,7 +52,9 @@ class Document:
         self.prose: list[tuple[int, str]] = []
         self.headings: list[str] = []
         self.blocks: list[tuple[int, str, str]] = []
-        self.read(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        self.lines = len(text.splitlines())
+        self.read(text)
 
     def read(self, text: str) -> None:
         fence, language, start, inside = None, "", 0, []
@@ -117,6 +119,20 @@ def check_link(pages: dict[str, Document], page: Document, place: str, target: s
     other = pages.get(str(path.relative_to(ROOT)))
     if anchor and (other is None or anchor not in other.anchors()):
         breach(place, f"{file or page.name} has no heading for #{anchor}")
+
+
+def check_tables(pages: dict[str, Document]) -> None:
+    """A table has a line of dashes below its head, and as many cells in each row."""
+    for page in pages.values():
+        above: list[str] = []
+        for number, line in [*page.prose, (page.lines + 1, "")]:
+            if line.startswith("|"):
+                above.append(line)
+            elif above:
+                widths = {len(re.findall(r"(?<!\\)\|", row)) for row in above}
+                if len(widths) > 1 or len(above) < 2 or not re.fullmatch(r"[|:\- ]+", above[1]):
+                    breach(f"{page.name}:{number - 1}", "the table that ends here has no line of dashes below its head, or rows of different widths")
+                above = []
 
 
 # ---------------------------------------------------------------------------------------------------------------------- Commands
@@ -340,6 +356,7 @@ def main() -> None:
         sys.exit(f"there is no program at {program}; build it, or name another")
     pages = documents()
     check_links(pages)
+    check_tables(pages)
     check_commands(pages, program)
     check_configurations(pages, program)
     check_codes(pages)

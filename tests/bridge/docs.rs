@@ -24,6 +24,7 @@ fn a_mistake_in_a_document_is_found() {
     let mistakes = [
         ("[somewhere](nowhere.md)", "there is no nowhere.md"),
         ("[somewhere](#nowhere)", "has no heading for #nowhere"),
+        ("| a row | of no table |", "no line of dashes"),
         ("```sh\nleadwire chek\n```", "knows no `chek`"),
         ("```console\n$ leadwire send --sauce acme\n```", "no option `--sauce`"),
         ("`leadwire send --kind led`", "not led"),
