@@ -74,6 +74,18 @@ class Document:
         if fence is not None:
             breach(f"{self.name}:{start}", "this block of code does not end")
 
+    def paragraphs(self) -> list[tuple[int, str]]:
+        """The prose with its lines joined, since code and links may go over the end of a line; each with the number of its first line."""
+        paragraphs: list[tuple[int, str]] = []
+        last = -1
+        for number, line in self.prose:
+            if number == last + 1 and not re.match(r"\s*([-*|#>]|\d+\.|$)", line):
+                paragraphs[-1] = (paragraphs[-1][0], f"{paragraphs[-1][1]} {line.strip()}")
+            else:
+                paragraphs.append((number, line))
+            last = number if line.strip() else -1
+        return paragraphs
+
     def anchors(self) -> set[str]:
         """As GitHub makes them: the second heading of a name ends in -1."""
         seen: dict[str, int] = {}
@@ -102,7 +114,7 @@ def documents() -> dict[str, Document]:
 
 def check_links(pages: dict[str, Document]) -> None:
     for page in pages.values():
-        for number, line in page.prose:
+        for number, line in page.paragraphs():
             for target in re.findall(r"\]\(([^()\s]+)\)", re.sub(r"`[^`]*`", "", line)):
                 check_link(pages, page, f"{page.name}:{number}", target)
 
@@ -152,7 +164,7 @@ class Command:
             self.read_option(text)
 
     def read_option(self, text: str) -> None:
-        head = re.match(r"\s*(?:(-\w)(?:, )?)?\s*(--[\w-]+)?( <\w+>)?", text)
+        head = re.match(r"\s*(?:(-\w)(?:, )?)?\s*(--[\w-]+)?( <[^>]+>)?", text)
         listed = re.search(r"\[possible values: ([^\]]*)\]", text)
         values = re.split(r",\s*", listed[1]) if listed else re.findall(r"^\s+- ([\w-]+):", text, re.M)
         for name in filter(None, (head[1], head[2])):
@@ -173,7 +185,7 @@ def check_commands(pages: dict[str, Document], program: str) -> None:
             if language in ("sh", "bash", "console", "cron"):
                 for offset, line in shell_lines(text, language):
                     check_line(root, f"{page.name}:{start + offset}", line)
-        for number, line in page.prose:
+        for number, line in page.paragraphs():
             for code in re.findall(r"`(leadwire [a-z][^`]*)`", line):
                 check_line(root, f"{page.name}:{number}", code)
 
@@ -343,7 +355,7 @@ def codes_of(file: str, mark: str) -> set[str]:
 def check_tests(pages: dict[str, Document]) -> None:
     """`path/of/file.rs::name_of_a_test`, wherever it stands."""
     for page in pages.values():
-        for number, line in page.prose:
+        for number, line in page.paragraphs():
             for file, name in re.findall(r"`((?:src|tests|connectors)/[\w/-]+\.rs)::(\w+)`", line):
                 path = REPOSITORY / file
                 if not path.exists() or not re.search(rf"fn {name}\(", path.read_text(encoding="utf-8")):
