@@ -4,6 +4,7 @@ use super::show::note;
 use super::{Context, Failure};
 use crate::app::Bridge;
 use crate::config::{LogFormat, Settings};
+use crate::notify::Supervisor;
 use crate::telemetry;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -21,7 +22,12 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
         () = either(&mut interrupt, &mut terminate) => return Err(Failure::Failed("stopped before it had started".to_owned())),
     };
     urls.announce(&bridge);
+    let supervisor = Supervisor::of_environment();
+    supervisor.ready(&format!("listening on http://{}, console on http://{}", bridge.address, bridge.console));
+    // Also while it stops: that may take longer than the watchdog's patience.
+    let _ = supervisor.keep_alive();
     either(&mut interrupt, &mut terminate).await;
+    supervisor.stopping();
     note("leadwire: stopping; a second signal stops at once");
     tokio::select! {
         is_settled = bridge.stop() => {

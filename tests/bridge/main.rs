@@ -26,6 +26,7 @@ mod figures;
 mod keeping;
 mod load;
 mod mail;
+mod notify;
 mod outage;
 mod person;
 mod promises;
