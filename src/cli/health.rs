@@ -48,8 +48,8 @@ fn own(settings: &Settings) -> Result<Url, Failure> {
 
 fn tell(answer: &Answer, context: &Context) -> Result<(), Failure> {
     let said = answer.json().unwrap_or(Value::Null);
-    let reason =
-        ["reason", "message"].iter().find_map(|name| said[*name].as_str()).map(|text| truncate(&plain(text), REASON_CHARACTERS).into_owned());
+    let reason = ["reason", "message"].iter().find_map(|name| said[*name].as_str());
+    let reason = reason.map(|text| truncate(&plain(text), REASON_CHARACTERS).into_owned());
     let is_well = answer.is_2xx();
     if context.json {
         context.print_json(&json!({"ok": is_well, "http_status": answer.status, "reason": reason}))?;
