@@ -6,8 +6,8 @@
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: ## all tests; needs PostgreSQL, and installs Debian's package when it is missing
-	cargo test --workspace --features s3 --locked
+test: ## all tests; needs PostgreSQL and Chromium, and installs Debian's packages of what is missing
+	cargo test --workspace --features s3,otlp --locked
 
 example: ## the connector in examples/custom-connector builds against the SDK and passes its exam
 	scripts/example.sh
@@ -17,7 +17,7 @@ soak: ## random faults for SOAK_MINUTES (10), and outages of a database of SOAK_
 
 lint: ## format and clippy, every warning an error
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --features s3 --locked -- -D warnings
+	cargo clippy --workspace --all-targets --features s3,otlp --locked -- -D warnings
 
 docs: ## the API documentation, every broken link an error
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked

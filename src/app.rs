@@ -10,7 +10,7 @@ use crate::normalize::{self, Profile};
 use crate::receive::{self, Budget, Intake, Receiver, Sightings, SourceGate, Walker, reverify};
 use crate::route::Rules;
 use crate::store::{self, Checkup, Keeper, Origin, Ownership, QuarantineLimits, Retention, Spool, Store};
-use crate::telemetry::{Health, Tallying};
+use crate::telemetry::{Health, Tallying, TraceOptions, Tracing};
 use crate::verify::{SigningKey, Tolerance};
 use actix_web::dev::ServerHandle;
 use jiff::{SignedDuration, Timestamp};
@@ -79,6 +79,7 @@ pub struct Bridge {
     sightings: Arc<Sightings>,
     keeping: JoinHandle<()>,
     tallying: Tallying,
+    tracing: Tracing,
     shutdown_timeout: Duration,
     _ownership: Ownership,
 }
@@ -212,7 +213,8 @@ impl Bridge {
         let background = Background::default();
         let mask = SecretMask::of([&settings]);
         let (destinations, connectors) = build_destinations(&mut settings, &store, &background);
-        let deliverer = Deliverer::start(&store, destinations).await?;
+        let tracing = Tracing::start(settings.traces.take().and_then(trace_options), &store);
+        let deliverer = Deliverer::start(&store, destinations, &tracing.tracer).await?;
         let receiver = Receiver {
             intake: Arc::clone(&intake),
             keeper: keeper.clone(),
@@ -221,6 +223,7 @@ impl Bridge {
             health: Arc::clone(&health),
             budget: Budget::default(),
             sightings: Arc::clone(&sightings),
+            tracer: tracing.tracer.clone(),
         };
         let server = receive::listen(receiver, listener, &listen_limits(&settings))?;
         let receiving = (server.handle(), tokio::spawn(server));
@@ -256,6 +259,7 @@ impl Bridge {
             address,
             console: console_address,
             tallying: Tallying::start(store.clone()),
+            tracing,
             store,
             health,
             receiving,
@@ -305,10 +309,17 @@ impl Bridge {
         let _ = task.await;
         // When the next bridge starts, the time until then does not count for deliveries. Figures must not keep that from being noted.
         let sign_off = self.store.sign_off(Timestamp::now());
-        let last = async { tokio::join!(sign_off, note_sightings(&self.store, &self.sightings), self.tallying.finish()) };
+        let figures = async { tokio::join!(note_sightings(&self.store, &self.sightings), self.tallying.finish(), self.tracing.finish()) };
+        let last = async { tokio::join!(sign_off, figures) };
         let _ = tokio::time::timeout(SIGN_OFF, last).await;
         is_settled
     }
+}
+
+fn trace_options(traces: config::Traces) -> Option<TraceOptions> {
+    let headers = traces.headers.into_iter().map(|(name, value)| (name, value.expose().to_owned())).collect();
+    let (sample_ratio, service_name) = (traces.sample_ratio, traces.service_name);
+    Some(TraceOptions { endpoint: traces.endpoint?, headers, sample_ratio, service_name })
 }
 
 fn listen_limits(settings: &Settings) -> receive::Limits {

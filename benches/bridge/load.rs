@@ -23,7 +23,7 @@ pub(crate) fn no_times() -> Times {
 }
 
 pub(crate) fn record(times: &mut Times, time: Duration) {
-    times.saturating_record(u64::try_from(time.as_nanos()).unwrap());
+    times.record(u64::try_from(time.as_nanos()).unwrap()).unwrap();
 }
 
 /// How hard, and for how long.

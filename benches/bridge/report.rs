@@ -102,6 +102,10 @@ impl Report {
         self.note(&format!("{engine}delivering from the backlog"), value);
     }
 
+    pub(crate) fn page(&mut self, engine: &str, path: &str, times: &Times) {
+        self.note(&format!("{engine}GET {path}"), quantiles(times));
+    }
+
     pub(crate) fn chat_log(&mut self, bytes: usize, conversations: usize, answered_in: Duration, cpu_seconds: f64, peak_mib: f64) {
         let value = json!({"bytes": bytes, "conversations": conversations, "answered_ms": answered_in.as_secs_f64() * 1e3, "cpu_seconds": cpu_seconds, "peak_mib": peak_mib});
         self.note("one chat log", value);

@@ -1,6 +1,6 @@
 //! The bridge under one load each.
 
-use crate::load::{HOOK, Load, Pace, knock, post};
+use crate::load::{HOOK, Load, Pace, knock, no_times, post, record};
 use crate::postgres::Server;
 use crate::report::{Report, Row};
 use crate::servers::{Bridge, Destination};
@@ -16,6 +16,9 @@ const PACES: [u32; 3] = [100, 1_000, 10_000];
 const NEIGHBOURS_PACE: u32 = 1_000;
 /// How long a bridge without work is watched.
 const IDLE: Duration = Duration::from_secs(20);
+/// What people look at.
+const PAGES: [&str; 8] = ["/", "/leads", "/leads?q=david7", "/destinations", "/person", "/person/dead", "/sources", "/api/v1/status"];
+const PAGE_ROUNDS: usize = 9;
 const CHAT_LOG_BYTES: usize = 20 << 20;
 
 fn to(sink: &Sink, path: &str, name: &'static str) -> Destination {
@@ -141,7 +144,22 @@ pub(crate) async fn pending(report: &mut Report, server: Option<&Server>) {
     assert_eq!(empty.refused + filling.refused + full.refused, 0, "requests were refused");
     assert_eq!(bridge.stored(), empty.accepted.len() + filling.accepted.len() + 1 + full.accepted.len(), "stored is not what was answered");
     report.pending(&named("", server), count, resident_mib, start, full.per_second() / empty.per_second());
+    pages(report, &bridge, &named("", server)).await;
     drain(report, &sink, &bridge, server).await;
+}
+
+/// How long people wait for pages about so many events, and programs for the same.
+async fn pages(report: &mut Report, bridge: &Bridge, engine: &str) {
+    for path in PAGES {
+        let mut times = no_times();
+        for _ in 0..PAGE_ROUNDS {
+            let began_at = Instant::now();
+            let answer = reqwest::get(format!("{}{path}", bridge.console)).await.unwrap().error_for_status().unwrap();
+            answer.bytes().await.unwrap();
+            record(&mut times, began_at.elapsed());
+        }
+        report.page(engine, path, &times);
+    }
 }
 
 /// The oldest of many, for as long as a load lasts.

@@ -117,6 +117,8 @@ pub(crate) struct Destination {
 pub(crate) struct Bridge {
     pub(crate) process: Process,
     pub(crate) address: SocketAddr,
+    /// Of the console, which needs no login here.
+    pub(crate) console: String,
     folder: TempDir,
 }
 
@@ -139,7 +141,8 @@ impl Bridge {
     fn run(folder: TempDir) -> Self {
         let child = command(&folder, &["run"]).stderr(Stdio::piped()).spawn().unwrap();
         let (process, line) = first_line(child, "listening on http://");
-        Self { process, address: line.split(',').next().unwrap().parse().unwrap(), folder }
+        let (address, console) = line.split_once(", console on ").unwrap();
+        Self { process, address: address.parse().unwrap(), console: console.trim().to_owned(), folder }
     }
 
     /// Kills it as `kill -9` does, and starts it on what it left.

@@ -4,7 +4,7 @@ use crate::store::NewAction;
 
 /// What a command does, in the name of the system's user that runs it.
 pub(super) fn acts(action: &'static str, target: &str, planned: usize, detail: String) -> NewAction {
-    NewAction { who: name(), client: None, action, target: target.to_owned(), planned, detail, reason: String::new() }
+    NewAction { who: name(), client: None, action, target: target.to_owned(), planned, detail, ..NewAction::default() }
 }
 
 /// `cli (anna)`: as the remark of what this user discards, too.

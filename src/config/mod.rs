@@ -18,6 +18,7 @@ mod sections;
 mod settings;
 mod shown;
 mod spool;
+mod traces;
 mod values;
 
 pub use alerts::{AlertKind, Alerts, Digest};
@@ -25,6 +26,7 @@ pub use backfill::Backfill;
 pub use channels::{AlertChannel, AlertSeverity, MailTls, Medium, Smtp};
 pub use diagnostics::{Diagnostic, Diagnostics, Excerpt, Place};
 pub use settings::{Console, Delivery, Destination, Log, LogFormat, Role, Server, Settings, Source, Store, StoreUrl, User};
+pub use traces::Traces;
 
 use crate::connectors::Connectors;
 use document::Document;
@@ -34,7 +36,7 @@ use reader::Reader;
 use std::path::Path;
 
 /// Everything that may stand at the top of the file.
-const SECTIONS: [&str; 9] = ["server", "console", "store", "delivery", "alerts", "log", "sources", "destinations", "routes"];
+const SECTIONS: [&str; 10] = ["server", "console", "store", "delivery", "alerts", "traces", "log", "sources", "destinations", "routes"];
 
 /// Reads the file at `path` and the variables `LEADWIRE__SECTION__KEY` of `environment`, which win over it.
 ///
@@ -89,11 +91,12 @@ fn assemble(path: &Path, reader: &mut Reader<'_>, connectors: &Connectors) -> Se
     let log = sections::log(reader);
     let sources = sections::sources(reader);
     let alerts = alerts::read(reader, &sources);
+    let traces = traces::read(reader);
     let (destinations, declared) = destinations::read(reader, connectors, delivery.give_up_after);
     let routes = routes::read(reader, &sources, &declared);
     let redactor = secrets::redactor(&reader.layers.merged);
     let path = path.to_owned();
-    Settings { path, server, console, store, delivery, alerts, log, sources, destinations, routes, redactor, warnings: Vec::new() }
+    Settings { path, server, console, store, delivery, alerts, traces, log, sources, destinations, routes, redactor, warnings: Vec::new() }
 }
 
 /// What could not be read counts as not given, which may be wrong in turn; only the first thing said of a place is news.

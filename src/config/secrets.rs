@@ -33,7 +33,7 @@ const SECRET: [&str; 14] = [
 const OPENS: [&str; 8] = ["", "access", "api", "auth", "private", "secret", "service", "signing"];
 
 /// Whether a key is named like a secret, by its last words: `client_secret`, `X-Api-Key`, but neither `token_url` nor `author`.
-fn is_secret(key: &str) -> bool {
+pub(super) fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     let mut words = key.rsplit(['_', '-', '.']);
     match words.next() {

@@ -1,6 +1,7 @@
 //! What the bridge is told: every section of the configuration with its defaults.
 
 use super::alerts::Alerts;
+use super::traces::Traces;
 use super::values;
 use super::{Backfill, Diagnostic};
 use crate::route::Rules;
@@ -30,6 +31,8 @@ pub struct Settings {
     pub delivery: Delivery,
     /// Who is told of trouble.
     pub alerts: Alerts,
+    /// Where traces go; `None` is nowhere.
+    pub traces: Option<Traces>,
     /// What is logged.
     pub log: Log,
     /// By name.

@@ -7,7 +7,7 @@ use leadwire_connector::settings::Fault;
 pub(super) const DOTS: &str = "\"••••\"";
 
 /// The keys of the bridge whose values are no secrets.
-pub(super) const HARMLESS: [&str; 63] = [
+pub(super) const HARMLESS: [&str; 65] = [
     "listen",
     "trusted_proxies",
     "workers",
@@ -71,6 +71,8 @@ pub(super) const HARMLESS: [&str; 63] = [
     "host",
     "port",
     "tls",
+    "sample_ratio",
+    "service_name",
 ];
 
 /// Parts of the names of keys whose values are secrets.

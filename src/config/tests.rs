@@ -512,7 +512,7 @@ fn the_files_that_come_with_leadwire_are_right() {
     }
 }
 
-#[cfg(all(feature = "hubspot", feature = "gohighlevel", feature = "json", feature = "csv"))]
+#[cfg(all(feature = "hubspot", feature = "gohighlevel", feature = "json", feature = "csv", feature = "otlp"))]
 #[test]
 fn the_reference_file_is_right_with_every_line_in_it_commented_in() {
     let is_setting = |line: &str| line.starts_with('[') || line.split_once(" = ").is_some_and(|(key, _)| !key.contains([' ', ':']));
@@ -521,6 +521,44 @@ fn the_reference_file_is_right_with_every_line_in_it_commented_in() {
     let text = filled_in(&all.join("\n"));
     assert!(text.contains("\nmax_per_minute = 600"));
     parse(Path::new("all"), &text, &crate::connectors::builtin(), std::iter::empty()).unwrap_or_else(|faults| panic!("{faults}"));
+}
+
+#[cfg(not(feature = "otlp"))]
+#[test]
+fn a_program_without_traces_says_so() {
+    let told = told("[traces]\nendpoint = \"http://127.0.0.1:4318\"\n[sources.acme]\nsigning_keys = [\"k\"]", &[]);
+    assert!(told.contains("this program was built without traces") && told.contains("--features otlp"), "{told}");
+}
+
+#[cfg(feature = "otlp")]
+#[test]
+fn traces_are_read_and_what_is_wrong_with_them_is_told() {
+    let with = |traces: &str| {
+        format!("[sources.acme]\nsigning_keys = [{{ env = \"PATH\" }}]\n[console]\ntoken = {{ env = \"PATH\" }}\n[traces]\n{traces}")
+    };
+    let read = parse_with(
+        &with("endpoint = \"http://127.0.0.1:4318\"\nsample_ratio = 0.25\nheaders = { Authorization = { env = \"PATH\" } }"),
+        &[],
+    );
+    let traces = read.unwrap().traces.unwrap();
+    assert_eq!((traces.sample_ratio, traces.service_name.as_str(), traces.headers.len()), (0.25, "leadwire", 1));
+    for (wrong, message) in [
+        ("", "`endpoint` is missing"),
+        ("endpoint = \"127.0.0.1:4318\"", "expected a web address"),
+        ("endpoint = \"https://ann:secret@otel.example.com\"", "credentials do not belong in the address"),
+        ("endpoint = \"http://127.0.0.1:4318\"\nsample_ratio = 1.5", "expected a number from 0 to 1"),
+        ("endpoint = \"http://127.0.0.1:4318\"\nheaders = { \"a b\" = \"c\" }", "no HTTP header has this name"),
+        ("endpoint = \"http://127.0.0.1:4318\"\nheaders = { a = \"c\\nd\" }", "no HTTP header can carry this value"),
+        ("endpoint = \"http://127.0.0.1:4318\"\nsample_ration = 1.0", "unknown key `sample_ration`"),
+    ] {
+        let told = told(&with(wrong), &[]);
+        assert!(told.contains(message) && !told.contains("secret"), "{wrong}: {told}");
+    }
+    let warned = warnings(&with("endpoint = \"http://otel.example.com\"\nheaders = { Authorization = \"Bearer x\" }"));
+    assert!(
+        warned.iter().any(|line| line.contains("travels unencrypted")) && warned.iter().any(|line| line.contains("stands in the file")),
+        "{warned:?}"
+    );
 }
 
 #[test]

@@ -2,9 +2,10 @@
 //! it where that is possible.
 //!
 //! What is too much for one transaction is a job of the bridge: it goes on when the page is left, [`progress`] tells how far it is, and
-//! what an interruption leaves undone is done by asking once more.
+//! what an interruption leaves undone is done by asking once more, for which the line of the trail keeps what was asked.
 
 mod forms;
+mod interrupted;
 mod jobs;
 mod missed;
 mod quarantine;
@@ -18,6 +19,8 @@ pub use quarantine::{Body, PurgeRequest, VerifyRequest, look, purge, verify};
 pub use routing::{RouteRequest, route};
 pub use selection::{DiscardRequest, ReplayRequest, Selection, count_discard, count_replay, discard, replay};
 
+use interrupted::interrupted;
+
 use super::{Console, Kind, Refusal, Visitor};
 use crate::store::{Act, ActionRow, Entry, Error, NewAction};
 use actix_web::dev::Payload;
@@ -25,6 +28,7 @@ use actix_web::{FromRequest, HttpRequest, web};
 use jiff::{SignedDuration, Timestamp};
 use leadwire_connector::settings::duration;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::future::{Ready, ready};
 
 /// No reason is longer.
@@ -161,6 +165,11 @@ fn later(now: Timestamp, span: std::time::Duration) -> Option<Timestamp> {
 /// What was given, if anything was: forms send empty fields, too.
 fn given(text: &str) -> Option<String> {
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// What to ask once more, without what was not given.
+fn again<const N: usize>(fields: [(&'static str, &str); N]) -> BTreeMap<&'static str, String> {
+    fields.into_iter().filter_map(|(name, value)| Some((name, given(value)?))).collect()
 }
 
 /// A moment, a day (UTC), or an age such as `2h`; empty is none.

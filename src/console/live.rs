@@ -11,6 +11,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::stream;
 use jiff::Timestamp;
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use url::form_urlencoded;
 
 /// Who can be told at once.
 const MOST_CLIENTS: usize = 64;
@@ -54,6 +56,12 @@ impl Live {
         (Self { changes, places, era: Timestamp::now().as_microsecond() }, looking)
     }
 
+    /// The last message, as of now. A page is made after it, and says so when it begins to listen.
+    #[must_use]
+    pub fn last_id(&self) -> String {
+        self.id(*self.changes.borrow())
+    }
+
     fn id(&self, number: u64) -> String {
         format!("{}-{number}", self.era)
     }
@@ -80,6 +88,13 @@ async fn read(store: &Store, lanes: &Statuses) -> crate::store::Result<u64> {
     let newest = ActionFilter { limit: 1, ..ActionFilter::default() };
     let counts = (store.source_counts().await?, store.holds().await?, store.count_quarantined().await?, store.actions(newest).await?);
     format!("{counts:?}").hash(&mut hasher);
+    for row in store.destinations().await? {
+        format!("{}{:?}", row.name, row.counts).hash(&mut hasher);
+    }
+    // An attempt after which the delivery waits again changes none of that.
+    for (name, figures) in store.figures().destinations() {
+        (name, figures.attempts().collect::<Vec<_>>()).hash(&mut hasher);
+    }
     lanes.iter().for_each(|(name, lane)| format!("{name}{lane:?}").hash(&mut hasher));
     Ok(hasher.finish())
 }
@@ -93,7 +108,7 @@ pub(super) async fn watch(request: HttpRequest, console: web::Data<Console>) -> 
     let place = Arc::clone(&console.live.places).try_acquire_owned().map_err(full)?;
     let mut changes = console.live.changes.clone();
     let id = console.live.id(*changes.borrow_and_update());
-    let missed = request.headers().get(LAST_EVENT_ID).is_some_and(|last| last.as_bytes() != id.as_bytes());
+    let missed = last_seen(&request).is_some_and(|last| last != id);
     // Without data it is no message, but the id counts.
     let told = if missed { message(&id) } else { format!("id: {id}\n\n") };
     let first = Some(format!("retry: {RETRY_MS}\n\n{told}"));
@@ -104,6 +119,13 @@ pub(super) async fn watch(request: HttpRequest, console: web::Data<Console>) -> 
         Some((Ok::<_, Infallible>(Bytes::from(lines)), client))
     });
     Ok(HttpResponse::Ok().content_type("text/event-stream").insert_header((UNBUFFERED, "no")).streaming(lines))
+}
+
+/// The message that the client knows of: its header when it comes back; when it comes, what its page was made after.
+fn last_seen(request: &HttpRequest) -> Option<Cow<'_, str>> {
+    let header = request.headers().get(LAST_EVENT_ID).map(|last| String::from_utf8_lossy(last.as_bytes()));
+    let seen = || form_urlencoded::parse(request.query_string().as_bytes()).find_map(|(name, value)| (name == "seen").then_some(value));
+    header.or_else(seen)
 }
 
 fn message(id: &str) -> String {
@@ -128,7 +150,7 @@ impl Client {
         }
         loop {
             let changed = tokio::time::timeout(ASK_EVERY, self.changes.changed()).await;
-            if matches!(changed, Ok(Err(_))) || !self.console.access.still_lets_in(&self.headers) {
+            if matches!(changed, Ok(Err(_))) || !self.console.access.still_lets_in(&self.console.store, &self.headers).await {
                 return None;
             }
             if changed.is_ok() {

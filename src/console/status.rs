@@ -81,6 +81,14 @@ impl DestinationStatus {
         }
     }
 
+    /// For people: one that they put on hold is on hold, although the bridge takes note of it a moment later.
+    pub(super) fn shown(&self) -> &LaneState {
+        match (&self.state, self.hold()) {
+            (LaneState::NotConfigured, _) | (_, None) => &self.state,
+            _ => &LaneState::Held,
+        }
+    }
+
     /// Unknown while the store cannot be read.
     pub(super) fn counts(&self) -> Option<&Counts> {
         self.row().map(|row| &row.counts)

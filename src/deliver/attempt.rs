@@ -5,8 +5,10 @@ use super::decide::{Attempted, Decision, Policy, decide};
 use super::erasure::Forgotten;
 use super::lane::{Health, Input};
 use super::parked::Parked;
+use super::trace;
 use crate::failpoint;
 use crate::store::{AttemptRow, DeliveryKey, Hold, Leased, Outcome, Room, Settlement, State, Store, delivery_id};
+use crate::telemetry::Tracer;
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
@@ -32,6 +34,7 @@ pub(super) struct Bench {
     pub(super) parked: Arc<Parked>,
     /// The rate limit and its burst, for the store to count.
     pub(super) per_second: Option<(f64, u32)>,
+    pub(super) tracer: Tracer,
 }
 
 /// Runs an attempt to its settlement, and tells the lane what it learns as it learns it.
@@ -50,6 +53,7 @@ pub(super) async fn run(bench: Arc<Bench>, leased: Leased, probe: bool) {
     let (figures, word) = (bench.store.figures().destination(&bench.name), decision.word);
     figures.inspect(|figures| figures.attempt(word, took));
     report(&bench.name, &leased, &result, &decision);
+    trace::tell(&bench, &leased, &result, &decision, (started_at, took));
     bench.tell(Input::Finished(decision.health));
     if let Some((reason, until)) = decision.hold.clone() {
         let hold = Hold { reason, since: now, until };

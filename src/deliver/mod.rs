@@ -16,6 +16,7 @@ mod parked;
 mod shell;
 #[cfg(test)]
 mod simulation;
+mod trace;
 mod values;
 
 pub use backoff::Backoff;
@@ -26,6 +27,7 @@ pub use shell::LaneStatus;
 pub use values::StoredValues;
 
 use crate::store::{DestinationId, Hold, LaneEnd, Leased, Room, Store};
+use crate::telemetry::Tracer;
 use attempt::{Bench, until_stored};
 use clock::Clock;
 use erasure::{Forgotten, carry_out_all};
@@ -82,14 +84,14 @@ impl Deliverer {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn start(store: &Store, destinations: Vec<Destination>) -> crate::store::Result<Self> {
+    pub async fn start(store: &Store, destinations: Vec<Destination>, tracer: &Tracer) -> crate::store::Result<Self> {
         let holds = store.holds().await?;
         let known: HashMap<DestinationId, (Option<Hold>, i64)> = holds.into_iter().map(|row| (row.id, (row.hold, row.parked_us))).collect();
         let (mut lanes, mut benches, mut tasks, mut ends) = (Vec::new(), Vec::new(), JoinSet::new(), HashMap::new());
         let clock = Arc::new(Clock::start());
         for destination in destinations {
             let (hold, parked_us) = known.get(&destination.id).cloned().unwrap_or_default();
-            let (handle, end, shell) = prepare(store, &clock, destination, hold, parked_us);
+            let (handle, end, shell) = prepare(store, &clock, destination, tracer, (hold, parked_us));
             ends.insert(handle.id, end);
             lanes.push(handle);
             benches.push(Arc::clone(&shell.bench));
@@ -138,8 +140,8 @@ fn prepare(
     store: &Store,
     clock: &Arc<Clock>,
     destination: Destination,
-    hold: Option<Hold>,
-    parked_us: i64,
+    tracer: &Tracer,
+    (hold, parked_us): (Option<Hold>, i64),
 ) -> (LaneHandle, LaneEnd, Shell) {
     let (inbox, inputs) = unbounded_channel();
     let (handoff, handoffs) = unbounded_channel();
@@ -162,6 +164,7 @@ fn prepare(
         forgotten: Forgotten::default(),
         parked,
         per_second,
+        tracer: tracer.clone(),
     };
     let bench = Arc::new(bench);
     let stepped_at = Timestamp::now();

@@ -26,6 +26,15 @@ impl Counter {
     }
 }
 
+/// What became of the spans of traces.
+#[derive(Debug, Default)]
+pub struct SpanFigures {
+    /// The collector took them.
+    pub exported: Counter,
+    /// The queue was full, or the collector did not take them.
+    pub dropped: Counter,
+}
+
 /// Requests that were not answered with success, by the codes that senders read, of which there are a few.
 #[derive(Debug, Default)]
 pub struct Refusals {

@@ -12,7 +12,7 @@ mod source;
 mod store;
 mod tally;
 
-pub use counters::{Counter, Refusals};
+pub use counters::{Counter, Refusals, SpanFigures};
 pub use destination::{DestinationFigures, OUTCOMES};
 pub use histogram::{Histogram, Reading};
 pub use source::SourceFigures;
@@ -30,6 +30,7 @@ pub struct Figures {
     destinations: BTreeMap<String, DestinationFigures>,
     unknown_sources: Refusals,
     store: Arc<StoreFigures>,
+    spans: SpanFigures,
     since: Timestamp,
     /// What of them is in the tally of the store.
     tallied: Mutex<Tally>,
@@ -47,6 +48,7 @@ impl Figures {
             destinations: destinations.into_iter().map(|name| (name.clone(), DestinationFigures::default())).collect(),
             unknown_sources: Refusals::default(),
             store,
+            spans: SpanFigures::default(),
             since: Timestamp::now(),
             tallied: Mutex::default(),
         }
@@ -80,6 +82,12 @@ impl Figures {
     #[must_use]
     pub fn store(&self) -> &StoreFigures {
         &self.store
+    }
+
+    /// Those of traces.
+    #[must_use]
+    pub fn spans(&self) -> &SpanFigures {
+        &self.spans
     }
 
     /// Since when there are figures: the start of the process, about.

@@ -49,7 +49,7 @@ pub(super) enum Answer {
 }
 
 impl Answer {
-    fn status(&self) -> StatusCode {
+    pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Success | Self::TestSuccess | Self::About(_) | Self::Alive | Self::Ready(_) => StatusCode::OK,
             Self::NotFound | Self::UnknownSource => StatusCode::NOT_FOUND,

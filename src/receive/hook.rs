@@ -2,7 +2,8 @@
 
 use super::answer::Answer;
 use super::budget::Reservation;
-use super::intake::{Came, SourceGate, UNEXAMINED};
+use super::intake::{Came, Examined, SourceGate, UNEXAMINED};
+use super::stages::{Stages, Trail};
 use super::{Receiver, body, client};
 use crate::failpoint;
 use crate::figures::SourceFigures;
@@ -43,6 +44,7 @@ pub(super) async fn post(request: HttpRequest, payload: web::Payload, receiver: 
 
 async fn take(request: &HttpRequest, payload: web::Payload, receiver: &web::Data<Receiver>, name: &str) -> Answer {
     let received_at = Timestamp::now();
+    let mut stages = Stages::begin(received_at);
     let Some(source) = receiver.intake.sources.get(name) else { return Answer::UnknownSource };
     let client = client_address(request, receiver);
     receiver.sightings.note_client(name, client, source.lists(&client), received_at);
@@ -57,13 +59,16 @@ async fn take(request: &HttpRequest, payload: web::Payload, receiver: &web::Data
             return answer;
         }
     };
+    stages.read();
     count(receiver, name, |figures| figures.bytes.add(u64::try_from(body.len()).unwrap_or(u64::MAX)));
     let header = signature_header(request);
     let came = Came { at: received_at, client: Some(client), via: Via::Direct };
     match examine(receiver, name, &body, header.as_deref(), came, &reserved).await {
-        Ok(events) => {
+        Ok(Examined { events, verified_at }) => {
+            stages.examined(verified_at);
             receiver.sightings.note_events(name, &events, received_at);
-            store(receiver, source, name, events).await
+            let trail = Trail::of(&receiver.tracer, name, stages, &events);
+            store(receiver, source, name, events, trail).await
         }
         Err(refusal) => quarantine(receiver, name, client, header, body, refusal, received_at).await,
     }
@@ -104,7 +109,7 @@ async fn examine(
     header: Option<&str>,
     came: Came,
     reserved: &Reservation,
-) -> Result<Vec<NewEvent>, Refusal> {
+) -> Result<Examined, Refusal> {
     if body.len() <= LARGE_BODY_BYTES {
         return receiver.intake.examine(name, body, header, came);
     }
@@ -118,7 +123,7 @@ async fn examine(
     web::block(work).await.unwrap_or(Err(UNEXAMINED))
 }
 
-async fn store(receiver: &Receiver, source: &SourceGate, name: &str, events: Vec<NewEvent>) -> Answer {
+async fn store(receiver: &Receiver, source: &SourceGate, name: &str, events: Vec<NewEvent>, trail: Trail<'_>) -> Answer {
     let is_test = source.test_reply && events.iter().all(|new| new.event.kind == Kind::Test);
     for new in &events {
         let event = &new.event;
@@ -133,7 +138,14 @@ async fn store(receiver: &Receiver, source: &SourceGate, name: &str, events: Vec
         }
     }
     let success = if is_test { Answer::TestSuccess } else { Answer::Success };
-    match receiver.keeper.receive(events).await {
+    let kept = receiver.keeper.receive(events).await;
+    let answer = answer(receiver, name, &kept, success).await;
+    trail.end(&kept, &answer);
+    answer
+}
+
+async fn answer(receiver: &Receiver, name: &str, kept: &Result<Kept<Vec<Received>>, Error>, success: Answer) -> Answer {
+    match kept {
         Ok(_) if failpoint::reach(failpoint::ANSWER_BEFORE).await.is_err() => Answer::Unavailable,
         Ok(Kept::Stored(received)) => {
             let duplicates = received.iter().filter(|outcome| **outcome == Received::Duplicate).count();
@@ -146,7 +158,7 @@ async fn store(receiver: &Receiver, source: &SourceGate, name: &str, events: Vec
             success
         }
         Err(error) => {
-            report_unkept(name, &error);
+            report_unkept(name, error);
             Answer::Unavailable
         }
     }

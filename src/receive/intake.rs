@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 use uuid::Uuid;
 
 /// A source, ready to receive.
@@ -72,6 +73,15 @@ impl Came {
     }
 }
 
+/// What a body became.
+#[derive(Debug)]
+pub struct Examined {
+    /// With their destinations.
+    pub events: Vec<NewEvent>,
+    /// When its signature had been verified.
+    pub verified_at: Instant,
+}
+
 /// For a body that the bridge itself failed on.
 pub(super) const UNEXAMINED: Refusal = Refusal::Malformed { detail: "the body could not be examined" };
 
@@ -113,8 +123,11 @@ impl Intake {
     ///
     /// # Errors
     /// Why the body is refused; the words may name another source and are for the owner, not for the sender.
-    pub fn examine(&self, name: &str, body: &[u8], header: Option<&str>, came: Came) -> Result<Vec<NewEvent>, Refusal> {
-        let prepare = |verified: Verified| self.prepare(name, &verified, came.receipt(&verified));
+    pub fn examine(&self, name: &str, body: &[u8], header: Option<&str>, came: Came) -> Result<Examined, Refusal> {
+        let prepare = |verified: Verified| {
+            let verified_at = Instant::now();
+            Examined { events: self.prepare(name, &verified, came.receipt(&verified)), verified_at }
+        };
         let work = AssertUnwindSafe(|| self.verify(name, body, header, came.at).map(prepare));
         std::panic::catch_unwind(work).unwrap_or(Err(UNEXAMINED))
     }

@@ -13,18 +13,19 @@ mod missed;
 mod reroute;
 mod reverify;
 mod sightings;
+mod stages;
 
 pub use backfill::{ApiError, BackfillError, Backfilled, LeadList, Pages, Span, backfill};
 pub use budget::Budget;
 pub use client::address as client_address;
-pub use intake::{Came, Intake, SourceGate};
+pub use intake::{Came, Examined, Intake, SourceGate};
 pub use missed::{Taken, Walker, take_missed};
 pub use reroute::{Rerouted, route_unrouted, routing};
 pub use reverify::{Reverified, reverify};
 pub use sightings::Sightings;
 
 use crate::store::Keeper;
-use crate::telemetry::Health;
+use crate::telemetry::{Health, Tracer};
 use actix_web::dev::Server;
 use actix_web::{App, HttpServer, web};
 use answer::Answer;
@@ -63,6 +64,8 @@ pub struct Receiver {
     pub budget: Budget,
     /// What is seen of each source.
     pub sightings: Arc<Sightings>,
+    /// Who follows events.
+    pub tracer: Tracer,
 }
 
 /// Starts to listen. The returned server runs when it is awaited.

@@ -39,8 +39,8 @@ pub async fn reverify(intake: &Intake, store: &Store, name: &str, mut progress: 
         for (row, body) in rows {
             let came = Came { at: row.at, client: row.client.parse().ok(), via: Via::Quarantine };
             match intake.examine(name, &body, row.header.as_deref(), came) {
-                Ok(events) => {
-                    let received = store.admit(row.id, events).await?;
+                Ok(examined) => {
+                    let received = store.admit(row.id, examined.events).await?;
                     let new = received.iter().filter(|outcome| **outcome == Received::New).count() as u64;
                     report.admitted += 1;
                     report.events += new;

@@ -3,19 +3,19 @@
 //! What fits into one transaction is written with its line of the trail. What is more goes on in pieces: the line comes first, each
 //! piece adds to it in its own transaction, and its end is noted at last. So the trail never tells of more or less than was done.
 
+use super::discreet::{short, without_persons};
 use super::operations::each;
 use super::{DeliveryKey, DestinationId, Engine, Result, State, Store};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use uuid::Uuid;
 
 /// Rows changed in one transaction: short enough that an answer waiting behind it does not notice.
 pub const ACT_PIECE: usize = 100;
-/// No text of the trail is longer.
-const LONGEST: usize = 500;
-/// So many digits in a row, whatever stands between them, may be a telephone number.
-const PHONE_DIGITS: usize = 7;
+/// Why an action ended that a bridge was at when it stopped.
+pub const INTERRUPTED: &str = "interrupted: the bridge stopped before it was done";
 
 /// Something a person does, in one transaction.
 #[derive(Debug, Clone)]
@@ -98,6 +98,9 @@ pub struct NewAction {
     pub detail: String,
     /// Why, in words of theirs. What looks like an e-mail address or a telephone number is left out of it: the trail names nobody.
     pub reason: String,
+    /// What to ask once more when it is interrupted: fields by name, those of the form that asked for it. Of a field `reason` the same is
+    /// left out.
+    pub again: BTreeMap<&'static str, String>,
 }
 
 /// Where an act is noted.
@@ -131,11 +134,14 @@ pub struct ActionRow {
     pub count: i64,
     /// What else there is to know.
     pub detail: String,
-    /// When it ended; `None` while it goes on, and when it was interrupted.
+    /// When it ended; `None` while it goes on, and when it was a command that was interrupted.
     #[serde(with = "leadwire_connector::timestamp::option")]
     pub ended_at: Option<Timestamp>,
     /// Why it did not come to its end.
     pub failure: Option<String>,
+    /// What to ask once more to go on, for pages: fields by name.
+    #[serde(skip)]
+    pub again: Option<BTreeMap<String, String>>,
 }
 
 /// Which lines of the trail to list, newest first. Everything given must match.
@@ -278,6 +284,14 @@ impl Store {
         each!(&self.engine, engine => engine.end_action(id, more, failure, now).await)
     }
 
+    /// Nobody is to ask once more for what this action left undone.
+    ///
+    /// # Errors
+    /// `Unavailable` when nothing was committed.
+    pub async fn forget_again(&self, id: i64) -> Result<()> {
+        each!(&self.engine, engine => engine.forget_again(id).await)
+    }
+
     /// The trail, newest first.
     ///
     /// # Errors
@@ -352,73 +366,35 @@ impl Entry {
 
 impl NewAction {
     fn clean(self) -> Self {
-        let Self { who, client, action, target, planned, detail, reason } = self;
+        let Self { who, client, action, target, planned, detail, reason, again } = self;
+        let clean = |(name, value): (_, String)| (name, short(&if name == "reason" { without_persons(value.trim()) } else { value }));
+        let again = again.into_iter().map(clean).collect();
         let told = [detail, without_persons(reason.trim())].into_iter().filter(|told| !told.is_empty());
         let detail = short(&told.collect::<Vec<_>>().join("; "));
         let client = client.map(|client| short(&client));
-        Self { who: short(&who), client, action, target: short(&target), planned, detail, reason: String::new() }
+        Self { who: short(&who), client, action, target: short(&target), planned, detail, reason: String::new(), again }
+    }
+
+    /// As it is kept.
+    pub(super) fn again_json(&self) -> Option<String> {
+        // Texts by name always are JSON.
+        (!self.again.is_empty()).then(|| serde_json::to_string(&self.again).unwrap_or_default())
     }
 }
 
-fn short(text: &str) -> String {
-    text.chars().take(LONGEST).collect()
-}
-
-/// The text without what looks like an e-mail address or a telephone number.
-fn without_persons(text: &str) -> String {
-    let words = text.split(char::is_whitespace).map(|word| if word.contains('@') { "(e-mail)" } else { word });
-    let text = words.collect::<Vec<_>>().join(" ");
-    let (mut told, mut rest) = (String::new(), text.as_str());
-    while let Some(start) = rest.find(char::is_numeric) {
-        let (before, found) = rest.split_at(start);
-        let (number, after) = found.split_at(number_length(found));
-        let is_phone = number.chars().filter(|c| c.is_numeric()).count() >= PHONE_DIGITS;
-        told.push_str(before);
-        told.push_str(if is_phone { "(number)" } else { number });
-        rest = after;
-    }
-    told.push_str(rest);
-    told
-}
-
-/// From the first digit to the last one that is apart from it by nothing but what people write between digits.
-fn number_length(text: &str) -> usize {
-    let end = text.find(|c: char| !c.is_numeric() && !"+-(). /".contains(c)).unwrap_or(text.len());
-    let (number, _) = text.split_at(end);
-    number.trim_end_matches(|c: char| !c.is_numeric()).len()
+/// What [`NewAction::again_json`] wrote. What cannot be read cannot be asked again.
+pub(super) fn read_again(text: Option<&str>) -> Option<BTreeMap<String, String>> {
+    serde_json::from_str(text?).ok()
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::allow_attributes)]
     use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn the_trail_names_nobody() {
-        assert_eq!(without_persons("asked by <jane@example.com> today"), "asked by (e-mail) today");
-        assert_eq!(without_persons("call +1 (555) 010-0199 first"), "call +(number) first");
-        assert_eq!(without_persons("route 12 of 300 failed, see 7.1"), "route 12 of 300 failed, see 7.1");
-        assert_eq!(short(&"é".repeat(2 * LONGEST)).chars().count(), LONGEST);
-    }
 
     #[test]
     fn a_pace_is_kept_also_when_it_is_slower_than_a_piece() {
         let pace = |per_second| Pace { per_second };
         assert_eq!((pace(None).piece(), pace(Some(10)).piece(), pace(Some(0)).piece(), pace(Some(9_999)).piece()), (100, 10, 1, 100));
         assert_eq!((pace(None).pause(100), pace(Some(50)).pause(25)), (Duration::ZERO, Duration::from_millis(500)));
-    }
-
-    proptest! {
-        #[test]
-        fn no_address_and_no_number_is_left(before in "[a-z ]{0,9}", number in "[0-9]{7,12}", after in "[a-z ]{0,9}", at in "[a-z]{1,5}@[a-z]{1,5}") {
-            let told = without_persons(&format!("{before} {number} {after} {at}"));
-            prop_assert!(!told.contains(&number) && !told.contains('@'), "{}", told);
-        }
-
-        #[test]
-        fn no_text_makes_it_panic(text: String) {
-            let _ = without_persons(&text);
-        }
     }
 }

@@ -56,7 +56,7 @@ pub(super) struct Table {
 
 /// Everything that moves. What is not here is made anew from it (totals, the search index), belongs to one place only (the mark of a
 /// transfer), or is no lead and begins anew (the tally: many rows for a plot).
-pub(super) static TABLES: [Table; 16] = {
+pub(super) static TABLES: [Table; 17] = {
     use Kind::{Bytes, Int, Text};
     [
         Table { name: "source", part: Part::Head, columns: &[("id", Int), ("name", Text), ("received", Int), ("removed", Int)] },
@@ -110,8 +110,10 @@ pub(super) static TABLES: [Table; 16] = {
                 ("detail", Text),
                 ("ended_at", Int),
                 ("failure", Text),
+                ("again", Text),
             ],
         },
+        Table { name: "logout", part: Part::Head, columns: &[("session", Text), ("ends_at", Int)] },
         Table { name: "alert", part: Part::Head, columns: &[("name", Text), ("page", Text), ("version", Int)] },
         Table {
             name: "sighting",

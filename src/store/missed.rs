@@ -148,7 +148,15 @@ impl Store {
     /// # Errors
     /// `Unavailable` when the store cannot be read.
     pub async fn missed(&self, since: Option<Timestamp>, limit: u32) -> Result<Vec<Missed>> {
-        each!(&self.engine, engine => engine.missed(since.unwrap_or(Timestamp::MIN), limit).await)
+        self.missed_before(since, i64::MAX, limit).await
+    }
+
+    /// Those whose conversation's place is below this one, newest first: the page after the one that ended with it.
+    ///
+    /// # Errors
+    /// `Unavailable` when the store cannot be read.
+    pub async fn missed_before(&self, since: Option<Timestamp>, before: i64, limit: u32) -> Result<Vec<Missed>> {
+        each!(&self.engine, engine => engine.missed(since.unwrap_or(Timestamp::MIN), before, limit).await)
     }
 
     /// What is listed of this conversation, settled or not: with what was done with it, as the id of its lead if one was made.

@@ -1,6 +1,7 @@
 //! The console as an attacker finds it, and as those who may come in do. Requests are written byte by byte, as no browser would.
 
 use crate::harness::{Bridge, Setup, eventually};
+use crate::postgres::database;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -184,6 +185,20 @@ fn a_login_is_a_cookie_that_no_script_reads_and_a_logout_ends_every_copy_of_it()
     assert!(
         login.body.contains("You are logged out.") && login.headers("set-cookie").iter().any(|cookie| cookie.contains("leadwire_notice=;"))
     );
+}
+
+#[test]
+fn a_logout_counts_at_every_bridge_and_after_a_restart() {
+    let url = database();
+    let (first, second) = (guarded("").on(&url).start(), guarded("").on(&url).start());
+    let (session, other) = (log_in(&first, ANN), log_in(&first, ANN));
+    assert!(is_in(&first, &session) && is_in(&second, &session), "a login counts at every bridge");
+    let token = get(&first, "/", &[("Cookie", &session)]).form_token();
+    assert_eq!(post(&first, "/logout", &[("Cookie", &session)], &format!("_token={token}")).status, 303);
+    assert!(!is_in(&first, &session) && !is_in(&second, &session), "a copy of the cookie");
+    let first = first.terminate().start();
+    assert!(!is_in(&first, &session), "after a restart");
+    assert!(is_in(&first, &other) && is_in(&second, &other), "another login of the same person");
 }
 
 #[tokio::test(flavor = "multi_thread")]

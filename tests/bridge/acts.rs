@@ -7,9 +7,13 @@ use serde_json::{Value, json};
 
 /// A bridge whose only destination has rejected so many leads.
 async fn bridge_with_dead_letters(count: usize) -> (Bridge, Server) {
+    dead_letters_on(Setup::new(), count).await
+}
+
+async fn dead_letters_on(setup: Setup, count: usize) -> (Bridge, Server) {
     let sink = endpoint().await;
     sink.order(FaultRule::always(FaultKind::Status(422)));
-    let bridge = Setup::new().endpoint("crm", sink.url().as_str()).start();
+    let bridge = setup.endpoint("crm", sink.url().as_str()).start();
     for n in 0..count {
         bridge.post(lead(n as u64).to_string()).await;
     }
@@ -188,7 +192,7 @@ async fn the_forms_of_the_console_do_what_the_commands_do() {
     leads_to(&submit(&bridge, "resume", "destination=crm", &[]).await);
     bridge.post_to("acme", "no signature", &[]).await.unwrap();
     leads_to(&submit(&bridge, "verify", "source=acme", &[]).await);
-    leads_to(&submit(&bridge, "purge", "source=acme", &[]).await);
+    leads_to(&submit(&bridge, "purge", "source=acme&confirmed=on", &[]).await);
     leads_to(&submit(&bridge, "route", "unrouted=on", &[]).await);
     let rows = actions(&bridge);
     let told: Vec<_> = rows.iter().rev().map(|row| (row["action"].as_str().unwrap(), row["count"].as_i64().unwrap())).collect();
@@ -209,6 +213,127 @@ async fn a_long_replay_goes_on_as_a_job_and_its_progress_can_be_asked() {
     })
     .await;
     bridge.assert_audit();
+}
+
+async fn page(bridge: &Bridge, path: &str) -> Answer {
+    bridge.client.send(&Request::new(Method::Get, format!("{}{path}", bridge.console).parse().unwrap())).await.unwrap()
+}
+
+async fn page_text(bridge: &Bridge, path: &str) -> String {
+    let answer = page(bridge, path).await;
+    assert_eq!(answer.status, 200, "{path}: {}", text(&answer.body));
+    text(&answer.body)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_gone_for_good_is_asked_for_by_the_server_too() {
+    let bridge = Setup::new().archive().start();
+    bridge.post_to("acme", "no signature", &[]).await.unwrap();
+    for unconfirmed in ["source=acme&back=/person/quarantine", "source=acme&back=/person/quarantine&confirmed=no"] {
+        let asked = submit(&bridge, "purge", unconfirmed, &[]).await;
+        let page = text(&asked.body);
+        assert!(asked.status == 400 && page.contains("Nothing was done yet"), "{page}");
+        for kept in
+            [r#"name="source" value="acme""#, r#"name="back" value="/person/quarantine""#, r#"type="checkbox" name="confirmed" required"#]
+        {
+            assert!(page.contains(kept), "{kept}: {page}");
+        }
+    }
+    let hostile = submit(&bridge, "purge", "source=%22%3E%3Cscript%3E&back=//evil.example", &[]).await;
+    let page = text(&hostile.body);
+    assert!(!page.contains("<script>") && !page.contains(r#"href="//evil"#), "{page}");
+    assert!(actions(&bridge).is_empty());
+    leads_to(&submit(&bridge, "purge", "source=acme&confirmed=on", &[]).await);
+    assert_eq!(actions(&bridge)[0]["count"], 1);
+}
+
+/// Where the link to the next page leads.
+fn older(page: &str) -> Option<String> {
+    let (_, rest) = page.split_once("rel=\"next\" href=\"")?;
+    Some(rest.split('"').next()?.replace("&#38;", "&").replace("&amp;", "&"))
+}
+
+/// How many rows of its lists link below `prefix`, over all pages.
+async fn walk(bridge: &Bridge, first: &str, prefix: &str) -> Vec<usize> {
+    let (mut path, mut pages) = (first.to_owned(), Vec::new());
+    loop {
+        let page = page_text(bridge, &path).await;
+        pages.push(
+            page.matches(&format!("<th scope=\"row\"><a href=\"{prefix}")).count()
+                + page.matches(&format!("<th scope=\"row\" class=\"long\"><a href=\"{prefix}")).count(),
+        );
+        assert_eq!(page.contains(">Newest<"), pages.len() > 1, "{path}");
+        match older(&page) {
+            Some(next) => path = next,
+            None => return pages,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_lists_for_a_person_have_pages() {
+    let (bridge, _sink) = bridge_with_dead_letters(101).await;
+    let cause = bridge.json(&["deliveries", "list", "--by-cause"])[0]["cause"].as_str().unwrap().to_owned();
+    assert_eq!(walk(&bridge, &format!("/person/dead?destination=crm&cause={cause}"), "/leads/").await, [100, 1]);
+    for n in 0..201 {
+        bridge.post_to("acme", format!("not signed {n}"), &[]).await.unwrap();
+    }
+    assert_eq!(walk(&bridge, "/person/quarantine?source=acme", "/person/quarantine/").await, [200, 1]);
+    let said = |n: usize| {
+        let text = format!("I am visitor{n}@example.com");
+        json!({"SessionID": 900_000 + n, "CreateTime": "2026-11-22T10:00:00Z", "URI": "x", "Messages": [{"Type": "User", "Content": text}]})
+    };
+    let conversations: Vec<Value> = (0..101).map(said).collect();
+    let log = json!({"Collection": [{
+        "SerialNumber": "59001dd73709417321c58b11693183a2", "Name": "Bot", "StartTime": "2026-11-22T00:00:00Z", "EndTime": "2026-11-23T00:00:00Z",
+        "Conversations": conversations
+    }]});
+    assert_eq!(bridge.post(log.to_string()).await.status, 200);
+    let all = async || (walk(&bridge, "/person/missed", "/leads/").await == [100, 1]).then_some(());
+    crate::harness::eventually("101 missed leads on two pages", all).await;
+    assert!(page_text(&bridge, "/person").await.contains(r#"href="/person/missed""#));
+    for path in
+        ["/leads?before=zzz", "/person/missed?before=zzz", "/person/quarantine?before=zzz", "/person/dead?destination=crm&cause=x&before=7"]
+    {
+        let answer = page(&bridge, path).await;
+        assert!(answer.status == 400 && text(&answer.body).contains("go back to the first page"), "{path}: {}", answer.status);
+    }
+}
+
+/// A long replay is cut short by a kill; the next bridge says so, and goes on when it is asked.
+#[cfg(debug_assertions)]
+async fn a_job_is_interrupted(setup: Setup) {
+    let (bridge, sink) = dead_letters_on(setup, 250).await;
+    let bridge = bridge.terminate().environment("LEADWIRE_FAILPOINTS", "commit.other.before=delay:1000ms").start();
+    sink.clear_faults();
+    leads_to(&submit(&bridge, "replay", "destination=crm&since=2h", &[]).await);
+    let begun = async || Some(actions(&bridge).remove(0)).filter(|row| row["count"].as_i64() > Some(0));
+    let row = crate::harness::eventually("the first piece", begun).await;
+    assert!(row["count"].as_i64() < Some(250) && row["ended_at"].is_null(), "{row}");
+    let bridge = bridge.kill().without("LEADWIRE_FAILPOINTS").start();
+    let told = async || Some(actions(&bridge).remove(0)).filter(|row| row["failure"].is_string());
+    let row = crate::harness::eventually("the interruption to be told", told).await;
+    assert!(row["failure"].as_str().unwrap().contains("interrupted"), "{row}");
+    let page = page_text(&bridge, "/person").await;
+    assert!(page.contains("Go on") && page.contains("interrupted: the bridge stopped"), "{page}");
+    let form = format!("action={}&back=/person", row["id"]);
+    assert_eq!(leads_to(&submit(&bridge, "again", &form, &[]).await), "/person");
+    bridge.until("delivered", 250).await;
+    let page = page_text(&bridge, "/person").await;
+    assert!(!page.contains("Go on"), "it was asked for: {page}");
+    bridge.assert_audit();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg(debug_assertions)]
+async fn a_job_that_a_kill_interrupted_says_so_and_goes_on_when_asked() {
+    a_job_is_interrupted(Setup::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg(debug_assertions)]
+async fn a_job_that_a_kill_interrupted_on_postgres_says_so_and_goes_on_when_asked() {
+    a_job_is_interrupted(Setup::new().on(&crate::postgres::database())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -168,6 +168,9 @@ async fn every_operation_of_the_document_answers_as_it_is_described() {
     }]});
     bridge.post(log.to_string()).await;
     let missed = eventually("two missed leads", async || Some(items(&api.get("/missed").await)).filter(|missed| missed.len() == 2)).await;
+    let page = api.get("/missed?limit=1").await;
+    let next = api.get(&format!("/missed?limit=1&cursor={}", page["next"].as_str().unwrap())).await;
+    assert_eq!((&page["items"][0]["id"], &next["items"][0]["id"], &next["next"]), (&missed[0]["id"], &missed[1]["id"], &Value::Null));
     assert_eq!(api.post("/actions/take", json!({"conversation": missed[0]["id"]})).await["count"], 1);
     assert_eq!(api.post("/actions/dismiss", json!({"conversation": missed[1]["id"], "reason": "a story"})).await["count"], 1);
     api.seen.insert("watch".to_owned());
@@ -359,11 +362,44 @@ async fn changes_are_told_as_they_happen_and_a_stop_waits_for_nobody() {
     while back.messages() == 0 {
         assert!(back.read() && opened.elapsed() < Duration::from_secs(1), "{}", back.said);
     }
+    // So is a page about which something changed after it was made and before it listened.
+    let ask = Request::new(Method::Get, format!("{}/leads", bridge.console).parse().unwrap()).bearer(OWNER);
+    let page = text(&bridge.client.send(&ask).await.unwrap().body);
+    let seen = page.split("data-seen=\"").nth(1).unwrap().split('"').next().unwrap();
+    let listen = || Stream::open(&bridge, &format!("/live?seen={seen}"), &format!("Authorization: Bearer {OWNER}\r\n"));
+    let mut early = listen();
+    early.settle();
+    assert_eq!(early.messages(), 0, "{}", early.said);
+    bridge.post(lead(2).to_string()).await;
+    stream.settle();
+    let mut late = listen();
+    late.settle();
+    assert_eq!(late.messages(), 1, "{}", late.said);
     let stopped = Instant::now();
     bridge.terminate();
     assert!(stopped.elapsed() < Duration::from_secs(5), "the stop took {:?}", stopped.elapsed());
     while stream.read() {
         assert!(stopped.elapsed() < Duration::from_secs(10), "the stream goes on without a bridge");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_changes_no_count_is_told_too() {
+    let sink = endpoint().await;
+    sink.order(FaultRule::always(FaultKind::Status(503)));
+    let mut setup = setup(&sink);
+    setup.replace("backoff_initial = \"200ms\"\nbackoff_max = \"1s\"", "backoff_initial = \"4s\"\nbackoff_max = \"4s\"");
+    let bridge = setup.start();
+    let mut stream = Stream::open(&bridge, "/live", &format!("Authorization: Bearer {OWNER}\r\n"));
+    bridge.post(lead(1).to_string()).await;
+    eventually("the first attempt", async || (sink.requests().len() == 1).then_some(())).await;
+    stream.settle();
+    assert_eq!(sink.requests().len(), 1, "the machine is too slow for this story");
+    let before = stream.messages();
+    eventually("the second attempt", async || (sink.requests().len() == 2).then_some(())).await;
+    let tried = Instant::now();
+    while stream.messages() == before {
+        assert!(stream.read() && tried.elapsed() < Duration::from_secs(2), "{}", stream.said);
     }
 }
 

@@ -147,7 +147,7 @@ async fn while_the_database_does_not_answer_nothing_says_that_nothing_is_pending
 }
 
 /// A server that keeps commits in memory when a session lets it, and a bridge on it whose leads the destination takes a second for.
-async fn lazy_server(trial: &mut Trial, failpoints: &str) -> (Server, Bridge) {
+fn lazy_server(trial: &mut Trial, failpoints: &str) -> (Server, Bridge) {
     let server = Server::private(Options { fsync: true, tls: false });
     let url = server.database();
     let (_, name) = url.rsplit_once('/').unwrap();
@@ -165,7 +165,7 @@ async fn lazy_server(trial: &mut Trial, failpoints: &str) -> (Server, Bridge) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_crashes_has_kept_what_was_answered_whatever_its_settings() {
     let mut trial = Trial::new(seed()).await;
-    let (server, bridge) = lazy_server(&mut trial, "").await;
+    let (server, bridge) = lazy_server(&mut trial, "");
     answered(&trial, 20).await;
     for _ in 0..3 {
         server.stop_immediate();
@@ -180,7 +180,7 @@ async fn a_database_that_crashes_has_kept_what_was_answered_whatever_its_setting
 #[cfg(debug_assertions)]
 async fn sessions_that_do_not_wait_for_the_disk_are_found_out_by_a_crash_of_the_database() {
     let mut trial = Trial::new(seed()).await;
-    let (server, bridge) = lazy_server(&mut trial, "store.careless=error").await;
+    let (server, bridge) = lazy_server(&mut trial, "store.careless=error");
     answered(&trial, 20).await;
     let setup = bridge.kill();
     server.stop_immediate();

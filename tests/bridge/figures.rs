@@ -21,12 +21,12 @@ struct Shape {
 }
 
 /// What a scrape says.
-struct Scrape {
+pub(crate) struct Scrape {
     text: String,
 }
 
 impl Scrape {
-    async fn of(bridge: &Bridge) -> Self {
+    pub(crate) async fn of(bridge: &Bridge) -> Self {
         let url = format!("{}/metrics", bridge.console).parse().unwrap();
         let answer = bridge.client.send(&Request::new(Method::Get, url)).await.unwrap();
         assert_eq!(answer.status, 200);
@@ -34,7 +34,7 @@ impl Scrape {
     }
 
     /// The value of this very series.
-    fn value(&self, series: &str) -> Option<f64> {
+    pub(crate) fn value(&self, series: &str) -> Option<f64> {
         self.text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
     }
 

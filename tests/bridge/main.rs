@@ -35,3 +35,5 @@ mod schema;
 mod senders;
 mod sick;
 mod trace;
+#[cfg(feature = "otlp")]
+mod traces;

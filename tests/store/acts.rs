@@ -3,8 +3,8 @@
 use crate::stage::{Stage, after, again, event, now, settlement, with};
 use jiff::SignedDuration;
 use leadwire::store::{
-    Act, ActionFilter, ActionRow, AttemptRow, DeliveryFilter, DeliveryKey, Ended, Entry, Erasing, EventFilter, Leased, NewAction, Outcome,
-    Pace, Purge, QuarantineClass, QuarantineLimits, Refused, Routing, State, Store, UNSORTED,
+    Act, ActionFilter, ActionRow, AttemptRow, DeliveryFilter, DeliveryKey, Ended, Entry, Erasing, EventFilter, INTERRUPTED, Leased,
+    NewAction, Outcome, Pace, Purge, QuarantineClass, QuarantineLimits, Refused, Routing, State, Store, UNSORTED,
 };
 use leadwire_connector::{Event, Kind};
 use std::time::Duration;
@@ -288,6 +288,29 @@ async fn the_trail_tells_who_did_what_and_names_nobody_else(stage: Stage) {
     assert_eq!(trail(&stage.store).await.len(), 2);
 }
 
+async fn what_was_left_undone_can_be_asked_for_until_somebody_did(stage: Stage) {
+    let again = [("destination", "crm"), ("reason", "asked by jane@example.com, +1 (555) 010-0199")];
+    let again = again.map(|(name, value)| (name, value.to_owned())).into();
+    let id = stage.store.begin_action(NewAction { again, ..noted("discard") }, now()).await.unwrap();
+    stage.store.end_action(id, 0, Some("the disk is full".to_owned()), after(1)).await.unwrap();
+    let kept = async || stage.store.action(id).await.unwrap().unwrap().again;
+    let told = kept().await.unwrap();
+    assert_eq!((told["destination"].as_str(), told["reason"].as_str()), ("crm", "asked by (e-mail) +(number)"), "it names nobody");
+    stage.store.forget_again(id).await.unwrap();
+    assert_eq!(kept().await, None);
+}
+
+async fn what_a_page_asked_for_is_interrupted_with_its_bridge_and_a_command_is_not(stage: Stage) {
+    let page = stage.store.begin_action(noted("replay"), now()).await.unwrap();
+    let command = stage.store.begin_action(NewAction { client: None, ..noted("replay") }, now()).await.unwrap();
+    let stage = stage.restart().await;
+    let failure = async |id| stage.store.action(id).await.unwrap().unwrap().failure;
+    assert_eq!(failure(page).await.as_deref(), Some(INTERRUPTED));
+    assert_eq!(failure(command).await, None, "no bridge is at it");
+    let going = stage.store.begin_action(noted("replay"), now()).await.unwrap();
+    assert_eq!(failure(going).await, None);
+}
+
 async fn an_act_that_fails_leaves_no_line(stage: Stage) {
     let keys = dead_letters(&stage, 1).await;
     stage.tamper("ALTER TABLE action RENAME TO elsewhere");
@@ -349,6 +372,8 @@ on_every_engine!(
     unrouted_events_are_gone_through_in_the_order_of_receipt,
     a_long_act_goes_on_in_pieces_and_the_trail_counts_them,
     the_trail_tells_who_did_what_and_names_nobody_else,
+    what_was_left_undone_can_be_asked_for_until_somebody_did,
+    what_a_page_asked_for_is_interrupted_with_its_bridge_and_a_command_is_not,
     an_act_that_fails_leaves_no_line,
     one_body_is_looked_at_and_purged,
     a_repetition_of_what_was_routed_later_is_still_a_duplicate,

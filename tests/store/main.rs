@@ -32,6 +32,7 @@ mod generated;
 mod holds;
 mod keeping;
 mod leases;
+mod logout;
 mod million;
 mod model;
 mod moving;

@@ -142,6 +142,9 @@ async fn a_conversation_with_a_contact_and_no_lead_is_listed_until_its_lead_come
     stage.receive_one(lead(21, "new", None, Some("+12125550142"))).await;
     look(&mut walker).await;
     assert_eq!(missed(&stage).await, [email("cid@example.com")], "what came later took the others off the list");
+    let [newest] = stage.store.missed(None, 1).await.unwrap().try_into().unwrap();
+    assert!(stage.store.missed_before(None, newest.event, 10).await.unwrap().is_empty(), "there is no page after the only one");
+    assert_eq!(stage.store.missed_before(None, newest.event + 1, 10).await.unwrap(), [newest]);
     let found = stage.store.missed(Some(now()), 10).await.unwrap();
     assert!(found.is_empty(), "received before that");
     let stage = stage.restart().await;

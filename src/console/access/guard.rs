@@ -39,7 +39,7 @@ pub async fn guard(mut request: ServiceRequest, next: Next<impl MessageBody + 's
     let Some(console) = request.app_data::<web::Data<Console>>().cloned() else {
         return Ok(request.error_response(Refusal::new(Kind::Internal, "the console is not set up")));
     };
-    let entered = match admit(&mut request, &console.access).await {
+    let entered = match admit(&mut request, &console).await {
         Ok(known) => known.and_then(|known| remember(&request, known)),
         Err(refusal) if refusal.kind == Kind::Unauthorized && is_for_people(&request) => {
             let answer = pages::redirect(request.request(), &login_address(&request), None);
@@ -57,12 +57,13 @@ fn is_open(path: &str) -> bool {
 }
 
 /// Who asks; nobody on the way in only.
-async fn admit(request: &mut ServiceRequest, access: &Access) -> Result<Option<Known>, Refusal> {
+async fn admit(request: &mut ServiceRequest, console: &Console) -> Result<Option<Known>, Refusal> {
+    let access = &console.access;
     let is_unsafe = origin::is_unsafe(request.method());
     if is_unsafe && !origin::is_same(request.request(), &access.trusted_proxies) {
         return Err(Refusal::new(Kind::Forbidden, "this was sent by a page of another site; open the console itself"));
     }
-    let known = match access.recognise(request.request()) {
+    let known = match access.admit(&console.store, request.request()).await {
         Err(refusal) if request.path() == LOGIN && refusal.kind == Kind::Unauthorized => None,
         known => Some(known?),
     };

@@ -1,6 +1,6 @@
 //! Logging in and out.
 
-use super::{COOKIE, Entered, Visitor, back, cookie, is_https, log, now};
+use super::{COOKIE, Entered, Visitor, back, cookie, is_https, log};
 use crate::console::pages::{Notice, View, redirect};
 use crate::console::{Console, Kind, Refusal};
 use actix_web::http::StatusCode;
@@ -76,11 +76,15 @@ pub(in crate::console) async fn log_in(
 pub(in crate::console) async fn log_out(request: HttpRequest, visitor: Visitor, console: web::Data<Console>) -> HttpResponse {
     let access = &console.access;
     let entered = request.extensions().get::<Entered>().cloned();
+    let mut notice = Notice::good("You are logged out.");
     if let Some(Entered { session, .. }) = entered {
-        access.ended.add(&session, now(), access.lifetime);
+        if !access.end(&console.store, &session).await {
+            let told = "You are logged out here. The store could not note it: to end a copy of the cookie elsewhere, change the token.";
+            notice = Notice::bad(told);
+        }
         log::logged_out(&visitor, access.client(&request));
     }
-    let response = redirect(&request, "/login", Some(&Notice::good("You are logged out.")));
+    let response = redirect(&request, "/login", Some(&notice));
     with_cookie(response, &cookie::set(COOKIE, "", Some(0), is_https(&request)))
 }
 

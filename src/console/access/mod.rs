@@ -23,6 +23,7 @@ pub use visitor::Visitor;
 
 use super::{Console, Kind, Refusal};
 use crate::config;
+use crate::store::Store;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use actix_web::{HttpMessage as _, HttpRequest, web};
 use ipnet::IpNet;
@@ -35,6 +36,10 @@ use users::{User, Users};
 
 /// The name of the cookie.
 const COOKIE: &str = "leadwire_session";
+/// How long a request waits for the store to say whether its session was ended.
+const ASK_WITHIN: Duration = Duration::from_millis(500);
+/// How long a logout waits for the store to take it.
+const NOTE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Who is let in.
 #[derive(Debug)]
@@ -74,8 +79,43 @@ impl Access {
     }
 
     /// Whether who came with these headers would be let in still: a session may end while a page listens.
-    pub(in crate::console) fn still_lets_in(&self, headers: &HeaderMap) -> bool {
-        self.users.is_empty() || headers.contains_key(AUTHORIZATION) || self.enter(headers).is_some()
+    pub(in crate::console) async fn still_lets_in(&self, store: &Store, headers: &HeaderMap) -> bool {
+        if self.users.is_empty() || headers.contains_key(AUTHORIZATION) {
+            return true;
+        }
+        let session = self.enter(headers).and_then(|known| known.session);
+        match session {
+            Some(entered) => !self.has_ended(store, &entered.session).await,
+            None => false,
+        }
+    }
+
+    /// Whoever asks, unless they logged out, here or at another bridge.
+    async fn admit(&self, store: &Store, request: &HttpRequest) -> Result<Known, Refusal> {
+        let known = self.recognise(request)?;
+        match &known.session {
+            Some(entered) if self.has_ended(store, &entered.session).await => Err(stranger()),
+            _ => Ok(known),
+        }
+    }
+
+    /// Whether somebody logged out of this session. While the store cannot be asked there is nothing to be seen or done with it, so that
+    /// nobody is shut out for that.
+    async fn has_ended(&self, store: &Store, session: &Session) -> bool {
+        let asked = tokio::time::timeout(ASK_WITHIN, store.is_logged_out(session.id().to_owned())).await;
+        let has_ended = matches!(asked, Ok(Ok(true)));
+        if has_ended {
+            self.ended.add(session, now(), self.lifetime);
+        }
+        has_ended
+    }
+
+    /// Ends a session, also for whoever copied the cookie. False when other bridges will not know.
+    async fn end(&self, store: &Store, session: &Session) -> bool {
+        self.ended.add(session, now(), self.lifetime);
+        let ends_at = Timestamp::from_second(session.end(self.lifetime)).unwrap_or(Timestamp::MAX);
+        let noted = store.note_logout(session.id().to_owned(), ends_at, Timestamp::now());
+        matches!(tokio::time::timeout(NOTE_WITHIN, noted).await, Ok(Ok(())))
     }
 
     fn recognise(&self, request: &HttpRequest) -> Result<Known, Refusal> {
@@ -86,8 +126,7 @@ impl Access {
             let user = self.try_token(&token, self.client(request))?;
             return Ok(Known { visitor: user.visitor.clone(), session: None });
         }
-        self.enter(request.headers())
-            .ok_or_else(|| Refusal::new(Kind::Unauthorized, "send a token of the console as bearer token, or log in with a browser"))
+        self.enter(request.headers()).ok_or_else(stranger)
     }
 
     /// Whose token it is. Guesses are counted.
@@ -131,6 +170,10 @@ impl Access {
     pub(in crate::console) fn client(&self, request: &HttpRequest) -> IpAddr {
         origin::client(request, &self.trusted_proxies)
     }
+}
+
+fn stranger() -> Refusal {
+    Refusal::new(Kind::Unauthorized, "send a token of the console as bearer token, or log in with a browser")
 }
 
 fn local(request: &HttpRequest) -> Result<Known, Refusal> {

@@ -1,7 +1,8 @@
 //! A login, as the value of a cookie.
 //!
 //! It is signed with a key that comes from the user's token: it survives restarts, counts on every bridge with the same configuration, and
-//! ends when the token changes. Only that somebody logged out has to be remembered.
+//! ends when the token changes. Only that somebody logged out has to be remembered: in the store, for all bridges, and here, so that it is
+//! looked up once.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -97,7 +98,7 @@ impl Session {
     }
 
     /// When it ends however much it is used.
-    fn end(&self, lifetime: Lifetime) -> i64 {
+    pub(super) fn end(&self, lifetime: Lifetime) -> i64 {
         self.started.saturating_add(lifetime.whole)
     }
 
@@ -105,6 +106,11 @@ impl Session {
     pub(super) fn renewed(&self, now: i64, lifetime: Lifetime) -> Option<Self> {
         let until = now.saturating_add(lifetime.idle).min(self.end(lifetime));
         (until - self.until > lifetime.idle / 8).then(|| Self { until, ..self.clone() })
+    }
+
+    /// What tells it from every other session. Nobody can make a cookie of it.
+    pub(super) fn id(&self) -> &str {
+        &self.nonce
     }
 
     /// How long the browser keeps the cookie.

@@ -1,6 +1,6 @@
 //! The quarantine: verify again, look at one body, purge.
 
-use super::{Actor, Console, Done, Kind, Refusal, count, flag, given, moment};
+use super::{Actor, Console, Done, Kind, Refusal, again, count, flag, given, moment};
 use crate::receive::reverify;
 use crate::store::{ACT_PIECE, Act, Entry, NewAction, Purge, QuarantineRow, Result as Stored, Store};
 use jiff::Timestamp;
@@ -60,7 +60,8 @@ pub async fn verify(console: &Console, actor: &Actor, request: VerifyRequest) ->
     }
     let names: Vec<String> = source.clone().map_or_else(|| known.keys().cloned().collect(), |name| vec![name]);
     let planned = usize::try_from(console.store.count_quarantined().await?).unwrap_or(0);
-    let new = actor.acts("verify", source.as_deref().unwrap_or("all sources"), planned);
+    let again = again([("source", source.as_deref().unwrap_or_default())]);
+    let new = NewAction { again, ..actor.acts("verify", source.as_deref().unwrap_or("all sources"), planned) };
     let id = console.store.begin_action(new, Timestamp::now()).await?;
     let (intake, store) = (Arc::clone(&console.intake), console.store.clone());
     let work = move || verify_all(Arc::clone(&intake), store.clone(), names.clone());

@@ -1,6 +1,6 @@
 //! Route now: events that no route took, or that should go elsewhere, too.
 
-use super::{Actor, Console, Done, Kind, Refusal, count, flag, given};
+use super::{Actor, Console, Done, Kind, Refusal, again, count, flag, given};
 use crate::receive::{Intake, route_unrouted, routing};
 use crate::store::{ACT_PIECE, Act, DestinationId, Entry, NewAction};
 use jiff::Timestamp;
@@ -31,7 +31,10 @@ pub async fn route(console: &Console, actor: &Actor, request: RouteRequest) -> R
     let detail = given(&request.to).map_or_else(|| "by the routes".to_owned(), |to| format!("to {to}"));
     match (given(&request.event), request.unrouted) {
         (Some(id), _) => one(console, actor, &id, &to, detail).await,
-        (None, true) => all(console, actor, to, detail).await,
+        (None, true) => {
+            all(console, actor, to, NewAction { detail, again: again([("unrouted", "on"), ("to", &request.to)]), ..NewAction::default() })
+                .await
+        }
         (None, false) => Err(Refusal::new(Kind::Invalid, "say which: one event, or all that no route took")),
     }
 }
@@ -56,12 +59,12 @@ async fn one(console: &Console, actor: &Actor, id: &str, to: &[DestinationId], d
     let new = NewAction { detail, ..actor.acts("route", id, routing.destinations.len()) };
     let made = console.store.perform(Entry::New(new), Act::Route { routings: vec![routing] }, Timestamp::now()).await?;
     let none = "it goes there already; replay sends a delivery again";
-    Ok(Done::now(made, if made == 0 { none.to_owned() } else { told(made) }))
+    Ok(Done::now(made, if made == 0 { none.to_owned() } else { tell(made) }))
 }
 
-async fn all(console: &Console, actor: &Actor, to: Vec<DestinationId>, detail: String) -> Result<Done, Refusal> {
+async fn all(console: &Console, actor: &Actor, to: Vec<DestinationId>, told: NewAction) -> Result<Done, Refusal> {
     let planned = usize::try_from(console.store.count_unrouted().await?).unwrap_or(0);
-    let new = NewAction { detail, ..actor.acts("route", "unrouted events", planned) };
+    let new = NewAction { detail: told.detail, again: told.again, ..actor.acts("route", "unrouted events", planned) };
     let id = console.store.begin_action(new, Timestamp::now()).await?;
     let (intake, store) = (Arc::clone(&console.intake), console.store.clone());
     let work = move || {
@@ -81,9 +84,9 @@ async fn all(console: &Console, actor: &Actor, to: Vec<DestinationId>, detail: S
     console.store.end_action(id, 0, made.as_ref().err().map(ToString::to_string), Timestamp::now()).await?;
     let made = made?;
     let none = "no route takes any of them; name a destination, or add a route to the configuration";
-    Ok(Done::now(made, if made == 0 { none.to_owned() } else { told(made) }))
+    Ok(Done::now(made, if made == 0 { none.to_owned() } else { tell(made) }))
 }
 
-fn told(made: usize) -> String {
+fn tell(made: usize) -> String {
     format!("{} made", count(made, "delivery").replace("ys", "ies"))
 }

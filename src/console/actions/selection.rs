@@ -1,9 +1,10 @@
 //! Dead letters and other ended deliveries: replay them, or end them for good.
 
-use super::{Actor, Console, Done, Kind, Refusal, count, given, moment, reason, unknown};
+use super::{Actor, Console, Done, Kind, Refusal, again, count, given, moment, reason, unknown};
 use crate::store::{ACT_PIECE, Act, DeliveryFilter, DeliveryKey, Entry, NewAction, Pace, State};
 use jiff::Timestamp;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -55,7 +56,8 @@ pub async fn replay(console: &Console, actor: &Actor, request: ReplayRequest) ->
     let state = state(&request.state)?;
     let keys = request.which.find(console, state).await?;
     let detail = request.which.told(state);
-    let new = NewAction { detail, ..actor.acts("replay", &request.which.target(), keys.len()) };
+    let again = request.which.again(("state", &request.state))?;
+    let new = NewAction { detail, again, ..actor.acts("replay", &request.which.target(), keys.len()) };
     let act = move |keys| Act::Replay { keys, from: vec![state] };
     let what = if state == State::Dead { "dead letter" } else { "delivery that ended" };
     let words = Words { done: "pending again, and delivered in its turn", going: "being replayed, 1,000 a second", what };
@@ -72,7 +74,8 @@ pub async fn discard(console: &Console, actor: &Actor, request: DiscardRequest) 
     let keys = request.which.find(console, State::Dead).await?;
     let remark = format!("discarded by {}: {reason}", actor.visitor.name);
     let detail = request.which.told(State::Dead);
-    let new = NewAction { detail, reason, ..actor.acts("discard", &request.which.target(), keys.len()) };
+    let again = request.which.again(("reason", &reason))?;
+    let new = NewAction { detail, reason, again, ..actor.acts("discard", &request.which.target(), keys.len()) };
     let act = move |keys| Act::Discard { keys, remark: remark.clone() };
     let words = Words { done: "discarded; it can still be replayed", going: "being discarded", what: "dead letter" };
     perform(console, new, keys, Pace { per_second: None }, act, words).await
@@ -172,6 +175,14 @@ impl Selection {
         };
         let wrong = |_| Refusal::new(Kind::Invalid, "this is no id of a delivery or an event");
         Ok((Some(Uuid::try_parse(event).map_err(wrong)?), destination))
+    }
+
+    /// What to ask once more, with one field besides. An age would mean another moment by then.
+    fn again(&self, besides: (&'static str, &str)) -> Result<BTreeMap<&'static str, String>, Refusal> {
+        let since = moment(&self.since)?.map(|since| since.to_string()).unwrap_or_default();
+        let own = [("delivery", self.delivery.as_str()), ("destination", &self.destination), ("cause", &self.cause), ("since", &since)];
+        let [delivery, destination, cause, since] = own;
+        Ok(again([delivery, destination, cause, since, besides]))
     }
 
     fn target(&self) -> String {

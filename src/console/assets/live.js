@@ -50,7 +50,8 @@
   };
 
   const listen = () => {
-    const events = new EventSource("/live");
+    // What changed since this page was made is told at once.
+    const events = new EventSource("/live?seen=" + encodeURIComponent(document.body.dataset.seen));
     events.addEventListener("message", soon);
     events.addEventListener("open", () => { clearInterval(poll); poll = null; });
     events.addEventListener("error", () => {

@@ -11,6 +11,7 @@ pub(super) use page::CONTENT_TYPE;
 
 use super::Console;
 use crate::deliver::LaneStatus;
+use crate::figures::SpanFigures;
 use crate::store::{Condition, Counts, DestinationRow, Pending, Result};
 use jiff::Timestamp;
 use looked::Look;
@@ -38,6 +39,7 @@ pub(super) async fn render(console: &Console) -> String {
         page.gauge("leadwire_quarantine_bodies", "Bodies in the quarantine.", stored.quarantined);
         show_look(&mut page, &stored.look, now);
     }
+    show_spans(&mut page, console.store.figures().spans());
     page.gauges("leadwire_build_info", "1, with the version of the program.").add(&[("version", env!("CARGO_PKG_VERSION"))], 1);
     let since = console.store.figures().since().as_second();
     page.gauge("process_start_time_seconds", "When the process started, in seconds since 1970.", since);
@@ -69,6 +71,11 @@ fn show_condition(page: &mut Page, condition: &Condition, refusals: &BTreeMap<&'
     page.gauge("leadwire_spool_bytes", "Bytes of the spool.", spool.map_or(0, |spool| spool.bytes));
     let help = "Files of the spool with records that cannot be brought into the store; each needs a person.";
     page.gauge("leadwire_spool_set_aside", help, spool.map_or(0, |spool| spool.set_aside));
+}
+
+fn show_spans(page: &mut Page, spans: &SpanFigures) {
+    let mut family = page.counters("leadwire_trace_spans_total", "Spans of traces, by what became of them.");
+    family.add(&[("outcome", "exported")], spans.exported.get()).add(&[("outcome", "dropped")], spans.dropped.get());
 }
 
 fn show_lanes(page: &mut Page, lanes: &[(&str, LaneStatus)], now: Timestamp) {

@@ -3,7 +3,7 @@
 use super::causes::{remedy, words};
 use super::filters;
 use super::view::{Nav, View};
-use super::words::{first_line, given, link};
+use super::words::{cursor, first_line, given, link};
 use crate::console::access::Mask;
 use crate::console::{Console, Kind, Refusal, Visitor};
 use crate::store::{DeliveryFilter, DeliveryRow, State};
@@ -11,7 +11,7 @@ use actix_web::{HttpResponse, web};
 use askama::Template;
 use serde::Deserialize;
 
-/// Of one page: the newest. More than that nobody goes through one by one.
+/// On a page.
 const ROWS: u32 = 100;
 
 /// Which ones.
@@ -20,6 +20,14 @@ const ROWS: u32 = 100;
 pub(in crate::console) struct Which {
     destination: String,
     cause: String,
+    before: String,
+}
+
+impl Which {
+    /// The page that begins after the dead letter of this event; from the newest without one.
+    fn page(&self, before: &str) -> String {
+        link("/person/dead", &[("destination", &self.destination), ("cause", &self.cause), ("before", before)])
+    }
 }
 
 #[derive(Template)]
@@ -30,7 +38,8 @@ struct Dead<'a> {
     words: String,
     remedy: &'static str,
     rows: Vec<DeliveryRow>,
-    has_more: bool,
+    newest: Option<String>,
+    older: Option<String>,
     back: String,
 }
 
@@ -47,6 +56,7 @@ pub(in crate::console) async fn dead(
         states: vec![State::Dead],
         destination: Some(destination.to_owned()),
         cause: Some(cause.to_owned()),
+        before: cursor(&which.before)?.map(|event| (event, destination.to_owned())),
         limit: ROWS + 1,
         ..DeliveryFilter::default()
     };
@@ -56,7 +66,15 @@ pub(in crate::console) async fn dead(
     for row in &mut rows {
         row.remark = row.remark.as_deref().map(|remark| first_line(&mask.text(remark)));
     }
-    let back = link("/person/dead", &[("destination", destination), ("cause", cause)]);
-    let content = Dead { view: &view, which: &which, words: words(cause), remedy: remedy(cause), rows, has_more, back };
+    let content = Dead {
+        view: &view,
+        which: &which,
+        words: words(cause),
+        remedy: remedy(cause),
+        newest: given(&which.before).map(|_| which.page("")),
+        older: rows.last().filter(|_| has_more).map(|row| which.page(&row.event.to_string())),
+        rows,
+        back: which.page(&which.before),
+    };
     Ok(view.show(&format!("Dead letters at {destination}"), Some(Nav::Person), &content))
 }

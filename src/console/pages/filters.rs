@@ -21,6 +21,12 @@ impl Amount for u64 {
     }
 }
 
+impl Amount for usize {
+    fn amount(&self) -> Option<i64> {
+        Some(i64::try_from(*self).unwrap_or(i64::MAX))
+    }
+}
+
 impl Amount for Option<i64> {
     fn amount(&self) -> Option<i64> {
         *self
@@ -54,6 +60,12 @@ impl<T: Moment> Moment for &T {
 #[askama::filter_fn]
 pub(super) fn amount<T: Amount>(value: T, _: &dyn Values) -> Result<String> {
     Ok(value.amount().map_or_else(|| "?".to_owned(), group))
+}
+
+/// What is counted, in the form that follows this count.
+#[askama::filter_fn]
+pub(super) fn noun<T: Amount>(count: T, _: &dyn Values, one: &'static str, many: &'static str) -> Result<&'static str> {
+    Ok(if count.amount() == Some(1) { one } else { many })
 }
 
 /// A moment to the second, in UTC, for people and for programs.
@@ -118,6 +130,8 @@ fn group(value: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::console::pages::filters;
+    use askama::Template;
 
     #[test]
     fn what_stands_between_backticks_is_code_and_nothing_becomes_markup() {
@@ -125,6 +139,18 @@ mod tests {
         assert_eq!(mark_code("it's `half"), "it&#39;s `half");
         assert_eq!(mark_code("<script>`</code><b>`\""), "&lt;script&gt;<code>&lt;/code&gt;&lt;b&gt;</code>&quot;");
         assert_eq!(mark_code(""), "");
+    }
+
+    #[derive(Template)]
+    #[template(source = r#"{{ count|noun("lead", "leads") }}"#, ext = "txt")]
+    struct Counted {
+        count: Option<i64>,
+    }
+
+    #[test]
+    fn one_alone_is_not_named_as_many() {
+        let told = [None, Some(0), Some(1), Some(2)].map(|count| Counted { count }.to_string());
+        assert_eq!(told, ["leads", "leads", "lead", "leads"]);
     }
 
     #[test]

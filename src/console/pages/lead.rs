@@ -55,6 +55,8 @@ struct Moment {
 struct Way {
     row: DeliveryRow,
     badge: &'static str,
+    /// Whether nothing but the destination keeps it from being tried.
+    is_due: bool,
     steps: Vec<(String, String)>,
     /// In words, when there is nothing to send.
     says: String,
@@ -114,7 +116,8 @@ async fn ways(console: &Console, detail: &EventDetail, mask: Mask) -> Vec<Way> {
         } else {
             requests(console, &row.destination, &detail.row.event, mask).await
         };
-        ways.push(Way { badge: state_badge(row.state), row, steps, says, requests });
+        let is_due = row.not_before.is_some_and(|at| at <= Timestamp::now());
+        ways.push(Way { badge: state_badge(row.state), is_due, row, steps, says, requests });
     }
     ways
 }
@@ -242,7 +245,7 @@ pub(super) fn pretty(value: &Value) -> String {
         return text;
     }
     let cut = &text[..text.floor_char_boundary(PAYLOAD)];
-    format!("{cut}\n… {} bytes more; `leadwire events show ID --json` has all", text.len() - cut.len())
+    format!("{cut}\n… {} bytes more; leadwire events show ID --json has all", text.len() - cut.len())
 }
 
 fn plain(value: &Value) -> String {

@@ -2,7 +2,7 @@
 
 use super::filters;
 use super::view::{Nav, View};
-use super::words::{first_line, given, link, state_badge, who};
+use super::words::{cursor, first_line, given, link, state_badge, who};
 use crate::console::access::Mask;
 use crate::console::actions::moment;
 use crate::console::{Console, Kind, Refusal, Visitor};
@@ -40,7 +40,6 @@ impl Search {
             return Err(Refusal::new(Kind::Invalid, format!("a search has at most {LONGEST} letters")));
         }
         let state = given(&self.state).map(|word| State::ALL.into_iter().find(|state| state.as_str() == word).ok_or_else(unknown_state));
-        let before = given(&self.before).map(|id| Uuid::parse_str(id).map_err(|_| Refusal::not_found()));
         Ok(EventFilter {
             text: given(&self.q).map(str::to_owned),
             source: given(&self.source).map(str::to_owned),
@@ -50,7 +49,7 @@ impl Search {
             since: moment(&self.since)?,
             // To the end of the day that is named.
             until: moment(&self.until)?.and_then(|day| day.checked_add(jiff::SignedDuration::from_hours(24)).ok()),
-            before: before.transpose()?,
+            before: cursor(&self.before)?,
             limit: PAGE + 1,
             ..EventFilter::default()
         })

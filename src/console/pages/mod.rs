@@ -1,12 +1,14 @@
 //! The pages. One is a handler, a template and a call of [`View::show`]; `now.rs` is the pattern.
 
 mod causes;
+mod confirm;
 mod dead;
 mod destinations;
 #[expect(unreachable_pub, reason = "the macro of the template engine writes `pub`")]
 mod filters;
 mod lead;
 mod leads;
+mod missed;
 mod notice;
 mod now;
 mod person;
@@ -22,6 +24,7 @@ mod words;
 pub use notice::Notice;
 pub use view::{Nav, View};
 
+pub(super) use confirm::{CONFIRMED, confirm};
 pub(super) use now::now;
 pub(super) use view::{redirect, refused};
 
@@ -37,6 +40,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .service(resource("/destinations/{name}/doctor").route(post().to(destinations::doctor)))
         .service(resource("/person").route(get().to(person::person)))
         .service(resource("/person/dead").route(get().to(dead::dead)))
+        .service(resource("/person/missed").route(get().to(missed::missed)))
         .service(resource("/person/quarantine").route(get().to(quarantine::quarantine)))
         .service(resource("/person/quarantine/{id}").route(get().to(quarantine::body)))
         .service(resource("/sources").route(get().to(sources::sources)))

@@ -40,6 +40,7 @@ struct Person<'a> {
     missed: Vec<Missed>,
     has_more_missed: bool,
     under_way: Vec<Line>,
+    interrupted: Vec<Line>,
     last: Vec<Line>,
 }
 
@@ -91,6 +92,7 @@ pub(in crate::console) async fn person(view: View, visitor: Visitor, console: we
         has_more_missed: missed.len() > ROWS as usize,
         missed: missed.into_iter().take(ROWS as usize).map(|row| hide_contact(row, mask)).collect(),
         under_way,
+        interrupted: ended.iter().filter(|line| line.can_go_on()).cloned().collect(),
         last: ended.into_iter().take(LAST).collect(),
     };
     Ok(view.show("Needs a person", Some(Nav::Person), &content))
@@ -109,7 +111,7 @@ pub(super) fn hide_client(mut row: QuarantineRow, mask: Mask) -> QuarantineRow {
     row
 }
 
-fn hide_contact(mut row: Missed, mask: Mask) -> Missed {
+pub(super) fn hide_contact(mut row: Missed, mask: Mask) -> Missed {
     row.email = row.email.map(|email| mask.email(&email).into_owned());
     row.phone = row.phone.map(|phone| mask.phone(&phone).into_owned());
     row

@@ -3,7 +3,7 @@
 use super::filters;
 use super::person::{hide_client, refusing};
 use super::view::{Nav, View};
-use super::words::{given, link};
+use super::words::{cursor, given, link};
 use crate::console::access::Mask;
 use crate::console::actions::{Actor, Body, look};
 use crate::console::{Console, Refusal, Visitor};
@@ -12,14 +12,22 @@ use actix_web::{HttpResponse, web};
 use askama::Template;
 use serde::Deserialize;
 
-/// Of one page: the newest.
+/// On a page.
 const ROWS: u32 = 200;
 
-/// Of which source; empty is all.
+/// Of which source, and before which number; empty is all.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(in crate::console) struct Which {
     source: String,
+    before: String,
+}
+
+impl Which {
+    /// The page that begins after this body; from the newest without one.
+    fn page(&self, before: &str) -> String {
+        link("/person/quarantine", &[("source", &self.source), ("before", before)])
+    }
 }
 
 #[derive(Template)]
@@ -30,7 +38,8 @@ struct Quarantine<'a> {
     sources: Vec<&'a str>,
     bodies: Vec<QuarantineRow>,
     refusing: Vec<(String, bool)>,
-    has_more: bool,
+    newest: Option<String>,
+    older: Option<String>,
     back: String,
 }
 
@@ -41,7 +50,8 @@ pub(in crate::console) async fn quarantine(
     which: web::Query<Which>,
 ) -> Result<HttpResponse, Refusal> {
     let source = given(&which.source);
-    let mut bodies = console.store.quarantined(source.map(str::to_owned), ROWS + 1).await?;
+    let before = cursor(&which.before)?.unwrap_or(i64::MAX);
+    let mut bodies = console.store.quarantined_before(source.map(str::to_owned), before, ROWS + 1).await?;
     let has_more = bodies.len() > ROWS as usize;
     bodies.truncate(ROWS as usize);
     let content = Quarantine {
@@ -49,9 +59,10 @@ pub(in crate::console) async fn quarantine(
         source: source.unwrap_or_default(),
         sources: console.sources.keys().map(String::as_str).collect(),
         refusing: refusing(&console, &bodies),
+        newest: given(&which.before).map(|_| which.page("")),
+        older: bodies.last().filter(|_| has_more).map(|row| which.page(&row.id.to_string())),
         bodies: bodies.into_iter().map(|row| hide_client(row, Mask::of(&visitor))).collect(),
-        has_more,
-        back: link("/person/quarantine", &[("source", source.unwrap_or_default())]),
+        back: which.page(&which.before),
     };
     Ok(view.show("Quarantine", Some(Nav::Person), &content))
 }

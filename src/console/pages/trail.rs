@@ -3,7 +3,7 @@
 use super::filters;
 use super::view::{Nav, View};
 use crate::console::{Console, Refusal};
-use crate::store::{ActionFilter, ActionRow};
+use crate::store::{ActionFilter, ActionRow, INTERRUPTED};
 use actix_web::{HttpResponse, web};
 use askama::Template;
 use serde::Deserialize;
@@ -28,6 +28,7 @@ struct Trail {
 }
 
 /// A line of the trail, as it is shown.
+#[derive(Clone)]
 pub(super) struct Line {
     pub(super) row: ActionRow,
     /// The class of its badge, and the word on it.
@@ -37,6 +38,7 @@ pub(super) struct Line {
 impl Line {
     pub(super) fn of(row: ActionRow) -> Self {
         let badge = match (&row.ended_at, &row.failure) {
+            (_, Some(failure)) if failure == INTERRUPTED => ("held", "interrupted"),
             (_, Some(_)) => ("down", "failed"),
             (Some(_), None) => ("fine", "done"),
             (None, None) => ("waiting", "under way"),
@@ -46,6 +48,11 @@ impl Line {
 
     pub(super) fn is_under_way(&self) -> bool {
         self.row.ended_at.is_none() && self.row.failure.is_none()
+    }
+
+    /// Whether what it left undone can be asked for once more.
+    pub(super) fn can_go_on(&self) -> bool {
+        self.row.failure.is_some() && self.row.again.is_some()
     }
 
     /// How many; of how many, when that is not the same.
@@ -69,6 +76,7 @@ pub(in crate::console) async fn trail(view: View, console: web::Data<Console>, p
 mod tests {
     use super::*;
     use jiff::Timestamp;
+    use std::collections::BTreeMap;
 
     #[test]
     fn a_line_tells_how_far_it_is() {
@@ -84,11 +92,14 @@ mod tests {
             detail: String::new(),
             ended_at: None,
             failure: None,
+            again: None,
         };
         let (going, done) =
             (Line::of(row.clone()), Line::of(ActionRow { count: 500, ended_at: Some(Timestamp::UNIX_EPOCH), ..row.clone() }));
         assert_eq!((going.badge.1, going.amount().as_str(), going.is_under_way()), ("under way", "100 of 500", true));
         assert_eq!((done.badge.1, done.amount().as_str(), done.is_under_way()), ("done", "500", false));
-        assert_eq!(Line::of(ActionRow { failure: Some("disk full".to_owned()), ..row }).badge.1, "failed");
+        assert_eq!(Line::of(ActionRow { failure: Some("disk full".to_owned()), ..row.clone() }).badge.1, "failed");
+        let stopped = Line::of(ActionRow { failure: Some(INTERRUPTED.to_owned()), again: Some(BTreeMap::new()), ..row });
+        assert_eq!((stopped.badge.1, stopped.is_under_way(), stopped.can_go_on()), ("interrupted", false, true));
     }
 }

@@ -1,5 +1,6 @@
 //! *Try it*: a payload on its way through the rules as they are, to the requests it would lead to. Nothing is stored, and nothing is sent.
 
+use super::filters;
 use super::lead::{Shown, pretty, show};
 use super::view::{Nav, View};
 use super::words::{given, who};

@@ -1,12 +1,13 @@
 //! What all pages have around them: title, visitor, way to the other pages, notice.
 
+use super::filters;
 use super::notice::Notice;
 use crate::console::access::{Visitor, form_token, is_https};
-use crate::console::{Refusal, assets};
+use crate::console::{Console, Refusal, assets};
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ContentType, HeaderValue, LOCATION, SET_COOKIE};
-use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse};
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse, web};
 use askama::Template;
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -61,6 +62,8 @@ pub struct View {
     pub visitor: Option<Visitor>,
     /// What every form that posts has in its hidden field `_token`.
     pub token: String,
+    /// The last change that was told of before the page was made.
+    seen: String,
     notice: Option<Notice>,
     is_https: bool,
     may_log_out: bool,
@@ -71,7 +74,9 @@ impl View {
         let visitor = request.extensions().get::<Visitor>().cloned();
         let token = form_token(request);
         let may_log_out = token.is_some();
-        Self { visitor, token: token.unwrap_or_default(), notice: Notice::read(request), is_https: is_https(request), may_log_out }
+        let seen = request.app_data::<web::Data<Console>>().map(|console| console.live.last_id()).unwrap_or_default();
+        let (token, notice) = (token.unwrap_or_default(), Notice::read(request));
+        Self { visitor, token, seen, notice, is_https: is_https(request), may_log_out }
     }
 
     /// Whether what the page offers to do may be done by who looks.

@@ -1,8 +1,10 @@
 //! How values become words on pages, and words of forms become values.
 
+use crate::console::{Kind, Refusal};
 use crate::store::State;
 use leadwire_connector::Event;
 use std::borrow::Cow;
+use std::str::FromStr;
 use std::time::Duration;
 use url::form_urlencoded;
 
@@ -15,6 +17,12 @@ const LONGEST: usize = 10_000;
 /// What was given, if anything was: forms send empty fields, too.
 pub(super) fn given(text: &str) -> Option<&str> {
     Some(text.trim()).filter(|text| !text.is_empty())
+}
+
+/// The cursor of a page in an address; none is the first page.
+pub(super) fn cursor<T: FromStr>(text: &str) -> Result<Option<T>, Refusal> {
+    let wrong = || Refusal::new(Kind::Invalid, "`before` in the address is not what a link to a next page has; go back to the first page");
+    given(text).map(|text| text.parse().map_err(|_| wrong())).transpose()
 }
 
 /// A path with a query of those that are given.
@@ -59,7 +67,7 @@ pub(super) fn beginning(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let cut = &text[..text.floor_char_boundary(LONGEST)];
-    Cow::Owned(format!("{cut}… {} bytes more; `leadwire events show ID --json` has all", text.len() - cut.len()))
+    Cow::Owned(format!("{cut}… {} bytes more; leadwire events show ID --json has all", text.len() - cut.len()))
 }
 
 /// The class of the badge of a delivery.
@@ -81,6 +89,12 @@ mod tests {
     fn a_time_is_told_in_the_unit_that_fits() {
         let told = [0.0004, 0.25, 1.26, 59.0, 150.0, 10_000.0, 400_000.0].map(|seconds| time_span(Duration::from_secs_f64(seconds)));
         assert_eq!(told, ["0 ms", "250 ms", "1.3 s", "59 s", "2.5 min", "2.8 h", "4.6 days"]);
+    }
+
+    #[test]
+    fn a_cursor_that_was_mistyped_is_refused() {
+        assert_eq!((cursor::<i64>("").unwrap(), cursor::<i64>(" 7 ").unwrap()), (None, Some(7)));
+        assert_eq!(cursor::<i64>("zzz").unwrap_err().kind, Kind::Invalid);
     }
 
     #[test]

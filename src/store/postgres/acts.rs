@@ -5,6 +5,7 @@ use super::ledger::Tally;
 use super::receive::{Place, lock_ahead};
 use super::{Params, Postgres, again, column, execute, hold, micros, moment, quarantine, query, query_opt, replay, tell_all, text};
 use crate::failpoint::{self, Commit};
+use crate::store::acts::read_again;
 use crate::store::{Act, ActionFilter, ActionRow, DeliveryKey, DestinationId, Entry, NewAction, Result, Routing, State, Unrouted};
 use deadpool_postgres::{GenericClient, Object, Transaction};
 use jiff::Timestamp;
@@ -14,7 +15,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 /// How many rows were changed, and the destinations that have something due now.
-type Done = (usize, HashSet<DestinationId>);
+type Changed = (usize, HashSet<DestinationId>);
 
 impl Postgres {
     pub(in crate::store) async fn perform(&self, entry: Entry, act: Act, now: Timestamp) -> Result<usize> {
@@ -29,7 +30,8 @@ impl Postgres {
     }
 
     pub(in crate::store) async fn begin_action(&self, new: NewAction, now: Timestamp) -> Result<i64> {
-        self.run(move |client| async move { insert(&client, &new, 0, now, None).await }).await
+        let instance = self.shared.membership.id();
+        self.run(move |client| async move { insert(&client, &new, 0, now, Going(instance)).await }).await
     }
 
     pub(in crate::store) async fn end_action(&self, id: i64, more: usize, failure: Option<String>, now: Timestamp) -> Result<()> {
@@ -40,9 +42,14 @@ impl Postgres {
         .await
     }
 
+    pub(in crate::store) async fn forget_again(&self, id: i64) -> Result<()> {
+        self.run(move |client| async move { execute(&client, "UPDATE action SET again = NULL WHERE id = $1", &[&id]).await.map(drop) })
+            .await
+    }
+
     pub(in crate::store) async fn actions(&self, filter: ActionFilter) -> Result<Vec<ActionRow>> {
         self.run(move |client| async move {
-            let sql = "SELECT id, at, who, client, action, target, planned, count, detail, ended_at, failure FROM action
+            let sql = "SELECT id, at, who, client, action, target, planned, count, detail, ended_at, failure, again FROM action
                  WHERE ($1::BIGINT IS NULL OR at >= $1) AND ($2::BIGINT IS NULL OR id < $2) ORDER BY id DESC LIMIT $3";
             let values: Params<'_> = &[&filter.since.map(micros), &filter.before, &i64::from(filter.limit)];
             query(&client, sql, values).await?.iter().map(read_action).collect()
@@ -69,7 +76,7 @@ impl Postgres {
     }
 }
 
-async fn perform(mut client: Object, entry: &Entry, act: &Act, now: Timestamp, slot: i64) -> Result<Done> {
+async fn perform(mut client: Object, entry: &Entry, act: &Act, now: Timestamp, slot: i64) -> Result<Changed> {
     let transaction = client.transaction().await?;
     let (count, due) = match act {
         Act::Hold { destination, reason, until } => park(&transaction, *destination, reason, *until, now).await?,
@@ -92,14 +99,14 @@ async fn park(
     reason: &str,
     until: Option<Timestamp>,
     now: Timestamp,
-) -> Result<Done> {
+) -> Result<Changed> {
     let values: Params<'_> = &[&i64::from(destination), &text(reason), &until.map(micros), &micros(now), &true];
     let changed = execute(transaction, hold::PARK, values).await?;
     tell_all(transaction).await?;
     Ok((usize::from(changed == 1), HashSet::new()))
 }
 
-async fn release(transaction: &Transaction<'_>, destination: DestinationId, now: Timestamp) -> Result<Done> {
+async fn release(transaction: &Transaction<'_>, destination: DestinationId, now: Timestamp) -> Result<Changed> {
     let changed = execute(transaction, hold::RELEASE, &[&i64::from(destination), &micros(now), &None::<i64>]).await?;
     tell_all(transaction).await?;
     Ok((usize::from(changed == 1), HashSet::new()))
@@ -136,7 +143,7 @@ impl Birth {
 }
 
 /// Persons are locked before events, as receiving does it.
-async fn route(transaction: &Transaction<'_>, routings: &[Routing], now: Timestamp, slot: i64) -> Result<Done> {
+async fn route(transaction: &Transaction<'_>, routings: &[Routing], now: Timestamp, slot: i64) -> Result<Changed> {
     let place = |routing: &Routing, destination: &DestinationId| Some((i64::from(*destination), routing.person_key?.to_vec()));
     let places = routings.iter().flat_map(|routing| routing.destinations.iter().filter_map(|destination| place(routing, destination)));
     let mut ahead = lock_ahead(transaction, &places.collect()).await?;
@@ -201,19 +208,33 @@ async fn insert_births(transaction: &Transaction<'_>, births: &[Birth], states: 
     execute(transaction, sql, &[&events]).await.map(drop)
 }
 
+/// How an action stands when its line is written.
+#[derive(Debug, Clone, Copy)]
+enum Standing {
+    /// This instance is at it; `None` is a command.
+    Going(Option<i64>),
+    Done,
+}
+use Standing::{Done, Going};
+
 async fn note(client: &impl GenericClient, entry: &Entry, count: usize, now: Timestamp) -> Result<()> {
     match entry {
-        Entry::New(new) => insert(client, new, count, now, Some(now)).await.map(drop),
+        Entry::New(new) => insert(client, new, count, now, Done).await.map(drop),
         Entry::Ongoing(id) => execute(client, "UPDATE action SET count = count + $2 WHERE id = $1", &[id, &number(count)]).await.map(drop),
     }
 }
 
-async fn insert(client: &impl GenericClient, new: &NewAction, count: usize, now: Timestamp, ended_at: Option<Timestamp>) -> Result<i64> {
-    let sql = "INSERT INTO action (at, who, client, action, target, planned, count, detail, ended_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id";
+async fn insert(client: &impl GenericClient, new: &NewAction, count: usize, now: Timestamp, standing: Standing) -> Result<i64> {
+    let sql = "INSERT INTO action (at, who, client, action, target, planned, count, detail, ended_at, again, instance)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id";
     let (who, address, target, detail) = (text(&new.who), new.client.as_deref().map(text), text(&new.target), text(&new.detail));
-    let (planned, count, ended_at) = (number(new.planned), number(count), ended_at.map(micros));
-    let values: Params<'_> = &[&micros(now), &who, &address, &new.action, &target, &planned, &count, &detail, &ended_at];
+    let (planned, count, again) = (number(new.planned), number(count), new.again_json());
+    let (ended_at, instance) = match standing {
+        Going(instance) => (None, instance),
+        Done => (Some(micros(now)), None),
+    };
+    let again = again.as_deref().map(text);
+    let values: Params<'_> = &[&micros(now), &who, &address, &new.action, &target, &planned, &count, &detail, &ended_at, &again, &instance];
     query_opt(client, sql, values).await?.map_or(Ok(0), |row| column(&row, 0))
 }
 
@@ -234,5 +255,6 @@ fn read_action(row: &Row) -> Result<ActionRow> {
         detail: column(row, 8)?,
         ended_at: column::<Option<i64>>(row, 9)?.map(moment),
         failure: column(row, 10)?,
+        again: read_again(column::<Option<String>>(row, 11)?.as_deref()),
     })
 }

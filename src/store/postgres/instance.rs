@@ -8,7 +8,7 @@
 use super::hold::pull_in;
 use super::signal::Tasks;
 use super::{Postgres, Shared, column, micros, query_opt};
-use crate::store::{DeliveryKey, DestinationId, Error, Lease, Leased, Result};
+use crate::store::{DeliveryKey, DestinationId, Error, INTERRUPTED, Lease, Leased, Result};
 use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
@@ -156,6 +156,7 @@ pub(super) async fn join(shared: &Arc<Shared>) -> Result<Member> {
     let transaction = client.transaction().await?;
     follow_clock(&transaction, shared.membership.id()).await?;
     credit_silence(&*transaction).await?;
+    end_interrupted(&*transaction).await?;
     transaction.commit().await?;
     let beating = Tasks::one(tokio::spawn(beat_for_ever(Arc::downgrade(shared))));
     Ok(Member { _tasks: listening.and(beating) })
@@ -182,6 +183,7 @@ impl Postgres {
             let sql = "WITH gone AS (DELETE FROM instance WHERE id = $1)
                  UPDATE delivery SET state = 0, leased_by = NULL WHERE state = 1 AND leased_by = $1";
             client.execute(sql, &[&id]).await?;
+            end_interrupted(&**client).await?;
             Ok(client.execute("SELECT pg_notify('leadwire', '')", &[]).await.map(drop)?)
         })
         .await
@@ -257,6 +259,7 @@ async fn take_over(shared: Arc<Shared>, id: i64, beat: i64) {
     let taken = async {
         let client = shared.connection().await?;
         let rows = client.query(sql, &[&id, &beat]).await?;
+        end_interrupted(&**client).await?;
         rows.iter().map(|row| Ok(u32::try_from(column::<i64>(row, 0)?).unwrap_or_default())).collect::<Result<Vec<u32>>>()
     };
     match taken.await {
@@ -288,8 +291,16 @@ async fn sweep(client: &Client, shared: &Shared, watch: &mut Watch, id: i64) -> 
         freed.insert(key.destination);
     }
     watch.suspects = suspects;
+    end_interrupted(client).await?;
     shared.tell_waiting(freed);
     Ok(())
+}
+
+/// What a page or a program asked for goes on in the bridge that was asked, and ends with it.
+async fn end_interrupted(client: &impl GenericClient) -> Result<()> {
+    let sql = "UPDATE action SET ended_at = $1, failure = $2 WHERE ended_at IS NULL AND client IS NOT NULL
+         AND (instance IS NULL OR instance NOT IN (SELECT id FROM instance))";
+    Ok(client.execute(sql, &[&micros(Timestamp::now()), &INTERRUPTED]).await.map(drop)?)
 }
 
 /// What waits must not be late because the clock was set back while no bridge ran: the bridge's, the server's, or that of the machine

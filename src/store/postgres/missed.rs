@@ -72,10 +72,12 @@ impl Postgres {
         self.run(move |client| async move { note(client, marks, &found, &answered, now).await }).await
     }
 
-    pub(in crate::store) async fn missed(&self, since: Timestamp, limit: u32) -> Result<Vec<Missed>> {
+    pub(in crate::store) async fn missed(&self, since: Timestamp, before: i64, limit: u32) -> Result<Vec<Missed>> {
         self.run(move |client| async move {
-            let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE m.ending = 0 AND e.received_at >= $1 ORDER BY m.event DESC LIMIT $2");
-            query(&client, &sql, &[&micros(since), &i64::from(limit)]).await?.iter().map(read_missed).collect()
+            let sql = format!(
+                "SELECT {COLUMNS} FROM {TABLES} WHERE m.ending = 0 AND e.received_at >= $1 AND m.event < $2 ORDER BY m.event DESC LIMIT $3"
+            );
+            query(&client, &sql, &[&micros(since), &before, &i64::from(limit)]).await?.iter().map(read_missed).collect()
         })
         .await
     }

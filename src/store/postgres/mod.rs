@@ -19,6 +19,7 @@ mod known;
 mod lease;
 mod ledger;
 mod load;
+mod logout;
 mod missed;
 mod person;
 mod quarantine;

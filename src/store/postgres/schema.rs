@@ -5,7 +5,7 @@ use crate::store::{Error, Result};
 use deadpool_postgres::{GenericClient, Object};
 
 /// In order; the number of a migration is its place, from 1.
-const MIGRATIONS: [&str; 11] = [
+const MIGRATIONS: [&str; 12] = [
     include_str!("migrations/0001_start.sql"),
     include_str!("migrations/0002_person.sql"),
     include_str!("migrations/0003_keeping.sql"),
@@ -17,6 +17,7 @@ const MIGRATIONS: [&str; 11] = [
     include_str!("migrations/0009_alert.sql"),
     include_str!("migrations/0010_tally.sql"),
     include_str!("migrations/0011_receipt.sql"),
+    include_str!("migrations/0012_console.sql"),
 ];
 
 /// The schema that this program writes.

@@ -3,7 +3,10 @@
 use super::receive::is_person_pending;
 use super::writer::Unit;
 use super::{Sqlite, hold, ledger, micros, moment, quarantine, replay, text};
-use crate::store::{Act, ActionFilter, ActionRow, DeliveryKey, DestinationId, Entry, Handoff, NewAction, Result, Routing, State, Unrouted};
+use crate::store::acts::read_again;
+use crate::store::{
+    Act, ActionFilter, ActionRow, DeliveryKey, DestinationId, Entry, Handoff, INTERRUPTED, NewAction, Result, Routing, State, Unrouted,
+};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -29,6 +32,16 @@ impl Sqlite {
         self.writer.write(move |unit| insert(unit.connection, &new, 0, now, None)).await
     }
 
+    /// What a page or a program asked for, a bridge is at, and there is one at a time.
+    pub(super) async fn end_interrupted(&self, now: Timestamp) -> Result<()> {
+        let sql = "UPDATE action SET ended_at = ?1, failure = ?2 WHERE ended_at IS NULL AND client IS NOT NULL";
+        self.writer.write(move |unit| Ok(unit.connection.execute(sql, params![micros(now), INTERRUPTED]).map(drop)?)).await
+    }
+
+    pub(in crate::store) async fn forget_again(&self, id: i64) -> Result<()> {
+        self.writer.write(move |unit| Ok(unit.connection.execute("UPDATE action SET again = NULL WHERE id = ?1", [id]).map(drop)?)).await
+    }
+
     pub(in crate::store) async fn end_action(&self, id: i64, more: usize, failure: Option<String>, now: Timestamp) -> Result<()> {
         let sql = "UPDATE action SET count = count + ?2, ended_at = ?3, failure = ?4 WHERE id = ?1";
         self.writer
@@ -42,7 +55,7 @@ impl Sqlite {
     pub(in crate::store) async fn actions(&self, filter: ActionFilter) -> Result<Vec<ActionRow>> {
         self.read(move |connection| {
             let mut query = connection.prepare_cached(
-                "SELECT id, at, who, client, action, target, planned, count, detail, ended_at, failure FROM action
+                "SELECT id, at, who, client, action, target, planned, count, detail, ended_at, failure, again FROM action
                  WHERE (?1 IS NULL OR at >= ?1) AND (?2 IS NULL OR id < ?2) ORDER BY id DESC LIMIT ?3",
             )?;
             let rows = query.query_map(params![filter.since.map(micros), filter.before, filter.limit], read_action)?;
@@ -149,7 +162,8 @@ fn insert(connection: &Connection, new: &NewAction, count: usize, now: Timestamp
     let (client, planned) = (client.as_deref().map(text), number(*planned));
     connection
         .prepare_cached(
-            "INSERT INTO action (at, who, client, action, target, planned, count, detail, ended_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT INTO action (at, who, client, action, target, planned, count, detail, ended_at, again)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute(params![
             micros(now),
@@ -160,7 +174,8 @@ fn insert(connection: &Connection, new: &NewAction, count: usize, now: Timestamp
             planned,
             number(count),
             text(detail),
-            ended_at.map(micros)
+            ended_at.map(micros),
+            new.again_json().as_deref().map(text)
         ])?;
     Ok(connection.last_insert_rowid())
 }
@@ -182,5 +197,6 @@ fn read_action(row: &Row<'_>) -> rusqlite::Result<ActionRow> {
         detail: row.get(8)?,
         ended_at: row.get::<_, Option<i64>>(9)?.map(moment),
         failure: row.get(10)?,
+        again: read_again(row.get::<_, Option<String>>(11)?.as_deref()),
     })
 }

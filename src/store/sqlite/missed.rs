@@ -64,11 +64,13 @@ impl Sqlite {
         self.writer.write(move |unit| overwriting(unit, |unit| note(unit.connection, marks, &found, &answered, now))).await
     }
 
-    pub(in crate::store) async fn missed(&self, since: Timestamp, limit: u32) -> Result<Vec<Missed>> {
+    pub(in crate::store) async fn missed(&self, since: Timestamp, before: i64, limit: u32) -> Result<Vec<Missed>> {
         self.read(move |connection| {
-            let sql = format!("SELECT {COLUMNS} FROM {TABLES} WHERE m.ending = 0 AND e.received_at >= ?1 ORDER BY m.event DESC LIMIT ?2");
+            let sql = format!(
+                "SELECT {COLUMNS} FROM {TABLES} WHERE m.ending = 0 AND e.received_at >= ?1 AND m.event < ?2 ORDER BY m.event DESC LIMIT ?3"
+            );
             let mut query = connection.prepare_cached(&sql)?;
-            let rows = query.query_map(params![micros(since), limit], read_missed)?;
+            let rows = query.query_map(params![micros(since), before, limit], read_missed)?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
         .await

@@ -15,6 +15,7 @@ mod known;
 mod lease;
 mod ledger;
 mod load;
+mod logout;
 mod missed;
 mod open;
 mod person;
@@ -101,6 +102,7 @@ impl Sqlite {
         self.refuse_during_transfer().await?;
         self.become_impatient().await?;
         self.free_leases().await?;
+        self.end_interrupted(Timestamp::now()).await?;
         self.credit_absence(Timestamp::now()).await?;
         Ok(Ownership { _right: Right::File(lock) })
     }
