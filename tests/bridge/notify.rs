@@ -4,7 +4,8 @@ use crate::harness::{Bridge, Setup, eventually, lead};
 use crate::sick::Lock;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::process::Output;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// What the watchdog of these stories waits, in microseconds.
@@ -100,6 +101,39 @@ async fn a_health_check_tells_when_no_bridge_answers_and_when_it_cannot_know_whe
     let setup = bridge.terminate();
     let (code, why) = told(&setup.command(&["health", "--url", &url]));
     assert!(code == Some(1) && why.contains("no bridge answers at"), "{why}");
+}
+
+/// What the unit says after `name=`.
+fn of_unit(name: &str) -> String {
+    let unit = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/leadwire.service")).unwrap();
+    let value = unit.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    value.unwrap_or_else(|| panic!("the unit has no {name}=")).to_owned()
+}
+
+#[test]
+fn the_command_line_of_the_unit_starts_a_bridge_as_systemd_would() {
+    let setup = Setup::new().archive();
+    setup.write();
+    let path = setup.folder.path().join("notify");
+    let listener = Listener::new(UnixDatagram::bind(&path).unwrap());
+    let command = of_unit("ExecStart").replace("/etc/leadwire/leadwire.toml", setup.config_path().to_str().unwrap());
+    let (program, arguments) = command.split_once(' ').unwrap();
+    assert_eq!((program, of_unit("Type").as_str()), ("/usr/local/bin/leadwire", "notify"));
+    let mut bridge = Command::new(env!("CARGO_BIN_EXE_leadwire"))
+        .args(arguments.split(' '))
+        .env("NOTIFY_SOCKET", &path)
+        .env("WATCHDOG_USEC", format!("{}000000", of_unit("WatchdogSec")))
+        .current_dir(setup.folder.path())
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    assert!(listener.hear_news().starts_with("READY=1\n"));
+    assert_eq!(listener.hear(), "WATCHDOG=1", "at once, since nobody knows when the last one was");
+    let pid = bridge.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert!(listener.hear_news().starts_with("STOPPING=1\n"));
+    assert!(bridge.wait().unwrap().success());
 }
 
 #[test]
