@@ -22,8 +22,8 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-# A stop takes [server] shutdown_timeout, 30 s by default, 12 s for tokens and 5 s for a last note in the store.
-STOP_SECONDS = 47
+# A stop takes [server] shutdown_timeout, 30 s by default, 12 s for tokens, 5 s for a last note in the store and 3 s for traces.
+STOP_SECONDS = 50
 # The oldest Kubernetes that the chart says it runs on, and the newest that the schemas know.
 KUBERNETES = ["1.27", "1.37"]
 

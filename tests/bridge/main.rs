@@ -20,6 +20,7 @@ mod cluster;
 mod crash;
 mod delivery;
 mod disk;
+mod docs;
 #[cfg(debug_assertions)]
 mod failpoints;
 mod figures;

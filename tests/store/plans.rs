@@ -19,7 +19,7 @@ const TELL_PLANS: &str = "DO $$ BEGIN
 END $$";
 
 /// Rows that a step of a plan may read in vain: those of one stretch of the index, however many events there are.
-const IN_VAIN: u64 = 2_048;
+const IN_VAIN: u64 = 512;
 
 fn lead(n: u64, stage: &Stage) -> NewEvent {
     let destinations = if n.is_multiple_of(50) { [stage.crm] } else { [stage.drop] };

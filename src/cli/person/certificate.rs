@@ -22,7 +22,7 @@ const NOT_COVERED: [&str; 6] = [
     "blocks that the file system freed when files were written anew; disks that are encrypted need no more",
 ];
 
-/// The document. `docs/running.md` describes its fields.
+/// The document. `docs/privacy.md` describes its fields.
 #[derive(Debug, Serialize)]
 pub(super) struct Certificate {
     #[serde(skip)]

@@ -8,12 +8,12 @@ use super::walk::Stretch;
 use super::words::Words;
 
 /// Events of one stretch, at most. A batch writes all pages of a stretch at once, and on SQLite whoever is received in that moment waits
-/// for it: larger stretches make searches quicker, and that wait longer.
-pub(in crate::store) const STRETCH: i64 = 2_048;
+/// for it, some milliseconds: larger stretches make searches quicker, and that wait longer.
+pub(in crate::store) const STRETCH: i64 = 512;
 /// A stretch with fewer takes in what comes after it,
 const OPEN: i64 = STRETCH - 128;
 /// unless it has so many words.
-const MANY_WORDS: i64 = 24_000;
+const MANY_WORDS: i64 = 6_000;
 /// Bodies read for one batch, in bytes: what it takes of memory and of the disk at once.
 pub(in crate::store) const BATCH_BYTES: usize = 1 << 20;
 

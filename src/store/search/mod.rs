@@ -18,15 +18,17 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// So many events that came since are worth a batch; fewer are quickly looked through by each search.
-const AT_LEAST: i64 = 32;
+const AT_LEAST: i64 = 128;
 /// How often it is looked whether there are so many.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// After so many looks, fewer are put into the index as well, and a part of it is looked over.
 const LOOKS: u32 = 300;
 /// How long to wait when the store is sick.
 const AGAIN: Duration = Duration::from_secs(30);
-/// Between two batches, at least; and as long as a batch took, so that others get their turn.
+/// Between two batches, at least;
 const PAUSE: Duration = Duration::from_millis(20);
+/// and so many times as long as a batch took, so that leads come first when there are many.
+const PAUSES: u32 = 3;
 /// Related events, at most.
 const RELATED: u32 = 100;
 
@@ -117,7 +119,7 @@ impl Store {
             looks = (looks + 1) % LOOKS;
             let at_least = if looks == 0 { 1 } else { AT_LEAST };
             let pause = match self.keep_index_once(at_least, &mut checked).await {
-                Ok(true) => began_at.elapsed().max(PAUSE),
+                Ok(true) => (began_at.elapsed() * PAUSES).max(PAUSE),
                 Ok(false) => LOOK_EVERY,
                 Err(error) => {
                     tracing::warn!("the search index was not brought up to date; trying again: {error}");

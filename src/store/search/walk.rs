@@ -9,8 +9,8 @@ use std::collections::{HashMap, HashSet};
 const FEWEST: usize = 64;
 const MOST: usize = 2_048;
 /// Stretches looked at in one go: few at first, since most searches end with the newest.
-const FIRST_STRETCHES: usize = 2;
-const MOST_STRETCHES: usize = 64;
+const FIRST_STRETCHES: usize = 4;
+const MOST_STRETCHES: usize = 256;
 
 /// A stretch of the order of receipt whose words are in the index.
 #[derive(Debug, Clone, PartialEq, Eq)]

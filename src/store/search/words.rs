@@ -165,6 +165,10 @@ impl Words {
 
 /// Small letters without accents, and one form of those that have several.
 fn fold(text: &str) -> String {
+    // Most texts by far, and the same.
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
     text.nfkd().filter(|c| !is_combining_mark(*c)).flat_map(char::to_lowercase).collect()
 }
 

@@ -1,6 +1,6 @@
 //! Taking deliveries to work on, and bringing them back.
 
-use super::{Sqlite, ledger, micros, moment, person, text, writer::Unit};
+use super::{Sqlite, micros, moment, person, text, writer::Unit};
 use crate::failpoint::Commit;
 use crate::store::cause::cause;
 use crate::store::{
@@ -171,21 +171,20 @@ fn read_next_due(connection: &Connection, destination: DestinationId) -> Result<
 
 fn settle(unit: &mut Unit<'_>, settlement: &Settlement) -> Result<()> {
     let key = settlement.key;
-    if is_erased(unit.connection, key)? {
+    let has_changed = match &settlement.outcome {
+        Outcome::Again(again) => wait_again(unit.connection, key, again, settlement.attempt.as_ref())?,
+        Outcome::Ended(ended) => end(unit, settlement, ended)?,
+    };
+    // Asked only when there was nothing to change, which is rare.
+    if !has_changed && is_erased(unit.connection, key)? {
         return note_arrival(unit.connection, settlement);
     }
     if let Some(attempt) = &settlement.attempt {
         insert_attempt(unit.connection, key, attempt)?;
     }
-    match &settlement.outcome {
-        Outcome::Again(again) => wait_again(unit.connection, key, again, settlement.attempt.as_ref()),
-        Outcome::Ended(ended) => {
-            let has_ended = end(unit.connection, settlement, ended)?;
-            match &settlement.person_key {
-                Some(person) if has_ended => unblock_next(unit, key.destination, person, settlement.at),
-                _ => Ok(()),
-            }
-        }
+    match (&settlement.outcome, &settlement.person_key) {
+        (Outcome::Ended(_), Some(person)) if has_changed => unblock_next(unit, key.destination, person, settlement.at),
+        _ => Ok(()),
     }
 }
 
@@ -208,18 +207,19 @@ fn note_arrival(connection: &Connection, settlement: &Settlement) -> Result<()> 
     person::reopen(connection, settlement.key, arrived)
 }
 
-fn wait_again(connection: &Connection, key: DeliveryKey, again: &Again, attempt: Option<&AttemptRow>) -> Result<()> {
-    connection
+fn wait_again(connection: &Connection, key: DeliveryKey, again: &Again, attempt: Option<&AttemptRow>) -> Result<bool> {
+    let changed = connection
         .prepare_cached("UPDATE delivery SET state = 0, not_before = ?3, attempts = ?4, remark = coalesce(?5, remark) WHERE event = ?1 AND destination = ?2 AND state = 1")?
         .execute(params![key.event, key.destination, micros(again.not_before), again.attempts, attempt.and_then(|attempt| attempt.message.as_deref()).map(text)])?;
-    Ok(())
+    Ok(changed == 1)
 }
 
-fn end(connection: &Connection, settlement: &Settlement, ended: &Ended) -> Result<bool> {
+fn end(unit: &mut Unit<'_>, settlement: &Settlement, ended: &Ended) -> Result<bool> {
     let key = settlement.key;
     let cause = if ended.state == State::Dead { cause(settlement.attempt.as_ref()) } else { String::new() };
     let (id, url) = ended.record.as_ref().map_or((None, None), |record| (Some(text(&record.id)), record.url.as_deref().map(text)));
-    let changed = connection
+    let changed = unit
+        .connection
         .prepare_cached(
             "UPDATE delivery SET state = ?3, ended_at = ?4, attempts = attempts + 1, record_id = coalesce(?5, record_id), record_url = CASE WHEN ?5 IS NULL THEN record_url ELSE ?6 END, remark = ?7, cause = ?8
              WHERE event = ?1 AND destination = ?2 AND state < 3",
@@ -235,7 +235,7 @@ fn end(connection: &Connection, settlement: &Settlement, ended: &Ended) -> Resul
             cause,
         ])?;
     if changed == 1 {
-        ledger::count(connection, key.destination, ended.state, 1)?;
+        unit.tally.add_ended(key.destination, ended.state);
     }
     Ok(changed == 1)
 }

@@ -37,6 +37,7 @@ pub(super) fn read_counts(row: &Row<'_>, first: usize) -> rusqlite::Result<Count
 pub(super) struct Tally {
     received: HashMap<i64, i64>,
     created: HashMap<DestinationId, i64>,
+    ended: Vec<(DestinationId, State, i64)>,
     parked: HashMap<DestinationId, (i64, Option<i64>)>,
 }
 
@@ -49,6 +50,15 @@ impl Tally {
     /// A delivery to this destination was made.
     pub(super) fn add_created(&mut self, destination: DestinationId) {
         *self.created.entry(destination).or_default() += 1;
+    }
+
+    /// A delivery to this destination ended so.
+    pub(super) fn add_ended(&mut self, destination: DestinationId, state: State) {
+        // A batch has few of these, so that looking through them is quick.
+        match self.ended.iter_mut().find(|(of, ended, _)| (*of, *ended) == (destination, state)) {
+            Some((_, _, count)) => *count += 1,
+            None => self.ended.push((destination, state, 1)),
+        }
     }
 
     /// How long the destination had been parked in all at this moment, a hold that is on included.
@@ -71,15 +81,13 @@ impl Tally {
 
     /// Writes what was added.
     pub(super) fn write(&self, connection: &Connection) -> Result<()> {
-        for (source, count) in &self.received {
-            connection.prepare_cached("UPDATE source SET received = received + ?2 WHERE id = ?1")?.execute(params![source, count])?;
+        for (source, by) in &self.received {
+            connection.prepare_cached("UPDATE source SET received = received + ?2 WHERE id = ?1")?.execute(params![source, by])?;
         }
-        for (destination, count) in &self.created {
-            connection
-                .prepare_cached("UPDATE destination SET created = created + ?2 WHERE id = ?1")?
-                .execute(params![destination, count])?;
+        for (destination, by) in &self.created {
+            connection.prepare_cached("UPDATE destination SET created = created + ?2 WHERE id = ?1")?.execute(params![destination, by])?;
         }
-        Ok(())
+        self.ended.iter().try_for_each(|(destination, state, by)| count(connection, *destination, *state, *by))
     }
 }
 
