@@ -1,7 +1,7 @@
 # `make` alone lists what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help test example lint docs check-config architecture deny advisories bench demo soak
+.PHONY: help test example lint docs check-config deploy-check release architecture deny advisories bench demo soak
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,9 +22,16 @@ lint: ## format and clippy, every warning an error
 docs: ## the API documentation, every broken link an error
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 
-check-config: ## every file under config/ is a configuration that starts
+check-config: ## every file under config/ and deploy/ is a configuration that starts
 	cargo build --locked
 	scripts/check-config.sh
+
+deploy-check: ## package, unit, image, compose, Kubernetes, chart, manual: everything under deploy/; installs its linters into .tools
+	cargo build --locked
+	scripts/deploy-check.sh
+
+release: ## target/dist: a binary for any Linux, Debian package, bill of materials, checksums; see docs/releasing.md
+	scripts/release.sh
 
 architecture: ## the rules of docs/architecture.md that a script can check
 	python3 scripts/architecture.py

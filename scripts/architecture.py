@@ -16,7 +16,7 @@ FLOORS = [
     ["console"],
     ["inspect", "alerts"],
     ["receive", "deliver", "simulate"],
-    ["config", "normalize", "telemetry"],
+    ["config", "normalize", "notify", "telemetry"],
     ["route", "store", "verify", "connectors", "bucket"],
     ["failpoint", "figures"],
     ["swap"],

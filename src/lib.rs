@@ -14,6 +14,7 @@ pub mod failpoint;
 pub mod figures;
 pub mod inspect;
 pub mod normalize;
+pub mod notify;
 pub mod receive;
 pub mod route;
 pub mod simulate;

@@ -15,10 +15,13 @@ mod desk;
 mod discard;
 mod doctor;
 mod events;
+mod health;
 mod hold;
 mod id;
 mod init;
+mod manual;
 mod missed;
+mod near;
 mod person;
 mod preview;
 mod quarantine;
@@ -88,7 +91,10 @@ impl Command {
             | Self::Send(_)
             | Self::Alerts(_)
             | Self::Connectors(_)
-            | Self::Simulate(_) => Reach::Apart,
+            | Self::Simulate(_)
+            | Self::Health(_)
+            | Self::Completions(_)
+            | Self::Man(_) => Reach::Apart,
         }
     }
 }
@@ -133,6 +139,8 @@ enum Command {
     Send(send::SendArgs),
     /// Tell how a running bridge is.
     Status,
+    /// Ask this machine's bridge whether it would keep a lead; the exit code tells, for health checks.
+    Health(health::HealthArgs),
     /// Find events, or show everything about one.
     Events(events::EventsArgs),
     /// List deliveries and where they stand.
@@ -171,6 +179,10 @@ enum Command {
     Connectors(connectors::ConnectorsArgs),
     /// Simulate a CRM or the sender, for staging.
     Simulate(simulate::SimulateArgs),
+    /// Print the completions of a shell.
+    Completions(manual::CompletionsArgs),
+    /// Write the manual pages of all commands into a folder.
+    Man(manual::ManArgs),
 }
 
 /// What every command gets.
@@ -371,6 +383,9 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Store(args) => Box::pin(store::run(args, context)).await,
         Command::Connectors(args) => connectors::run(&args, context),
         Command::Simulate(args) => Box::pin(simulate::run(args, context)).await,
+        Command::Health(args) => health::run(args, context).await,
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::man(&args),
     }
 }
 

@@ -5,6 +5,7 @@ use super::{Context, Failure};
 use crate::app::Bridge;
 use crate::config::{LogFormat, Reloaded, Settings, load};
 use crate::console::{Reload, Reloads, Unchanged};
+use crate::notify::Supervisor;
 use crate::store::NewAction;
 use crate::telemetry;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -25,7 +26,12 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
         () = signals.stop() => return Err(Failure::Failed("stopped before it had started".to_owned())),
     };
     urls.announce(&bridge);
-    until_stopped(context, &mut bridge, &mut signals, (&mut hangup, &mut wished)).await;
+    let supervisor = Supervisor::of_environment();
+    supervisor.ready(&at(&bridge));
+    // Also while it stops: that may take longer than the watchdog's patience.
+    let _ = supervisor.keep_alive();
+    until_stopped(context, &mut bridge, &mut signals, (&mut hangup, &mut wished), &supervisor).await;
+    supervisor.stopping();
     note("leadwire: stopping; a second signal stops at once");
     tokio::select! {
         is_settled = bridge.stop() => {
@@ -44,16 +50,17 @@ async fn until_stopped(
     bridge: &mut Bridge,
     signals: &mut Signals,
     (hangup, wished): (&mut Signal, &mut mpsc::Receiver<Reload>),
+    supervisor: &Supervisor,
 ) {
     loop {
         tokio::select! {
             () = signals.stop() => return,
             _ = hangup.recv() => {
                 let by = NewAction { who: "signal (SIGHUP)".to_owned(), action: "reload", target: "configuration".to_owned(), planned: 1, ..NewAction::default() };
-                drop(Box::pin(reload(context, bridge, by)).await);
+                drop(Box::pin(reload(context, bridge, by, supervisor)).await);
             }
             Some(wish) = wished.recv() => {
-                let reloaded = Box::pin(reload(context, bridge, wish.by)).await;
+                let reloaded = Box::pin(reload(context, bridge, wish.by, supervisor)).await;
                 // Whoever wished it may have gone.
                 drop(wish.answer.send(reloaded));
             }
@@ -61,7 +68,8 @@ async fn until_stopped(
     }
 }
 
-async fn reload(context: &Context, bridge: &mut Bridge, by: NewAction) -> Result<Reloaded, Unchanged> {
+async fn reload(context: &Context, bridge: &mut Bridge, by: NewAction, supervisor: &Supervisor) -> Result<Reloaded, Unchanged> {
+    supervisor.reloading();
     let loaded = load(&context.config, &context.connectors, super::environment());
     let urls = loaded.as_ref().ok().map(Urls::of);
     let reloaded = match loaded {
@@ -78,7 +86,13 @@ async fn reload(context: &Context, bridge: &mut Bridge, by: NewAction) -> Result
         }
         Err(why) => note(&format!("leadwire: nothing has changed, and everything goes on as before:\n{why}")),
     }
+    supervisor.ready(&at(bridge));
     reloaded
+}
+
+/// Where it is reached.
+fn at(bridge: &Bridge) -> String {
+    format!("listening on http://{}, console on http://{}", bridge.address, bridge.console)
 }
 
 fn listen(kind: SignalKind) -> Result<Signal, Failure> {
@@ -118,7 +132,7 @@ impl Urls {
     }
 
     fn announce(&self, bridge: &Bridge) {
-        note(&format!("leadwire: listening on http://{}, console on http://{}", bridge.address, bridge.console));
+        note(&format!("leadwire: {}", at(bridge)));
         let all: Vec<String> = self.sources.iter().map(|(name, _)| name.clone()).collect();
         self.announce_sources(bridge, &all);
     }

@@ -1,5 +1,6 @@
 //! `leadwire send`: posts signed samples or own payloads once each, and prints the answers.
 
+use super::near::nearby;
 use super::show::{line, plain, table};
 use super::{Context, Failure};
 use crate::config::Settings;
@@ -92,10 +93,7 @@ impl TargetArgs {
 
 /// The source's URL at the bridge of this machine.
 fn hook(settings: &Settings, source: &str) -> Result<Url, Failure> {
-    let mut listen = settings.server.listen;
-    if listen.ip().is_unspecified() {
-        listen.set_ip(if listen.is_ipv4() { std::net::Ipv4Addr::LOCALHOST.into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
-    }
+    let listen = nearby(settings.server.listen);
     let base = match &settings.server.public_url {
         Some(public) if listen.port() == 0 => public.as_str().trim_end_matches('/').to_owned(),
         None if listen.port() == 0 => {

@@ -1,5 +1,6 @@
 //! `leadwire status`: how a running bridge is.
 
+use super::near::nearby;
 use super::remote::Server;
 use super::show::{line, plain, table};
 use super::{Context, Failure};
@@ -27,10 +28,7 @@ fn own_console(context: &Context) -> Result<Server, Failure> {
     if console.listen.port() == 0 {
         return Err(Failure::Usage("the console listens on a port that only it knows (port 0); give its address with --server".to_owned()));
     }
-    let mut address = console.listen;
-    if address.ip().is_unspecified() {
-        address.set_ip(if address.is_ipv4() { std::net::Ipv4Addr::LOCALHOST.into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
-    }
+    let address = nearby(console.listen);
     let url = format!("http://{address}").parse().map_err(|_| Failure::Failed(format!("{address} is no address")))?;
     Server::with_token(url, console.token.map(|token| token.expose().to_owned()))
 }

@@ -28,6 +28,7 @@ mod init;
 mod keeping;
 mod load;
 mod mail;
+mod notify;
 mod outage;
 mod person;
 mod promises;
