@@ -85,8 +85,6 @@ pub(crate) fn inserts() -> Limit {
 pub(crate) async fn client() -> Limit {
     let sink = Sink::start();
     let url = format!("http://{}/0", sink.address);
-    // Only the first call has a say.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().build().unwrap();
     let began_at = Instant::now();
     let post = async || {

@@ -28,6 +28,8 @@ fn main() {
     if servers::was_bare() {
         return;
     }
+    // Nobody else has installed one.
+    rustls::crypto::ring::default_provider().install_default().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let report = runtime.block_on(measure());
     report.print();

@@ -17,7 +17,7 @@ const NEIGHBOURS_PACE: u32 = 1_000;
 /// How long a bridge without work is watched.
 const IDLE: Duration = Duration::from_secs(20);
 /// What people look at.
-const PAGES: [&str; 8] = ["/", "/leads", "/leads?q=david7", "/destinations", "/person", "/person/dead", "/sources", "/api/v1/status"];
+const PAGES: [&str; 7] = ["/", "/leads", "/leads?q=david7", "/destinations", "/person", "/sources", "/api/v1/status"];
 const PAGE_ROUNDS: usize = 9;
 const CHAT_LOG_BYTES: usize = 20 << 20;
 
