@@ -78,6 +78,7 @@ impl Bridge {
             health: Arc::clone(&self.health),
             budget: now.budget.clone(),
             sightings: Arc::clone(&self.sightings),
+            tracer: self.tracing.tracer.clone(),
         }
     }
 

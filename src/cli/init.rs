@@ -73,13 +73,13 @@ fn tell(addition: &Addition, settings: &Settings, context: &Context) -> Result<(
     show::line(&format!("{} is written, and its secrets are in {}", context.config.display(), variables_file(&context.config).display()))?;
     for name in &addition.sources {
         let has_key = settings.sources.get(name).is_some_and(|source| !source.signing_keys.is_empty());
-        show::line(&steps(name, &url(name), settings, has_key))?;
+        show::line(&steps(name, &url(name), settings, has_key, context))?;
     }
     show::line(&next(addition, context))
 }
 
 /// What to click at the platform.
-fn steps(name: &str, url: &str, settings: &Settings, has_key: bool) -> String {
+fn steps(name: &str, url: &str, settings: &Settings, has_key: bool, context: &Context) -> String {
     let reach = match settings.server.public_url {
         Some(_) => String::new(),
         None => "\n     (the platform must reach it from outside: put a proxy with TLS in front, and set --public-url)".to_owned(),
@@ -87,9 +87,9 @@ fn steps(name: &str, url: &str, settings: &Settings, has_key: bool) -> String {
     let key = if has_key {
         String::new()
     } else {
-        let variable = plan::variable(name, "signing_key");
+        let config = config_option(context);
         format!(
-            "\n  3. Copy the Sign Key that the tab shows now:\n     leadwire init --source {name} --key {name}=KEY   (or {variable} in .env), then leadwire reload"
+            "\n  3. Copy the Sign Key that the tab shows now:\n     leadwire{config} init --source {name} --key {name}=KEY, then leadwire{config} reload"
         )
     };
     format!(
@@ -98,14 +98,16 @@ fn steps(name: &str, url: &str, settings: &Settings, has_key: bool) -> String {
 }
 
 fn next(addition: &Addition, context: &Context) -> String {
-    let config = if context.config == std::path::Path::new("config/leadwire.toml") {
-        String::new()
-    } else {
-        format!(" --config {}", context.config.display())
-    };
+    let config = config_option(context);
     let source = addition.sources.first().map(|name| format!(" --source {name}")).unwrap_or_default();
     format!(
         "\nThen:\n  leadwire{config} doctor        asks the destinations whether they can do their work\n  leadwire{config}               runs the bridge; \
          one that runs takes the file by `leadwire{config} reload`\n  leadwire{config} send{source}    posts a test lead to it"
     )
+}
+
+/// What a command needs to find this configuration; nothing where it looks by itself.
+fn config_option(context: &Context) -> String {
+    let is_usual = context.config == std::path::Path::new("config/leadwire.toml");
+    if is_usual { String::new() } else { format!(" --config {}", context.config.display()) }
 }

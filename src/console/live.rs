@@ -93,7 +93,7 @@ async fn read(store: &Store, lanes: &Statuses) -> crate::store::Result<u64> {
         format!("{}{:?}", row.name, row.counts).hash(&mut hasher);
     }
     // An attempt after which the delivery waits again changes none of that.
-    for (name, figures) in store.figures().destinations() {
+    for (name, figures) in store.figures().destinations().iter() {
         (name, figures.attempts().collect::<Vec<_>>()).hash(&mut hasher);
     }
     lanes.iter().for_each(|(name, lane)| format!("{name}{lane:?}").hash(&mut hasher));

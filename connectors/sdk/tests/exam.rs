@@ -87,7 +87,7 @@ struct Candidate;
 
 impl Subject for Candidate {
     fn kind(&self) -> ConnectorKind {
-        ConnectorKind { name: "careless", about: "", reference: "", parse, simulator: None }
+        ConnectorKind { name: "careless", about: "", reference: "", parse, simulator: None, schema: None }
     }
 
     fn service(&self) -> Option<Box<dyn Service>> {
