@@ -307,7 +307,12 @@ impl Bridge {
         // When the next bridge starts, the time until then does not count for deliveries. Figures must not keep that from being noted.
         let sign_off = self.store.sign_off(Timestamp::now());
         let figures = async { tokio::join!(note_sightings(&self.store, &self.sightings), self.tallying.finish(), self.tracing.finish()) };
-        let last = async { tokio::join!(sign_off, figures) };
+        let last = async {
+            tokio::join!(sign_off, figures);
+            if let Err(error) = self.store.empty_log().await {
+                tracing::debug!("a part of the store stays in its log until the next start: {error}");
+            }
+        };
         let _ = tokio::time::timeout(SIGN_OFF, last).await;
         is_settled
     }

@@ -29,7 +29,7 @@ pub fn reference(connectors: &Connectors) -> String {
     table(&mut page, "[server]", section("server"));
     table(&mut page, "[console]", section("console"));
     table(&mut page, "[console.users.NAME]", &section("console")["properties"]["users"]["additionalProperties"]);
-    for name in ["store", "delivery", "log"] {
+    for name in ["store", "delivery", "log", "traces"] {
         table(&mut page, &format!("[{name}]"), section(name));
     }
     table(&mut page, "[alerts]", section("alerts"));
@@ -63,7 +63,7 @@ fn table(page: &mut String, title: &str, schema: &Value) {
     let required = |key: &str| schema["required"].as_array().is_some_and(|keys| keys.iter().any(|name| name == key));
     for (key, value) in schema["properties"].as_object().into_iter().flatten().filter(|(key, _)| *key != "type") {
         let default = match value.get("default") {
-            Some(default) => format!("`{default}`"),
+            Some(default) => format!("`{default}`").replace('|', "\\|"),
             None if required(key) => "required".to_owned(),
             None => String::new(),
         };

@@ -311,6 +311,18 @@ impl Store {
         each!(&self.engine, engine => engine.sign_off(now).await)
     }
 
+    /// Brings into the file what SQLite keeps beside it for a while, so that the file alone is the store; to be done last of all.
+    /// PostgreSQL keeps nothing so.
+    ///
+    /// # Errors
+    /// `Unavailable` when the file cannot be written; nothing is lost, and the next start reads what is beside it.
+    pub async fn empty_log(&self) -> Result<()> {
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.empty_log().await,
+            Engine::Postgres(_) => Ok(()),
+        }
+    }
+
     /// Adds time in which the destination was down, so that it does not count for its deliveries.
     ///
     /// # Errors

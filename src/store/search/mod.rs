@@ -27,8 +27,8 @@ const LOOKS: u32 = 300;
 const AGAIN: Duration = Duration::from_secs(30);
 /// Between two batches, at least;
 const PAUSE: Duration = Duration::from_millis(20);
-/// and so many times as long as a batch took, so that leads come first when there are many.
-const PAUSES: u32 = 3;
+/// and so many times as long as a batch took: leads come first while many come, and the index catches up afterwards.
+const PAUSES: [(u64, u32); 2] = [(500, 12), (0, 1)];
 /// Related events, at most.
 const RELATED: u32 = 100;
 
@@ -114,12 +114,13 @@ impl Store {
     /// Keeps the index behind the events, for ever. A failure is tried again; meanwhile searches are slower, and find the same.
     pub async fn keep_index(self) {
         let (mut looks, mut checked) = (0_u32, i64::MIN);
+        let mut traffic = Traffic { at: Instant::now(), received: 0 };
         loop {
             let began_at = Instant::now();
             looks = (looks + 1) % LOOKS;
             let at_least = if looks == 0 { 1 } else { AT_LEAST };
             let pause = match self.keep_index_once(at_least, &mut checked).await {
-                Ok(true) => (began_at.elapsed() * PAUSES).max(PAUSE),
+                Ok(true) => (began_at.elapsed() * traffic.pauses(self.figures().store().receive.batches().sum)).max(PAUSE),
                 Ok(false) => LOOK_EVERY,
                 Err(error) => {
                     tracing::warn!("the search index was not brought up to date; trying again: {error}");
@@ -137,6 +138,22 @@ impl Store {
             *checked = self.check_index(*checked).await?.unwrap_or(i64::MIN);
         }
         Ok(worked)
+    }
+}
+
+/// What this process had received at some moment.
+struct Traffic {
+    at: Instant,
+    received: u64,
+}
+
+impl Traffic {
+    /// How many times as long as a batch to pause after it, now that so much was received.
+    fn pauses(&mut self, received: u64) -> u32 {
+        let milliseconds = self.at.elapsed().as_millis().max(1);
+        let per_second = u128::from(received.saturating_sub(self.received)) * 1_000 / milliseconds;
+        (self.at, self.received) = (Instant::now(), received);
+        PAUSES.into_iter().find(|(from, _)| per_second >= u128::from(*from)).map_or(1, |(_, pauses)| pauses)
     }
 }
 

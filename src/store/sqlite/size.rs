@@ -70,7 +70,7 @@ impl Sqlite {
     }
 
     /// Brings what is in the log into the file, which is cut to its size.
-    pub(super) async fn empty_log(&self) -> Result<()> {
+    pub(in crate::store) async fn empty_log(&self) -> Result<()> {
         let path = self.readers.path.clone();
         let cut = tokio::task::spawn_blocking(move || checkpoint(&path)).await;
         cut.unwrap_or_else(|error| Err(crate::store::Error::Refused(format!("a checkpoint failed: {error}"))))
