@@ -308,9 +308,10 @@ impl Bridge {
         let sign_off = self.store.sign_off(Timestamp::now());
         let figures = async { tokio::join!(note_sightings(&self.store, &self.sightings), self.tallying.finish(), self.tracing.finish()) };
         let last = async {
-            tokio::join!(sign_off, figures);
-            if let Err(error) = self.store.empty_log().await {
-                tracing::debug!("a part of the store stays in its log until the next start: {error}");
+            let (signed_off, _) = tokio::join!(sign_off, figures);
+            let emptied = self.store.empty_log().await;
+            if let Err(error) = signed_off.and(emptied) {
+                tracing::debug!("the store was not left in order; the next start sees to it: {error}");
             }
         };
         let _ = tokio::time::timeout(SIGN_OFF, last).await;
