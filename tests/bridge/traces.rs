@@ -84,7 +84,7 @@ fn spans(collector: &Server) -> Vec<Seen> {
         assert_eq!(logged.request.header("authorization"), Some("Bearer made-up-token"));
         assert_eq!(logged.request.header("content-type"), Some("application/json"));
         let text = String::from_utf8_lossy(&logged.request.body).into_owned();
-        assert!(HIDDEN.iter().all(|hidden| !text.contains(hidden)), "{text}");
+        assert!(HIDDEN.iter().all(|hidden| !tells(&text, hidden)), "{text}");
         for group in logged.request.json()["resourceSpans"].as_array().unwrap() {
             let resource = &group["resource"]["attributes"];
             assert_eq!(attribute(resource, "service.name").as_deref(), Some("leadwire"));
@@ -94,6 +94,14 @@ fn spans(collector: &Server) -> Vec<Seen> {
         }
     }
     seen
+}
+
+/// A number is told where it stands by itself: times in nanoseconds have every few digits in them now and then.
+fn tells(text: &str, hidden: &str) -> bool {
+    if hidden.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == hidden);
+    }
+    text.contains(hidden)
 }
 
 fn is_attempt(seen: &Seen) -> bool {
