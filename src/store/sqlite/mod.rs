@@ -5,6 +5,7 @@ mod alert;
 mod audit;
 mod backup;
 mod causes;
+mod checkpoint;
 mod checkup;
 mod dump;
 mod hold;

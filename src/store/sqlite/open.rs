@@ -1,5 +1,6 @@
 //! Opening the file: to write, to read beside a bridge, and to read where nothing can be written.
 
+use super::checkpoint::Checkpointer;
 use super::schema::{self, read_version};
 use super::writer::{Unit, Writer};
 use super::{Readers, Sqlite, search};
@@ -95,7 +96,12 @@ impl Sqlite {
 
     fn on(path: &Path, writer: Connection, open: fn(&Path) -> Result<Connection>, names: Names) -> Result<Self> {
         let readers = Arc::new(Readers { path: path.to_owned(), open, idle: Mutex::default() });
-        Ok(Self { writer: Writer::start(writer)?, readers, names: Arc::new(Swap::new(names)), walk: Arc::default() })
+        Ok(Self {
+            writer: Writer::start(writer, Checkpointer::start(path)?)?,
+            readers,
+            names: Arc::new(Swap::new(names)),
+            walk: Arc::default(),
+        })
     }
 }
 
@@ -171,7 +177,7 @@ fn keep_private(path: &Path) -> std::io::Result<()> {
     options.open(path).map(drop)
 }
 
-fn open_writer(path: &Path) -> Result<Connection> {
+pub(super) fn open_writer(path: &Path) -> Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(64);

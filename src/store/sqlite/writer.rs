@@ -1,10 +1,11 @@
 //! The one thread that writes, and its group commit: what waits together is committed together, with one fsync.
 
+use super::checkpoint::Checkpointer;
 use super::ledger::Tally;
 use crate::failpoint::{Commit, Struck, reach_commit};
 use crate::figures::StoreFigures;
 use crate::store::{DestinationId, Error, Handoff, LaneEnd, Result};
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, RwLock};
@@ -95,15 +96,15 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread on this connection.
-    pub(super) fn start(connection: Connection) -> Result<Self> {
+    /// Starts the thread on this connection, which tells the checkpointer of its commits.
+    pub(super) fn start(connection: Connection, checkpointer: Checkpointer) -> Result<Self> {
         let (jobs, queue) = channel();
         let lanes: Arc<RwLock<Lanes>> = Arc::default();
         let figures: Arc<StoreFigures> = Arc::default();
         let shared = (Arc::clone(&lanes), Arc::clone(&figures));
         std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || serve(connection, &queue, &shared.0, &shared.1))
+            .spawn(move || serve(&connection, &queue, &shared.0, &shared.1, &checkpointer))
             .map_err(|error| Error::Unavailable(format!("the writer thread cannot be started: {error}")))?;
         Ok(Self { jobs, lanes, figures })
     }
@@ -137,20 +138,23 @@ impl Writer {
     }
 }
 
-fn serve(mut connection: Connection, queue: &Receiver<Box<dyn Job>>, lanes: &RwLock<Lanes>, figures: &StoreFigures) {
+fn serve(
+    connection: &Connection,
+    queue: &Receiver<Box<dyn Job>>,
+    lanes: &RwLock<Lanes>,
+    figures: &StoreFigures,
+    checkpointer: &Checkpointer,
+) {
     while let Ok(first) = queue.recv() {
         let mut batch = vec![first];
         batch.extend(queue.try_iter().take(MAX_BATCH - 1));
         let lanes = lanes.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        commit_batch(&mut connection, batch, &lanes, figures);
-        if !connection.is_autocommit() {
-            // A rollback that failed with the disk would make every later transaction fail too.
-            let _ = connection.execute_batch("ROLLBACK");
-        }
+        commit_batch(connection, batch, &lanes, figures);
+        checkpointer.note_commit();
     }
 }
 
-fn commit_batch(connection: &mut Connection, mut batch: Vec<Box<dyn Job>>, lanes: &Lanes, figures: &StoreFigures) {
+fn commit_batch(connection: &Connection, mut batch: Vec<Box<dyn Job>>, lanes: &Lanes, figures: &StoreFigures) {
     let began = Instant::now();
     match commit(connection, &mut batch, lanes) {
         Ok(()) => {
@@ -185,20 +189,30 @@ enum Failure {
     Engine(Error),
 }
 
-fn commit(connection: &mut Connection, batch: &mut [Box<dyn Job>], lanes: &Lanes) -> std::result::Result<(), Failure> {
-    let engine = |error: rusqlite::Error| Failure::Engine(error.into());
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(engine)?;
-    let mut unit = Unit { connection: &transaction, tally: Tally::default(), lanes, handoffs: Vec::new() };
+/// Commits the batch, or nothing of it.
+fn commit(connection: &Connection, batch: &mut [Box<dyn Job>], lanes: &Lanes) -> std::result::Result<(), Failure> {
+    let engine = |error: Error| Failure::Engine(error);
+    execute(connection, "BEGIN IMMEDIATE").map_err(engine)?;
+    let mut unit = Unit { connection, tally: Tally::default(), lanes, handoffs: Vec::new() };
     let ran = batch.iter_mut().try_for_each(|job| run_guarded(job.as_mut(), &mut unit)).and_then(|()| unit.tally.write(unit.connection));
     let handoffs = std::mem::take(&mut unit.handoffs);
     let result = match ran {
         Ok(()) if !reach_commit(batch.iter().map(|job| job.kind()), Commit::before).is_empty() => Err(Failure::Engine(Struck.into())),
-        Ok(()) => transaction.commit().map_err(engine),
+        Ok(()) => execute(connection, "COMMIT").map_err(engine),
         Err(error) => Err(Failure::Job(error)),
     };
     match &result {
         Ok(()) => deliver(handoffs, lanes),
         Err(_) => give_back_places(handoffs, lanes),
     }
+    // A sick disk may have ended the transaction already; one that stays open would make every later one fail too.
+    if !connection.is_autocommit() {
+        let _ = connection.execute_batch("ROLLBACK");
+    }
     result
+}
+
+/// Parsed once: these two are run more often than any other statement.
+fn execute(connection: &Connection, sql: &str) -> Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop).map_err(Error::from)
 }
