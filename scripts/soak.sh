@@ -7,11 +7,11 @@ cd "$(dirname "$0")/.."
 stories=(crash::a_killed_bridge crash::a_stop_in_any_state disk:: clock::a_clock_that_jumps cluster::of_three_bridges cluster::a_bridge_that_is_paused failpoints:: outage::a_failover)
 outages=(outage::three_bridges_resume outage::with_spools)
 outage_seconds=${SOAK_OUTAGES:-60,600}
-cargo test --locked --test bridge --no-run
+cargo test --features s3,otlp --locked --test bridge --no-run
 
 play() {
     echo "=== round $1, seed $2" >&2
-    LEADWIRE_TEST_SEED=$2 cargo test --quiet --locked --test bridge -- "${stories[@]}" || {
+    LEADWIRE_TEST_SEED=$2 cargo test --features s3,otlp --quiet --locked --test bridge -- "${stories[@]}" || {
         echo "=== round $1 FAILED; play it again with: LEADWIRE_TEST_SEED=$2 make soak" >&2
         exit 1
     }
@@ -19,7 +19,7 @@ play() {
 
 play_outages() {
     echo "=== outages of $outage_seconds s, seed $1" >&2
-    LEADWIRE_TEST_OUTAGES=$outage_seconds LEADWIRE_TEST_SEED=$1 cargo test --quiet --locked --test bridge -- "${outages[@]}" || {
+    LEADWIRE_TEST_OUTAGES=$outage_seconds LEADWIRE_TEST_SEED=$1 cargo test --features s3,otlp --quiet --locked --test bridge -- "${outages[@]}" || {
         echo "=== the outages FAILED; play them again with: LEADWIRE_TEST_SEED=$1 SOAK_OUTAGES=$outage_seconds make soak" >&2
         exit 1
     }

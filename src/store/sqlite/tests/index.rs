@@ -36,6 +36,43 @@ async fn words_of_who_was_erased_are_nowhere_in_the_file_though_the_index_was_wr
 }
 
 #[tokio::test]
+async fn a_draft_that_a_crash_left_is_searched_by_nobody_and_goes_with_the_next_batch() {
+    let stage = Stage::open();
+    stage.store.receive((0..50).map(|n| named(n, "jane")).collect::<Vec<_>>()).await.unwrap();
+    while stage.store.index_events(1).await.unwrap() {}
+    let raw = stage.raw();
+    raw.execute_batch(
+        "INSERT INTO search_stretch (id, first, last, events, words, oldest, newest, version) VALUES (77, -77, -77, 0, 0, 0, 0, 5);
+         INSERT INTO search_page SELECT 77, first, body FROM search_page",
+    )
+    .unwrap();
+    stage.assert_audit().await;
+    let filter = EventFilter { text: Some("jane".to_owned()), limit: 100, ..EventFilter::default() };
+    assert_eq!(stage.store.events(filter.clone()).await.unwrap().len(), 50);
+    assert!(stage.store.index_events(1).await.unwrap());
+    assert!(!stage.store.index_events(1).await.unwrap());
+    let pages = |sql: &str| raw.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(pages("SELECT count(*) FROM search_page WHERE stretch = 77"), 0);
+    assert!(pages("SELECT count(*) FROM search_page") > 0);
+    assert_eq!(stage.store.events(filter).await.unwrap().len(), 50);
+}
+
+#[tokio::test]
+async fn a_draft_forgets_who_is_erased() {
+    let stage = Stage::open();
+    stage.store.receive((0..50).map(|n| named(n, "jane.secretive")).collect::<Vec<_>>()).await.unwrap();
+    stage
+        .raw()
+        .execute_batch(
+            "INSERT INTO search_stretch (id, first, last, events, words, oldest, newest, version) VALUES (77, -77, -77, 0, 0, 0, 0, 5);
+             INSERT INTO search_page VALUES (77, x'736563726574697665', x'736563726574697665')",
+        )
+        .unwrap();
+    stage.store.erase(Erasing { events: vec![Uuid::from_u128(1)], ..Erasing::default() }, now()).await.unwrap();
+    assert_eq!(stage.raw().query_row("SELECT count(*) FROM search_page WHERE stretch = 77", [], |row| row.get(0)), Ok(0));
+}
+
+#[tokio::test]
 async fn no_search_reads_the_whole_table() {
     let stage = Stage::open();
     let raw = stage.raw();
