@@ -18,7 +18,7 @@ FLOORS = [
     ["receive", "deliver", "simulate"],
     ["config", "normalize", "notify", "telemetry"],
     ["route", "store", "verify", "connectors", "bucket"],
-    ["failpoint", "figures"],
+    ["door", "failpoint", "figures"],
     ["swap"],
 ]
 

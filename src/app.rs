@@ -10,14 +10,15 @@ use crate::alerts::{self, Watching};
 use crate::config::{self, Lasting, Settings, StoreUrl};
 use crate::console::{self, Access, Console, Jobs, Live, Reloads};
 use crate::deliver::{Deliverer, LateConnector};
+use crate::door::{self, Tls};
 use crate::inspect::SecretMask;
 use crate::normalize;
-use crate::receive::{self, Budget, Receiver, Sightings, Walker};
+use crate::receive::{self, Budget, Plain, Receiver, Sightings, Walker};
 use crate::store::{self, Checkup, Keeper, Origin, Ownership, Spool, Store};
 use crate::swap::Swap;
 use crate::telemetry::{Health, Tallying, TraceOptions, Tracing};
-use actix_web::dev::ServerHandle;
-use build::{Built, build_destinations, listen_limits, quarantine_limits, retention};
+use actix_server::{Server, ServerHandle};
+use build::{Built, build_destinations, build_plain, listen_limits, open_tls, quarantine_limits, retention};
 use jiff::Timestamp;
 use keep::{beat, find_missed, flush_sightings, note_sightings, reverify_all, tidy};
 use leadwire_connector::Background;
@@ -45,6 +46,9 @@ pub enum StartError {
     /// A listener.
     #[error("{0}; set another address in the configuration, or stop what uses it")]
     Listen(#[from] std::io::Error),
+    /// The certificate.
+    #[error("{0}")]
+    Certificate(#[from] door::Fault),
 }
 
 /// A bridge that runs.
@@ -57,6 +61,9 @@ pub struct Bridge {
     /// For looking into it.
     pub store: Store,
     health: Arc<Health>,
+    /// Whether webhooks are received through TLS, and whether the console is shown through it.
+    pub speaks_tls: (bool, bool),
+    certificate: Option<Secured>,
     receiving: (ServerHandle, JoinHandle<std::io::Result<()>>),
     showing: (ServerHandle, JoinHandle<std::io::Result<()>>),
     door: Arc<Swap<Receiver>>,
@@ -75,6 +82,41 @@ pub struct Bridge {
     tracing: Tracing,
     shutdown_timeout: Duration,
     _ownership: Ownership,
+}
+
+/// What there is beside the listeners when they speak TLS.
+#[derive(Debug)]
+struct Secured {
+    tls: Arc<Tls>,
+    plain: Arc<Swap<Plain>>,
+    watching: JoinHandle<()>,
+    redirecting: Option<(ServerHandle, JoinHandle<std::io::Result<()>>)>,
+}
+
+impl Secured {
+    /// Looks after the certificate, and sends away who comes without TLS.
+    fn start(settings: &Settings, tls: Arc<Tls>, own: SocketAddr) -> std::io::Result<Self> {
+        let plain = Arc::new(Swap::new(build_plain(settings, &tls, own)));
+        let config = settings.server.tls.clone().unwrap_or_default();
+        let redirecting = match config.redirect {
+            Some(address) => Some(running(receive::listen_plain(Arc::clone(&plain), door::bind(address)?)?)),
+            None => None,
+        };
+        let watching = tokio::spawn(Arc::clone(&tls).watch(config.look_every));
+        Ok(Self { tls, plain, watching, redirecting })
+    }
+
+    async fn stop(self) {
+        self.watching.abort();
+        if let Some((handle, task)) = self.redirecting {
+            handle.stop(false).await;
+            let _ = task.await;
+        }
+    }
+}
+
+fn running(server: Server) -> (ServerHandle, JoinHandle<std::io::Result<()>>) {
+    (server.handle(), tokio::spawn(server))
 }
 
 /// What holds now, for comparing.
@@ -187,8 +229,9 @@ impl Bridge {
     /// When the store or an address cannot be used; nothing runs then.
     pub async fn start_with(mut settings: Settings, reloads: Reloads) -> Result<Self, StartError> {
         let (store, ownership, spool) = open_patiently(&settings).await?;
-        let listener = receive::bind(settings.server.listen)?;
-        let console_listener = receive::bind(settings.console.listen)?;
+        let tls = open_tls(&settings)?;
+        let listener = door::bind(settings.server.listen)?;
+        let console_listener = door::bind(settings.console.listen)?;
         let (address, console_address) = (listener.local_addr()?, console_listener.local_addr()?);
 
         let lasting = Lasting::of(&settings);
@@ -213,8 +256,8 @@ impl Bridge {
             sightings: Arc::clone(&sightings),
             tracer: tracing.tracer.clone(),
         }));
-        let server = receive::listen(Arc::clone(&door), listener, &listen_limits(&settings))?;
-        let receiving = (server.handle(), tokio::spawn(server));
+        let receiving = running(receive::listen(Arc::clone(&door), listener, tls.clone(), &listen_limits(&settings))?);
+        let certificate = tls.clone().map(|tls| Secured::start(&settings, tls, address)).transpose()?;
         let alerts = alerts::start(&settings, &store, &keeper, deliverer.statuses());
         let (live, telling) = Live::start(&store, deliverer.statuses());
         let shown = Arc::new(Swap::new(Console {
@@ -233,9 +276,9 @@ impl Bridge {
             public_url: settings.server.reached_by(address),
             jobs: Arc::new(Jobs::new()),
             reloads,
+            tls: tls.clone(),
         }));
-        let server = console::listen(Arc::clone(&shown), console_listener)?;
-        let showing = (server.handle(), tokio::spawn(server));
+        let showing = running(console::listen(Arc::clone(&shown), console_listener, tls.filter(|_| settings.console.tls))?);
         let walking = tokio::spawn(find_missed(Walker::new(store.clone(), &intake)));
         let all = settings.sources.keys().cloned().collect();
         let reverifying = tokio::spawn(reverify_all(store.clone(), intake, all));
@@ -248,7 +291,7 @@ impl Bridge {
             telling,
             keeper.start(),
         ];
-        let Settings { server, delivery, sources, .. } = settings;
+        let Settings { server, console, delivery, sources, .. } = settings;
         Ok(Self {
             address,
             console: console_address,
@@ -256,6 +299,8 @@ impl Bridge {
             tracing,
             store,
             health,
+            speaks_tls: (server.tls.is_some(), console.tls),
+            certificate,
             receiving,
             showing,
             door,
@@ -301,6 +346,9 @@ impl Bridge {
         let _ = tokio::time::timeout(LAST_RENEWALS, self.background.finished()).await;
         // Only now: what was being received may have needed it. What is left in the spool is brought over at the next start.
         keeping.abort();
+        if let Some(certificate) = self.certificate {
+            certificate.stop().await;
+        }
         let (handle, task) = self.showing;
         handle.stop(false).await;
         let _ = task.await;

@@ -10,6 +10,7 @@ pub mod config;
 pub mod connectors;
 pub mod console;
 pub mod deliver;
+pub mod door;
 pub mod failpoint;
 pub mod figures;
 pub mod inspect;

@@ -3,14 +3,17 @@
 use crate::bucket::Bucket;
 use crate::config::{self, Settings};
 use crate::deliver::{self, Backoff, LaneLimits, LateConnector, Policy, connect};
+use crate::door::{Fault, Limits, Tls};
 use crate::normalize::Profile;
-use crate::receive::{self, Intake, SourceGate};
+use crate::receive::{Intake, Plain, SourceGate};
 use crate::route::Rules;
 use crate::store::{QuarantineLimits, Retention, Store};
 use crate::verify::{SigningKey, Tolerance};
 use leadwire_connector::Background;
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// Deliveries held in memory by all lanes together, at most.
 const MEMORY_WINDOW: usize = 16_384;
@@ -39,12 +42,31 @@ fn build_gate(name: &str, source: &config::Source) -> SourceGate {
     }
 }
 
-pub(super) fn listen_limits(settings: &Settings) -> receive::Limits {
-    receive::Limits {
+/// For the head of a request; a body may take longer.
+const HEAD_WITHIN: Duration = Duration::from_secs(15);
+
+pub(super) fn listen_limits(settings: &Settings) -> Limits {
+    Limits {
         workers: settings.server.workers,
-        max_connections: settings.server.max_connections,
-        request_timeout: settings.server.request_timeout,
-        shutdown_timeout: settings.server.shutdown_timeout,
+        connections: settings.server.max_connections,
+        head: settings.server.request_timeout.min(HEAD_WITHIN),
+        shutdown: settings.server.shutdown_timeout,
+    }
+}
+
+/// What the listeners speak, if it is TLS.
+pub(super) fn open_tls(settings: &Settings) -> Result<Option<Arc<Tls>>, Fault> {
+    let files = settings.server.tls.as_ref().and_then(config::Tls::files);
+    files.map(|files| Tls::open(files).map(Arc::new)).transpose()
+}
+
+/// What is said to those who come without TLS.
+pub(super) fn build_plain(settings: &Settings, tls: &Arc<Tls>, own: SocketAddr) -> Plain {
+    Plain {
+        public_url: settings.server.public_url.clone(),
+        port: own.port(),
+        tls: Arc::clone(tls),
+        challenges: settings.server.tls.as_ref().and_then(|tls| tls.challenges.clone()),
     }
 }
 

@@ -4,11 +4,11 @@
 //! settings of its beginning, and a lane ends what is under way before it begins by others.
 
 use super::{
-    Applied, Bridge, Built, Receiver, build_destinations, build_intake, find_missed, have_keys, quarantine_limits, retention, reverify_all,
-    tidy,
+    Applied, Bridge, Built, Receiver, Secured, build_destinations, build_intake, build_plain, find_missed, have_keys, quarantine_limits,
+    retention, reverify_all, tidy,
 };
 use crate::alerts;
-use crate::config::{Changed, Reloaded, Settings};
+use crate::config::{Changed, Reloaded, Settings, Tls};
 use crate::console::{Console, Unchanged};
 use crate::inspect::SecretMask;
 use crate::receive::{Intake, Walker};
@@ -39,6 +39,7 @@ impl Bridge {
         let mut built = build_destinations(&mut settings, &self.store, &self.background, unchanged);
         let intake = Arc::new(build_intake_of(&mut settings, &self.store, &built));
         self.deliverer.change(std::mem::take(&mut built.for_lanes), &reloaded.destinations.removed).await;
+        self.renew_certificate(&settings);
         self.door.put(self.receiver(&settings, &intake));
         self.begin_anew(&settings, &intake, &reloaded.sources);
         self.shown.put(self.console_of(&settings, intake, &built, mask));
@@ -48,6 +49,16 @@ impl Bridge {
         // The trail has its line; only its end may be missing.
         let _ = tokio::time::timeout(NOTED_WITHIN, self.store.end_action(action, 1, None, Timestamp::now())).await;
         Ok(reloaded)
+    }
+
+    /// The certificate was read a moment ago, when the settings were; what has become of it since is told in the log.
+    fn renew_certificate(&self, settings: &Settings) {
+        let Some(Secured { tls, plain, .. }) = &self.certificate else { return };
+        let Some(files) = settings.server.tls.as_ref().and_then(Tls::files) else { return };
+        if let Err(fault) = tls.change(files) {
+            tracing::warn!("the certificate cannot be used, so that the one before stays in use: {fault}");
+        }
+        plain.put(build_plain(settings, tls, self.address));
     }
 
     fn compare(&self, settings: &Settings) -> Reloaded {
@@ -123,6 +134,7 @@ impl Bridge {
             jobs: Arc::clone(&now.jobs),
             live: now.live.clone(),
             reloads: now.reloads.clone(),
+            tls: now.tls.clone(),
         }
     }
 }

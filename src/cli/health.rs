@@ -1,9 +1,8 @@
 //! `leadwire health`: what `/readyz` of this machine's bridge says, as an exit code, for containers that have no other program.
 
-use super::near::nearby;
+use super::near::{as_neighbour, own};
 use super::show::{line, plain};
 use super::{Context, Failure};
-use crate::config::Settings;
 use leadwire_connector::http::{Answer, Client, HttpSettings, Method, Request};
 use leadwire_connector::text::truncate;
 use serde_json::{Value, json};
@@ -25,25 +24,20 @@ pub(super) struct HealthArgs {
 }
 
 pub(super) async fn run(args: HealthArgs, context: &Context) -> Result<(), Failure> {
-    let base = args.url.map_or_else(|| own(&context.settings()?), Ok)?;
+    let settings = HttpSettings { timeout: WITHIN, connect_timeout: WITHIN, ..HttpSettings::default() };
+    let (base, settings) = match args.url {
+        Some(url) => (url, settings),
+        None => {
+            let server = context.settings()?.server;
+            (own(server.scheme(), server.listen, "bridge", "`--url`")?, as_neighbour(settings))
+        }
+    };
     let url =
         base.join(if args.live { "/healthz" } else { "/readyz" }).map_err(|_| Failure::Usage(format!("`{base}` is no web address")))?;
-    let settings = HttpSettings { timeout: WITHIN, connect_timeout: WITHIN, ..HttpSettings::default() };
     let client = Client::new(&settings).map_err(Failure::Failed)?;
     let answer = client.send(&Request::new(Method::Get, url.clone())).await;
     let answer = answer.map_err(|error| Failure::Failed(format!("no bridge answers at {url}: {}", error.message)))?;
     tell(&answer, context)
-}
-
-/// The listener of the configuration.
-fn own(settings: &Settings) -> Result<Url, Failure> {
-    let listen = settings.server.listen;
-    if listen.port() == 0 {
-        let why = "the bridge listens on a port that only it knows (port 0); give its address with `--url`";
-        return Err(Failure::Usage(why.to_owned()));
-    }
-    let url = format!("http://{}", nearby(listen));
-    url.parse().map_err(|_| Failure::Failed(format!("`{url}` is no address")))
 }
 
 fn tell(answer: &Answer, context: &Context) -> Result<(), Failure> {

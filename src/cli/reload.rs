@@ -1,11 +1,10 @@
 //! `leadwire reload`: a running bridge reads its configuration again.
 
+use super::near::own;
 use super::remote::Server;
 use super::{Context, Failure, show};
 use crate::config::{Role, Settings};
 use serde_json::{Value, json};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use url::Url;
 
 pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     let reloaded: Value = match &context.server {
@@ -22,16 +21,10 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
 /// The bridge of this configuration, at the console that it names.
 fn own_bridge(settings: &Settings) -> Result<Server, Failure> {
     let console = &settings.console;
-    let listen = SocketAddr::new(reachable(console.listen.ip()), console.listen.port());
-    let url = Url::parse(&format!("http://{listen}/")).map_err(|error| Failure::Failed(error.to_string()))?;
+    let url = own(console.scheme(), console.listen, "console", "--server")?;
     let of_users = console.users.values().filter(|user| user.role == Role::Operate).filter_map(|user| user.token.as_ref());
     let token = console.token.as_ref().or_else(|| of_users.into_iter().next());
-    Server::with_token(url, token.map(|token| token.expose().to_owned()))
-}
-
-/// What listens on every address is asked at one of this machine.
-fn reachable(address: IpAddr) -> IpAddr {
-    if address.is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { address }
+    Server::nearby(url, token.map(|token| token.expose().to_owned()))
 }
 
 /// The address or the token of the console may be among what has changed.

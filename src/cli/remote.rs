@@ -4,6 +4,7 @@ mod selected;
 
 pub(super) use selected::{Deed, Selected};
 
+use super::near::as_neighbour;
 use super::{Failure, show};
 use indicatif::{ProgressBar, ProgressStyle};
 use leadwire_connector::http::{Client, HttpSettings, Method, Request, in_the_clear, join};
@@ -85,6 +86,15 @@ impl Server {
 
     /// The same with a token that is known.
     pub(super) fn with_token(url: Url, token: Option<String>) -> Result<Self, Failure> {
+        Self::by(url, token, HttpSettings::default())
+    }
+
+    /// The console of this machine's own configuration.
+    pub(super) fn nearby(url: Url, token: Option<String>) -> Result<Self, Failure> {
+        Self::by(url, token, as_neighbour(HttpSettings::default()))
+    }
+
+    fn by(url: Url, token: Option<String>, settings: HttpSettings) -> Result<Self, Failure> {
         let token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
         if token.as_ref().is_some_and(|token| !token.chars().all(|c| c.is_ascii_graphic())) {
             return Err(Failure::Usage("the token has characters that no token has; is it the right file?".to_owned()));
@@ -92,7 +102,7 @@ impl Server {
         if let Some(warning) = token.as_ref().and_then(|_| in_the_clear("--server", &url, "the token")) {
             show::note(&format!("warning: {warning}"));
         }
-        let settings = HttpSettings { timeout: WITHIN, max_answer_bytes: LARGEST_ANSWER, ..HttpSettings::default() };
+        let settings = HttpSettings { timeout: WITHIN, max_answer_bytes: LARGEST_ANSWER, ..settings };
         Ok(Self { client: Client::new(&settings).map_err(Failure::Failed)?, url, token })
     }
 

@@ -5,6 +5,7 @@ use super::{Context, Failure};
 use crate::app::Bridge;
 use crate::config::{LogFormat, Reloaded, Settings, load};
 use crate::console::{Reload, Reloads, Unchanged};
+use crate::door;
 use crate::notify::Supervisor;
 use crate::store::NewAction;
 use crate::telemetry;
@@ -16,6 +17,13 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     telemetry::start_logs(&settings.log.level, settings.log.format == LogFormat::Json);
     for warning in &settings.warnings {
         note(&format!("warning: {warning}\n"));
+    }
+    door::raise_limit();
+    if let Err(limit) = door::enough_for(settings.server.max_connections) {
+        note(&format!(
+            "warning: `max_connections` is {}, and this process may have {limit} files open; raise it (`ulimit -n`, LimitNOFILE=)\n",
+            settings.server.max_connections
+        ));
     }
     let (mut signals, mut hangup) = (Signals::listen()?, listen(SignalKind::hangup())?);
     let (reloads, mut wished) = Reloads::new();
@@ -92,7 +100,9 @@ async fn reload(context: &Context, bridge: &mut Bridge, by: NewAction, superviso
 
 /// Where it is reached.
 fn at(bridge: &Bridge) -> String {
-    format!("listening on http://{}, console on http://{}", bridge.address, bridge.console)
+    let scheme = |is_tls: bool| if is_tls { "https" } else { "http" };
+    let (receiving, showing) = (scheme(bridge.speaks_tls.0), scheme(bridge.speaks_tls.1));
+    format!("listening on {receiving}://{}, console on {showing}://{}", bridge.address, bridge.console)
 }
 
 fn listen(kind: SignalKind) -> Result<Signal, Failure> {
@@ -120,6 +130,7 @@ impl Signals {
 /// What is pasted into the chatbot platform.
 struct Urls {
     base: Option<String>,
+    scheme: &'static str,
     sources: Vec<(String, bool)>,
 }
 
@@ -127,6 +138,7 @@ impl Urls {
     fn of(settings: &Settings) -> Self {
         Self {
             base: settings.server.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()),
+            scheme: settings.server.scheme(),
             sources: settings.sources.iter().map(|(name, source)| (name.clone(), source.signing_keys.is_empty())).collect(),
         }
     }
@@ -138,7 +150,7 @@ impl Urls {
     }
 
     fn announce_sources(&self, bridge: &Bridge, names: &[String]) {
-        let base = self.base.clone().unwrap_or_else(|| format!("http://{}", bridge.address));
+        let base = self.base.clone().unwrap_or_else(|| format!("{}://{}", self.scheme, bridge.address));
         for (name, awaits_key) in self.sources.iter().filter(|(name, _)| names.contains(name)) {
             let remark = if *awaits_key { "  (awaits its signing key)" } else { "" };
             note(&format!("leadwire: source {name}: {base}/hooks/{name}{remark}"));

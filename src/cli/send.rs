@@ -1,6 +1,6 @@
 //! `leadwire send`: posts signed samples or own payloads once each, and prints the answers.
 
-use super::near::nearby;
+use super::near::{as_neighbour, nearby};
 use super::show::{line, plain, table};
 use super::{Context, Failure};
 use crate::config::Settings;
@@ -11,11 +11,13 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use futures_util::StreamExt as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
+use leadwire_connector::http::HttpSettings;
 use leadwire_connector::settings::did_you_mean;
 use leadwire_connector::text::truncate;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::Read as _;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use url::Url;
 
@@ -59,7 +61,11 @@ impl TargetArgs {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(Failure::Usage(format!("`{url}` is no web address; write one such as http://127.0.0.1:8080/hooks/NAME")));
         }
-        Sender::new(url, key, self.form).map_err(Failure::Failed)
+        // Where no URL was given, it is that of the listener here, unless only its public one is known.
+        let is_near = self.url.is_none() && url.host_str().is_some_and(|host| host.parse::<IpAddr>().is_ok() || host.starts_with('['));
+        let settings = HttpSettings::default();
+        let settings = if is_near { as_neighbour(settings) } else { settings };
+        Sender::by(url, key, self.form, &settings).map_err(Failure::Failed)
     }
 
     fn look_up(&self, settings: &Settings, key: Option<SigningKey>) -> Result<(Url, Option<SigningKey>), Failure> {
@@ -101,7 +107,7 @@ fn hook(settings: &Settings, source: &str) -> Result<Url, Failure> {
                 "the bridge listens on a port that only it knows (port 0); give its address with `--url`".to_owned(),
             ));
         }
-        _ => format!("http://{listen}"),
+        _ => format!("{}://{listen}", settings.server.scheme()),
     };
     Url::parse(&format!("{base}/hooks/{source}"))
         .map_err(|error| Failure::Failed(format!("`{base}/hooks/{source}` is no address: {error}")))

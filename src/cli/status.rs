@@ -1,6 +1,6 @@
 //! `leadwire status`: how a running bridge is.
 
-use super::near::nearby;
+use super::near::own;
 use super::remote::Server;
 use super::show::{line, plain, table};
 use super::{Context, Failure};
@@ -25,12 +25,8 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
 /// The console of the configuration.
 fn own_console(context: &Context) -> Result<Server, Failure> {
     let console = context.settings()?.console;
-    if console.listen.port() == 0 {
-        return Err(Failure::Usage("the console listens on a port that only it knows (port 0); give its address with --server".to_owned()));
-    }
-    let address = nearby(console.listen);
-    let url = format!("http://{address}").parse().map_err(|_| Failure::Failed(format!("{address} is no address")))?;
-    Server::with_token(url, console.token.map(|token| token.expose().to_owned()))
+    let url = own(console.scheme(), console.listen, "console", "--server")?;
+    Server::nearby(url, console.token.map(|token| token.expose().to_owned()))
 }
 
 fn show(status: &Value) -> Result<(), Failure> {

@@ -90,11 +90,11 @@ impl Lasting {
         Self { server: server.clone(), console: console.clone(), store: store.clone(), log: log.clone(), traces: traces.clone() }
     }
 
-    /// Whether the console listens elsewhere by these settings. Then nothing of its section is taken: who may come and where it listens
+    /// Whether the console listens elsewhere by these settings, or speaks TLS where it did not. Then nothing of its section is taken: who may come and where it listens
     /// were checked together, and one without the other may let in everybody.
     #[must_use]
     pub fn has_other_console(&self, settings: &Settings) -> bool {
-        self.console.listen != settings.console.listen
+        self.console.listen != settings.console.listen || self.console.tls != settings.console.tls
     }
 
     /// The keys of these settings that only a restart takes.
@@ -103,11 +103,13 @@ impl Lasting {
         let (server, store) = (&settings.server, &settings.store);
         let keys = [
             ("server.listen", self.server.listen != server.listen),
+            ("server.tls (with it or without it)", self.server.tls.is_some() != server.tls.is_some()),
+            ("server.tls.redirect", redirect(&self.server) != redirect(server)),
             ("server.workers", self.server.workers != server.workers),
             ("server.max_connections", self.server.max_connections != server.max_connections),
             ("server.request_timeout (of a head)", head(&self.server) != head(server)),
             ("server.shutdown_timeout", self.server.shutdown_timeout != server.shutdown_timeout),
-            ("console (all of it, because of its listen)", self.has_other_console(settings)),
+            ("console (all of it, because of its listen or tls)", self.has_other_console(settings)),
             ("store.url", self.store.url != store.url),
             ("store.spool", self.store.spool != store.spool),
             ("store.spool_max_bytes", self.store.spool_max_bytes != store.spool_max_bytes),
@@ -121,6 +123,10 @@ impl Lasting {
 /// What the listener was given for the head of a request; see `receive::listen`.
 fn head(server: &Server) -> std::time::Duration {
     server.request_timeout.min(std::time::Duration::from_secs(15))
+}
+
+fn redirect(server: &Server) -> Option<std::net::SocketAddr> {
+    server.tls.as_ref().and_then(|tls| tls.redirect)
 }
 
 #[cfg(test)]

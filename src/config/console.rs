@@ -3,6 +3,7 @@
 use super::reader::Reader;
 use super::sections::LITERAL;
 use super::settings::{Console, Role, Server, User};
+use super::tls;
 use leadwire_connector::settings::Secret;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,13 +27,14 @@ pub(super) fn read(reader: &mut Reader<'_>, server: &Server) -> Console {
         let message = format!("the console listens on {}, where [server] already does", console.listen);
         reader.fault(&["console", "listen"], message, "give it a port of its own, such as \"127.0.0.1:8081\"");
     }
+    tls::check_console(reader, server, &console);
     check_tokens(reader, &console);
     check_reach(reader, &console);
     console
 }
 
 /// Port 0 is any free port, so two of those never collide.
-fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+pub(super) fn collide(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
 }
 

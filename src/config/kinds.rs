@@ -63,6 +63,8 @@ kinds! {
     Size: u64, read by values::size, written by |value| json!(size_text(*value)), |_| size();
     SomeSize: Option<u64>, read by values::some_size, written by |value| json!(value.map(size_text)), |_| size();
     BodySize: usize, read by values::body_size, written by |value| json!(size_text(u64::try_from(*value).unwrap_or(u64::MAX))), |_| size();
+    SomeListen: Option<SocketAddr>, read by values::some_listen, written by |value| json!(value), |_| text();
+    SomeFile: Option<PathBuf>, read by values::some_file, written by |value| json!(value), |_| text();
     SomeFolder: Option<PathBuf>, read by values::some_folder, written by |value| json!(value), |_| text();
     Secrets: Vec<Secret>, read by values::secrets, written by |_| json!([]), secrets;
     Country: Option<String>, read by values::country, written by |value| json!(value), |_| json_schema!({"type": "string", "pattern": "^[A-Za-z]{2}$"});

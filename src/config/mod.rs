@@ -24,6 +24,7 @@ mod sections;
 mod settings;
 mod shown;
 mod spool;
+mod tls;
 mod traces;
 mod values;
 mod variables;
@@ -37,6 +38,7 @@ pub use effective::{Effective, Layer, effective};
 pub use reference::reference;
 pub use schema::schema;
 pub use settings::{Console, Delivery, Destination, Log, LogFormat, Role, Server, Settings, Source, Store, StoreUrl, User};
+pub use tls::Tls;
 pub use traces::Traces;
 pub use variables::{variables, variables_file};
 

@@ -27,6 +27,7 @@ pub fn reference(connectors: &Connectors) -> String {
     let section = |name: &str| &schema["properties"][name];
     let mut page = HEAD.to_owned();
     table(&mut page, "[server]", section("server"));
+    table(&mut page, "[server.tls]", &section("server")["properties"]["tls"]);
     table(&mut page, "[console]", section("console"));
     table(&mut page, "[console.users.NAME]", &section("console")["properties"]["users"]["additionalProperties"]);
     for name in ["store", "delivery", "log", "traces"] {

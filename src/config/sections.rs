@@ -4,6 +4,7 @@ use super::backfill;
 use super::reader::Reader;
 use super::settings::{Delivery, Log, Server, Source, Store, StoreUrl};
 use super::spool;
+use super::tls;
 use crate::store::has_postgres_password;
 use leadwire_connector::settings::Secret;
 use std::collections::BTreeMap;
@@ -15,7 +16,9 @@ const SMALLEST_STORE: u64 = 64 << 20;
 
 pub(super) fn server(reader: &mut Reader<'_>) -> Server {
     let table = reader.section("server");
-    reader.read(&["server"], table)
+    let server: Server = reader.read(&["server"], table);
+    tls::check(reader, &server);
+    server
 }
 
 pub(super) fn store(reader: &mut Reader<'_>) -> Store {

@@ -1,6 +1,7 @@
 //! What the bridge is told: every section of the configuration with its defaults.
 
 use super::alerts::Alerts;
+use super::tls::Tls;
 use super::traces::Traces;
 use super::{Backfill, Diagnostic};
 use super::{kinds, values};
@@ -73,13 +74,21 @@ pub struct Server {
     /// How the listener is reached from outside; used to print the URLs that are pasted into the platform.
     #[serde(with = "kinds::WebAddress")]
     pub public_url: Option<Url>,
+    /// The listener's own TLS, where no proxy has it.
+    pub tls: Option<Tls>,
 }
 
 impl Server {
     /// What senders reach the receiver by, which listens at `own`; without a slash at its end.
     #[must_use]
     pub fn reached_by(&self, own: SocketAddr) -> String {
-        self.public_url.as_ref().map_or_else(|| format!("http://{own}"), |url| url.as_str().trim_end_matches('/').to_owned())
+        self.public_url.as_ref().map_or_else(|| format!("{}://{own}", self.scheme()), |url| url.as_str().trim_end_matches('/').to_owned())
+    }
+
+    /// What the listener itself speaks.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
     }
 }
 
@@ -93,6 +102,7 @@ impl Default for Server {
             request_timeout: Duration::from_secs(60),
             max_connections: 1_000,
             public_url: None,
+            tls: None,
         }
     }
 }
@@ -104,6 +114,8 @@ pub struct Console {
     /// Address and port; loopback unless there is a token.
     #[serde(with = "kinds::Listen")]
     pub listen: SocketAddr,
+    /// Whether it speaks TLS, with the certificate of `[server.tls]`.
+    pub tls: bool,
     /// Whoever shows it may do everything.
     pub token: Option<Secret>,
     /// `[console.users.NAME]`, by name; read on their own.
@@ -119,10 +131,19 @@ pub struct Console {
     pub session_idle: Duration,
 }
 
+impl Console {
+    /// What the listener itself speaks.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.tls { "https" } else { "http" }
+    }
+}
+
 impl Default for Console {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)),
+            tls: false,
             token: None,
             users: BTreeMap::new(),
             mask_personal_data: false,

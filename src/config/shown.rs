@@ -7,7 +7,7 @@ use leadwire_connector::settings::Fault;
 pub(super) const DOTS: &str = "\"••••\"";
 
 /// The keys of the bridge whose values are no secrets.
-pub(super) const HARMLESS: [&str; 65] = [
+pub(super) const HARMLESS: [&str; 68] = [
     "listen",
     "trusted_proxies",
     "workers",
@@ -15,6 +15,9 @@ pub(super) const HARMLESS: [&str; 65] = [
     "request_timeout",
     "max_connections",
     "public_url",
+    "certificate",
+    "redirect",
+    "challenges",
     "mask_personal_data",
     "session_lifetime",
     "session_idle",

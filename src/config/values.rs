@@ -24,6 +24,21 @@ pub(super) fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Socke
     })
 }
 
+pub(super) fn some_listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    listen(deserializer).map(Some)
+}
+
+/// The path of a file, plainly or as `{ file = "PATH" }`. What stands in it is read where it is needed, and again when it changes.
+pub(super) fn some_file<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let text = value.get("file").filter(|_| value.as_object().is_some_and(|table| table.len() == 1)).unwrap_or(&value);
+    match text.as_str() {
+        Some(text) if text.contains("-----BEGIN") => Err(D::Error::custom("expected the path of a file, not what stands in it")),
+        Some(text) if !text.trim().is_empty() && !text.contains('\0') => Ok(Some(PathBuf::from(text))),
+        _ => Err(D::Error::custom("expected the path of a file, such as \"/etc/leadwire/privkey.pem\"")),
+    }
+}
+
 /// Networks and plain addresses, as a list, or as one text with commas between.
 pub(super) fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
     let texts = words(deserializer)?;

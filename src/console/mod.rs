@@ -22,16 +22,18 @@ pub use refusal::{Kind, Refusal};
 
 use crate::alerts::Overview;
 use crate::deliver::{LateConnector, Statuses};
+use crate::door::{self, Limits, Tls};
 use crate::inspect::SecretMask;
 use crate::receive::Intake;
 use crate::store::{Keeper, Store};
 use crate::swap::Swap;
 use crate::telemetry::Health;
+use actix_server::Server;
 use actix_web::body::MessageBody;
-use actix_web::dev::{Extensions, Server, ServiceRequest, ServiceResponse};
+use actix_web::dev::{Extensions, ServiceRequest, ServiceResponse};
 use actix_web::http::header::ContentType;
 use actix_web::middleware::{Next, from_fn};
-use actix_web::{App, Error, HttpRequest, HttpResponse, HttpServer, web};
+use actix_web::{App, Error, HttpRequest, HttpResponse, web};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::rc::Rc;
@@ -42,8 +44,8 @@ use std::time::Duration;
 const MAX_CONNECTIONS: usize = 256;
 /// For the head of a request.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
-/// For a browser to take note of the end of its connection.
-const DISCONNECT_WITHIN: Duration = Duration::from_secs(2);
+/// For pages under way when the bridge stops.
+const SHUTDOWN_WITHIN: Duration = Duration::from_secs(30);
 
 /// What the console shows from.
 #[derive(Debug)]
@@ -78,15 +80,19 @@ pub struct Console {
     pub reloads: Reloads,
     /// Who is told of changes as they happen.
     pub live: Live,
+    /// Knows the certificate of this moment.
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// Starts to listen; each request is answered from the console of its beginning. The returned server runs when it is awaited.
 ///
 /// # Errors
 /// When the socket cannot be used.
-pub fn listen(console: Arc<Swap<Console>>, listener: TcpListener) -> std::io::Result<Server> {
+pub fn listen(console: Arc<Swap<Console>>, listener: TcpListener, tls: Option<Arc<Tls>>) -> std::io::Result<Server> {
     let console = web::Data::from(console);
-    let server = HttpServer::new(move || {
+    let is_tls = tls.is_some();
+    let limits = Limits { workers: 1, connections: MAX_CONNECTIONS, head: HEAD_WITHIN, shutdown: SHUTDOWN_WITHIN };
+    door::serve(listener, tls, &limits, move || {
         App::new()
             .app_data(web::Data::clone(&console))
             .app_data(web::FormConfig::default().limit(access::LARGEST_BODY))
@@ -94,7 +100,7 @@ pub fn listen(console: Arc<Swap<Console>>, listener: TcpListener) -> std::io::Re
             .app_data(web::PayloadConfig::new(access::LARGEST_BODY))
             .wrap(from_fn(access::guard))
             .wrap(from_fn(refusal::tell))
-            .wrap(headers::safe())
+            .wrap(headers::safe(is_tls))
             .wrap(from_fn(show_current))
             .service(web::resource("/login").route(web::get().to(access::login::show)).route(web::post().to(access::login::log_in)))
             // As resources, not as routes of the app: then other methods are told so, and not that there is nothing.
@@ -108,9 +114,7 @@ pub fn listen(console: Arc<Swap<Console>>, listener: TcpListener) -> std::io::Re
             .service(web::resource("/healthz").route(web::get().to(healthz)))
             .service(web::resource("/assets/{name}").route(web::get().to(assets::serve)))
             .default_service(web::to(|| async { Err::<HttpResponse, _>(Refusal::not_found()) }))
-    });
-    let server = server.max_connections(MAX_CONNECTIONS).client_request_timeout(HEAD_WITHIN).client_disconnect_timeout(DISCONNECT_WITHIN);
-    Ok(server.workers(1).disable_signals().listen(listener)?.run())
+    })
 }
 
 /// Gives a request the console of this moment, before anything looks for it.

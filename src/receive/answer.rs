@@ -30,6 +30,10 @@ pub(super) enum Answer {
     Ready(Option<String>),
     NotReady(String),
     NotFound,
+    /// At the listener without TLS: the same is to be asked by https.
+    UseHttps,
+    /// At the listener without TLS: for a name that is not ours.
+    Misdirected,
     UnknownSource,
     MethodNotAllowed,
     AddressRefused,
@@ -53,6 +57,8 @@ impl Answer {
         match self {
             Self::Success | Self::TestSuccess | Self::About(_) | Self::Alive | Self::Ready(_) => StatusCode::OK,
             Self::NotFound | Self::UnknownSource => StatusCode::NOT_FOUND,
+            Self::UseHttps => StatusCode::PERMANENT_REDIRECT,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::AddressRefused => StatusCode::FORBIDDEN,
             Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
@@ -72,6 +78,8 @@ impl Answer {
             Self::NotReady(_) => "not_ready",
             Self::NotFound => "not_found",
             Self::UnknownSource => "unknown_source",
+            Self::UseHttps => "use_https",
+            Self::Misdirected => "misdirected",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::AddressRefused => "address_refused",
             Self::TooMany => "too_many",
@@ -98,6 +106,12 @@ impl Answer {
             Self::NotReady(reason) => reason,
             Self::NotFound => "there is nothing here; webhooks go to /hooks/{source}".to_owned(),
             Self::UnknownSource => "there is no source of this name; compare the URL with the one the bridge printed".to_owned(),
+            Self::UseHttps => {
+                "this address speaks https; post to the URL that begins with https://, so that nothing travels in the clear".to_owned()
+            }
+            Self::Misdirected => {
+                "this is not a name of this bridge; post to the URL that it printed, which begins with https://".to_owned()
+            }
             Self::MethodNotAllowed => "webhooks are sent with POST".to_owned(),
             Self::AddressRefused => "this source takes no requests from your address".to_owned(),
             Self::TooMany => "this source takes fewer requests per minute; try again later".to_owned(),

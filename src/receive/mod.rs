@@ -10,6 +10,7 @@ mod client;
 mod hook;
 mod intake;
 mod missed;
+mod plain;
 mod reroute;
 mod reverify;
 mod sightings;
@@ -20,33 +21,22 @@ pub use budget::Budget;
 pub use client::address as client_address;
 pub use intake::{Came, Examined, Intake, SourceGate};
 pub use missed::{Taken, Walker, take_missed};
+pub use plain::{Plain, listen_plain};
 pub use reroute::{Rerouted, route_unrouted, routing};
 pub use reverify::{Reverified, reverify};
 pub use sightings::Sightings;
 
+use crate::door::{self, Limits, Tls};
 use crate::store::Keeper;
 use crate::swap::Swap;
 use crate::telemetry::{Health, Tracer};
-use actix_web::dev::Server;
-use actix_web::{App, HttpServer, web};
+use actix_server::Server;
+use actix_web::{App, web};
 use answer::Answer;
 use ipnet::IpNet;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// How the listener behaves.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// Threads that receive.
-    pub workers: usize,
-    /// Connections open at once.
-    pub max_connections: usize,
-    /// From the end of the request's head to the end of its body.
-    pub request_timeout: Duration,
-    /// How long a stop waits for requests under way.
-    pub shutdown_timeout: Duration,
-}
 
 /// Everything a request needs.
 #[derive(Debug)]
@@ -73,9 +63,9 @@ pub struct Receiver {
 ///
 /// # Errors
 /// When the socket cannot be used.
-pub fn listen(receiver: Arc<Swap<Receiver>>, listener: TcpListener, limits: &Limits) -> std::io::Result<Server> {
+pub fn listen(receiver: Arc<Swap<Receiver>>, listener: TcpListener, tls: Option<Arc<Tls>>, limits: &Limits) -> std::io::Result<Server> {
     let receiver = web::Data::from(receiver);
-    let server = HttpServer::new(move || {
+    door::serve(listener, tls, limits, move || {
         App::new()
             .app_data(web::Data::clone(&receiver))
             .service(
@@ -88,24 +78,7 @@ pub fn listen(receiver: Arc<Swap<Receiver>>, listener: TcpListener, limits: &Lim
             .service(web::resource("/healthz").route(web::get().to(healthz)).route(web::head().to(healthz)))
             .service(web::resource("/readyz").route(web::get().to(readyz)).route(web::head().to(readyz)))
             .default_service(web::to(|| async { Answer::NotFound }))
-    });
-    Ok(server
-        .workers(limits.workers)
-        // Each worker counts for itself.
-        .max_connections(limits.max_connections.div_ceil(limits.workers.max(1)))
-        .client_request_timeout(limits.request_timeout.min(Duration::from_secs(15)))
-        .shutdown_timeout(limits.shutdown_timeout.as_secs())
-        .disable_signals()
-        .listen(listener)?
-        .run())
-}
-
-/// Binds an address, with words for the common case.
-///
-/// # Errors
-/// Which address, and why not.
-pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    TcpListener::bind(address).map_err(|error| std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
+    })
 }
 
 async fn healthz() -> Answer {

@@ -64,8 +64,16 @@ impl Sender {
     /// # Errors
     /// When no HTTP client can be set up.
     pub fn new(url: Url, key: Option<SigningKey>, form: Form) -> Result<Self, String> {
+        Self::by(url, key, form, &HttpSettings::default())
+    }
+
+    /// The same with these settings of its HTTP client.
+    ///
+    /// # Errors
+    /// When no HTTP client can be set up.
+    pub fn by(url: Url, key: Option<SigningKey>, form: Form, settings: &HttpSettings) -> Result<Self, String> {
         let schedule = [0, 60, 180].map(Duration::from_secs).to_vec();
-        Ok(Self { url, key, form, schedule, client: Client::new(&HttpSettings::default())? })
+        Ok(Self { url, key, form, schedule, client: Client::new(settings)? })
     }
 
     /// With these pauses before each try.

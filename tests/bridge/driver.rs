@@ -67,6 +67,8 @@ struct Shared {
     patience_ms: AtomicU64,
     refusals: Mutex<BTreeMap<String, usize>>,
     slowest_ms: AtomicU64,
+    /// Authorities that senders trust beside those of the machine.
+    roots: Mutex<Vec<String>>,
 }
 
 /// Posts until it is told to finish. Each person's next event is posted after the one before it was answered with success.
@@ -87,6 +89,7 @@ impl Driver {
             patience_ms: AtomicU64::new(0),
             refusals: Mutex::default(),
             slowest_ms: AtomicU64::new(0),
+            roots: Mutex::default(),
         };
         Self { shared: Arc::new(shared), seed, senders: JoinSet::new() }
     }
@@ -105,6 +108,11 @@ impl Driver {
     /// is missed because one that was idle was closed meanwhile.
     pub(crate) fn be_patient(&self, patience: Duration) {
         self.shared.patience_ms.store(millis(patience), Ordering::Relaxed);
+    }
+
+    /// Senders that begin from now on trust this authority.
+    pub(crate) fn trust(&self, pem: &str) {
+        self.shared.roots.lock().unwrap().push(pem.to_owned());
     }
 
     /// From now on posts to these bridges.
@@ -148,7 +156,9 @@ fn millis(span: Duration) -> u64 {
 }
 
 async fn send(shared: Arc<Shared>, sender: u64, mut dice: Dice) {
-    let client = Client::new(&HttpSettings { timeout: shared.patience().unwrap_or(PATIENCE), ..HttpSettings::default() }).unwrap();
+    let extra_roots = shared.roots.lock().unwrap().clone();
+    let settings = HttpSettings { timeout: shared.patience().unwrap_or(PATIENCE), extra_roots, ..HttpSettings::default() };
+    let client = Client::new(&settings).unwrap();
     let mut last: Option<Value> = None;
     while !shared.ending.load(Ordering::Relaxed) {
         if let Some(body) = last.as_ref().filter(|_| dice.roll(REPEATS) == 0) {

@@ -131,7 +131,7 @@ impl Setup {
     }
 
     /// Through a shell that ignores SIGXFSZ, so that a file that reaches a limit is an error to the binary, as on a full disk.
-    fn prepare(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn prepare(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("sh");
         command.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]);
         command.args(self.wrapper.iter().filter(|_| arguments == ["run"])).arg(env!("CARGO_BIN_EXE_leadwire"));

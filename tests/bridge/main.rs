@@ -24,6 +24,7 @@ mod docs;
 #[cfg(debug_assertions)]
 mod failpoints;
 mod figures;
+mod floods;
 mod init;
 mod keeping;
 mod load;
@@ -37,6 +38,7 @@ mod reload;
 mod schema;
 mod senders;
 mod sick;
+mod tls;
 mod trace;
 #[cfg(feature = "otlp")]
 mod traces;

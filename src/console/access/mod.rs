@@ -48,6 +48,7 @@ pub struct Access {
     users: Users,
     lifetime: Lifetime,
     trusted_proxies: Vec<IpNet>,
+    is_tls: bool,
     throttle: Arc<Throttle>,
     ended: Arc<Ended>,
 }
@@ -74,6 +75,7 @@ impl Access {
             users: Users::new(console),
             lifetime: Lifetime { whole: seconds(console.session_lifetime), idle: seconds(console.session_idle) },
             trusted_proxies: trusted_proxies.to_vec(),
+            is_tls: console.tls,
             throttle: Arc::default(),
             ended: Arc::default(),
         }
@@ -220,7 +222,8 @@ pub(in crate::console) fn form_token(request: &HttpRequest) -> Option<String> {
 
 /// Whether the browser speaks https, with us or with the proxy before us.
 pub(in crate::console) fn is_https(request: &HttpRequest) -> bool {
-    let proxies = request.app_data::<web::Data<Console>>().map_or(&[][..], |console| &console.access.trusted_proxies);
+    let access = request.app_data::<web::Data<Console>>().map(|console| &console.access);
+    let proxies = access.map_or(&[][..], |access| &access.trusted_proxies);
     // A cookie of that name was set, and is sent, over https only.
-    cookie::is_host_only(request.headers(), COOKIE) || origin::is_https(request, proxies)
+    access.is_some_and(|access| access.is_tls) || cookie::is_host_only(request.headers(), COOKIE) || origin::is_https(request, proxies)
 }

@@ -39,6 +39,10 @@ pub(super) async fn render(console: &Console) -> String {
         page.gauge("leadwire_quarantine_bodies", "Bodies in the quarantine.", stored.quarantined);
         show_look(&mut page, &stored.look, now);
     }
+    if let Some(tls) = &console.tls {
+        let help = "When the certificate of the listener expires, in seconds since 1970.";
+        page.gauge("leadwire_certificate_expires_timestamp_seconds", help, tls.certificate().expires.as_second());
+    }
     show_spans(&mut page, console.store.figures().spans());
     page.gauges("leadwire_build_info", "1, with the version of the program.").add(&[("version", env!("CARGO_PKG_VERSION"))], 1);
     let since = console.store.figures().since().as_second();

@@ -132,6 +132,9 @@ fn configure(settings: &HttpSettings) -> Result<reqwest::ClientBuilder, String> 
     if let Some(identity) = &settings.identity {
         builder = builder.identity(identity.parse()?);
     }
+    if settings.any_certificate {
+        builder = builder.tls_danger_accept_invalid_certs(true).no_proxy();
+    }
     for pem in &settings.extra_roots {
         let roots = reqwest::Certificate::from_pem_bundle(pem.as_bytes()).unwrap_or_default();
         if roots.is_empty() {

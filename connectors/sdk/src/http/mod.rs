@@ -34,6 +34,8 @@ pub struct HttpSettings {
     pub identity: Option<Identity>,
     /// Certificates of authorities that are trusted beside those of the machine, each a text of PEM with one or more of them.
     pub extra_roots: Vec<String>,
+    /// Whether every certificate is as good as any: only for whom asks a program of this very machine, which has no name there.
+    pub any_certificate: bool,
     /// Where clients note what is left of the limits that they [watch](Client::watching).
     pub quotas: Quotas,
 }
@@ -47,6 +49,7 @@ impl Default for HttpSettings {
             block_private_addresses: false,
             identity: None,
             extra_roots: Vec::new(),
+            any_certificate: false,
             quotas: Quotas::default(),
         }
     }
