@@ -82,8 +82,15 @@ fn nested(value: &Value, levels: usize) -> Json {
     }
 }
 
+/// How serde's JSON begins the names it keeps for itself: an object with one of them is read as something else than what was written, or
+/// not at all, and would be out of reach in the store.
+const RESERVED: &str = "$serde_json::private::";
+
 /// Inserts without replacing: names that differ to the sender can be equal here, and nothing is lost by it.
 pub(super) fn insert(object: &mut Map<String, Json>, mut name: String, value: Json) {
+    if name.starts_with(RESERVED) {
+        name.insert(0, '\'');
+    }
     while object.contains_key(&name) {
         name.push('\'');
     }
@@ -154,6 +161,15 @@ mod tests {
         let text = serde_json::to_string(&json).unwrap();
         assert_eq!(serde_json::from_str::<Json>(&text).unwrap(), json);
         assert_eq!(text.replace('"', ""), deep);
+    }
+
+    #[test]
+    fn a_name_that_the_json_library_keeps_for_itself_is_a_name_like_others() {
+        for text in [r#"{"$serde_json::private::RawValue":"[1, 2]"}"#, r#"[{"$serde_json::private::RawValue":"no JSON"}]"#] {
+            let json = to_json(&parse(text.as_bytes()).unwrap());
+            assert_eq!(json.to_string(), text.replace('$', "'$"));
+            assert_eq!(serde_json::from_str::<Json>(&json.to_string()).unwrap(), json);
+        }
     }
 
     #[test]
