@@ -50,5 +50,8 @@ advisories: ## known vulnerabilities of the dependencies; fetches the RustSec da
 bench: ## leads per second, against a bare server that only checks signatures
 	cargo bench --locked --bench bridge
 
+instructions: ## instructions of the small parts, against those in benches/instructions.json; installs valgrind
+	scripts/instructions.py
+
 demo: ## leads travelling from a simulated chatbot into a simulated CRM and a CSV file
 	cargo run --release --locked -- demo

@@ -10,8 +10,10 @@ sanitizer=${FUZZ_SANITIZER:-none}
 toolchain=()
 [[ $sanitizer == none ]] || toolchain=(+nightly)
 
+mkdir -p target/fuzz
+rm -f target/fuzz/did-not-run
 not_here() {
-    echo "scripts/fuzz.sh: THE FUZZER DID NOT RUN: $1" >&2
+    echo "THE FUZZER DID NOT RUN: $1" | tee target/fuzz/did-not-run >&2
     echo "scripts/fuzz.sh: the same checks over the corpus and mutations of it ran with the tests: cargo test --test fuzz" >&2
     # Who may go on without it says so.
     [[ ${FUZZ_OPTIONAL:-} == 1 ]] && exit 0
@@ -25,8 +27,10 @@ export PATH=$PWD/.tools/bin:$PATH
 
 # Versions are those of the workspace, as far as it has them.
 cp Cargo.lock fuzz/Cargo.lock
-options=(--sanitizer "$sanitizer" --target-dir "target/fuzz/$sanitizer")
-cargo "${toolchain[@]}" fuzz build "${options[@]}" || not_here "the targets cannot be built"
+# Without --strip-dead-code, everything that nobody calls is linked into each target as well.
+options=(--sanitizer "$sanitizer" --strip-dead-code --target-dir "target/fuzz/$sanitizer")
+cargo "${toolchain[@]}" fetch --manifest-path fuzz/Cargo.toml || not_here "libfuzzer-sys cannot be fetched"
+cargo "${toolchain[@]}" fuzz build "${options[@]}"
 
 mapfile -t targets < <(if (($#)); then printf '%s\n' "$@"; else basename -s .rs fuzz/fuzz_targets/*.rs; fi)
 failed=()
