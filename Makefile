@@ -1,7 +1,7 @@
 # `make` alone lists what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help test example lint docs check-config deploy-check release architecture deny advisories bench demo soak
+.PHONY: help test example lint docs check-config deploy-check release architecture deny advisories bench demo soak fuzz instructions
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,6 +14,9 @@ example: ## the connector in examples/custom-connector builds against the SDK an
 
 soak: ## random faults for SOAK_MINUTES (10), and outages of a database of SOAK_OUTAGES seconds (60,600); LEADWIRE_TEST_SEED plays one seed again
 	scripts/soak.sh
+
+fuzz: ## the fuzz targets for FUZZ_SECONDS (60) each; installs cargo-fuzz into .tools. `make fuzz TARGETS=normalizer` runs one
+	scripts/fuzz.sh $(TARGETS)
 
 lint: ## format and clippy, every warning an error
 	cargo fmt --all --check
@@ -46,6 +49,9 @@ advisories: ## known vulnerabilities of the dependencies; fetches the RustSec da
 
 bench: ## leads per second, against a bare server that only checks signatures
 	cargo bench --locked --bench bridge
+
+instructions: ## instructions of the small parts, against those in benches/instructions.json; installs valgrind
+	scripts/instructions.py
 
 demo: ## leads travelling from a simulated chatbot into a simulated CRM and a CSV file
 	cargo run --release --locked -- demo

@@ -49,9 +49,10 @@ install_kubernetes() {
 for tool in "${@:-cargo-deny}"; do
     case $tool in
         cargo-deny) install cargo-deny 0.20 ;;
+        cargo-fuzz) install cargo-fuzz 0.13 ;;
         deploy) install_deploy ;;
         *)
-            echo "scripts/tools.sh does not know the tool $tool; it knows: cargo-deny, deploy" >&2
+            echo "scripts/tools.sh does not know the tool $tool; it knows: cargo-deny, cargo-fuzz, deploy" >&2
             exit 64
             ;;
     esac

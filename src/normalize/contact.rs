@@ -53,8 +53,8 @@ fn email_in(text: &str) -> Option<String> {
 /// A number that exists; without a country to read it by, also one that is the whole message.
 fn phone_in(text: &str, country: Option<&str>) -> Option<String> {
     let exists = |number: &str| {
-        let text = person::phone(number, country)?.text;
-        (has_digits(number) && !is_date(number) && text.starts_with('+')).then_some(text)
+        let phone = person::phone(number, country)?;
+        (has_digits(number) && !is_date(number) && phone.exists).then_some(phone.text)
     };
     // The longest first: a shorter one may exist, too, and be somebody else's.
     let mut numbers: Vec<&str> = subject::numbers_in(text).filter(|number| has_digits(number)).take(TRIES_MOST).collect();
@@ -68,7 +68,8 @@ fn has_digits(number: &str) -> bool {
 }
 
 fn is_number(text: &str) -> bool {
-    has_digits(text) && !is_date(text) && text.chars().all(|c| c.is_ascii_digit() || "+()-./ ".contains(c))
+    let has_plus_inside = text.trim_start_matches('(').rfind('+').is_some_and(|at| at > 0);
+    has_digits(text) && !is_date(text) && !has_plus_inside && text.chars().all(|c| c.is_ascii_digit() || "+()-./ ".contains(c))
 }
 
 /// `2026-11-22 10` has as many digits as a number, and so has `22.11.2026 10`.
@@ -108,6 +109,8 @@ mod tests {
             ("my number is 415.555.2671.", Some("US"), Some("+14155552671")),
             ("415-555-2671", None, Some("415-555-2671")),
             ("order 4155552671", None, None),
+            ("+1 434 567 +49.89", None, None),
+            ("+1 415 555 2679 (0)30", None, Some("+14155552679")),
             ("2026-11-22 10:00", Some("US"), None),
             ("22.11.2026 10", Some("US"), None),
             ("about 1,800 a month", Some("US"), None),

@@ -33,6 +33,8 @@ pub(super) struct Phone {
     pub(super) text: String,
     /// Whether `text` leaves something out that was sent: an extension.
     pub(super) is_shortened: bool,
+    /// Whether `text` is E.164: one as sent may begin with a plus sign as well.
+    pub(super) exists: bool,
 }
 
 /// Reads the tables of phone numbers, which the first number would otherwise wait for.
@@ -47,7 +49,7 @@ pub(super) fn phone(text: &str, country: Option<&str>) -> Option<Phone> {
     if !text.contains(|c: char| c.is_numeric()) {
         return None;
     }
-    let as_sent = || Phone { text: text.to_owned(), is_shortened: false };
+    let as_sent = || Phone { text: text.to_owned(), is_shortened: false, exists: false };
     Some(dialable(text).and_then(|plain| e164(&plain, country)).unwrap_or_else(as_sent))
 }
 
@@ -84,7 +86,7 @@ fn e164(plain: &str, country: Option<&str>) -> Option<Phone> {
     }
     let number = phonenumber::parse(country, plain).ok().filter(phonenumber::is_valid)?;
     let text = number.format().mode(Mode::E164).to_string();
-    Some(Phone { text, is_shortened: number.extension().is_some() })
+    Some(Phone { text, is_shortened: number.extension().is_some(), exists: true })
 }
 
 #[cfg(test)]

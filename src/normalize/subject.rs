@@ -10,6 +10,8 @@ use std::borrow::Cow;
 const DIGITS_LEAST: usize = 7;
 /// E.164 has 15 digits; with an exit code before them a few more.
 const DIGITS_MOST: usize = 18;
+/// Last digits, which are the same however the beginning is written.
+const END: usize = 5;
 /// Digits of a country's code.
 const COUNTRY_MOST: usize = 3;
 /// Groups of digits that people write one number in, at most.
@@ -77,7 +79,7 @@ impl Subject {
         has_email || !self.numbers.is_empty() && numbers_in(text).any(|number| self.is_number(number, country))
     }
 
-    /// Whether it is one of the numbers. A number in full is compared in full; one without its country's code is read as of
+    /// Whether it is one of the numbers. A number in full is compared in full, as it stands or as its country reads it; one without its country's code is read as of
     /// `country`, or else as the end of ours.
     fn is_number(&self, text: &str, country: Option<&str>) -> bool {
         let digits = digits(text);
@@ -87,13 +89,20 @@ impl Subject {
         let is_ours = |digits: &str| self.numbers.iter().any(|own| own == digits);
         let text = text.trim();
         if text.starts_with('+') || text.starts_with("00") || is_ours(&digits) {
-            return is_ours(&digits);
+            return is_ours(&digits) || self.ends_like(&digits) && e164(text, country).is_some_and(|full| is_ours(&full));
         }
         let lacks_country = |own: &String| own.strip_suffix(&digits).is_some_and(|code| code.len() <= COUNTRY_MOST);
         match country {
             Some(country) => e164(text, Some(country)).is_some_and(|full| is_ours(&full)),
             None => self.numbers.iter().any(lacks_country),
         }
+    }
+
+    /// Whether it can be one of the numbers at all, which is asked before a number is read by the rules of its country: people write a zero
+    /// there that is dialled at home alone, as in `+49 (0)30 901820`.
+    fn ends_like(&self, digits: &str) -> bool {
+        let end = digits.get(digits.len().saturating_sub(END)..).unwrap_or_default();
+        self.numbers.iter().any(|own| own.ends_with(end))
     }
 }
 
@@ -110,7 +119,7 @@ fn read_numbers<'a>(text: &str, countries: impl IntoIterator<Item = &'a str>) ->
         return Err(format!("`{text}` is no phone number; write it with its country's code, such as +14155552671"));
     }
     if text.trim().starts_with('+') || text.trim().starts_with("00") {
-        return Ok(vec![plain]);
+        return Ok(vec![e164(text, None).unwrap_or(plain)]);
     }
     let mut numbers: Vec<String> = countries.into_iter().filter_map(|country| e164(text, Some(country))).collect();
     numbers.sort();
@@ -121,7 +130,7 @@ fn read_numbers<'a>(text: &str, countries: impl IntoIterator<Item = &'a str>) ->
 
 /// Digits with the country's code, when it is a number that exists.
 fn e164(text: &str, country: Option<&str>) -> Option<String> {
-    let phone = person::phone(text, country)?;
+    let phone = person::phone(text, country).filter(|phone| phone.exists)?;
     phone.text.strip_prefix('+').map(str::to_owned)
 }
 
@@ -202,15 +211,15 @@ fn undo_percent(text: &str) -> String {
 
 /// Whether the address stands in the text, and not as a part of a longer one.
 fn has_address(text: &str, email: &str) -> bool {
+    let is_local = |c: char| c.is_alphanumeric() || "._+-'".contains(c);
+    let is_domain = |c: char| c.is_alphanumeric() || ".-".contains(c);
     let text = text.to_lowercase();
     text.match_indices(email).any(|(at, _)| {
-        let before = text.get(..at).and_then(|before| before.chars().next_back());
-        let mut after = text.get(at + email.len()..).unwrap_or_default().chars();
-        let (next, second) = (after.next(), after.next());
-        let continues_before = before.is_some_and(|c| c.is_alphanumeric() || "._+-".contains(c));
-        let is_word = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
-        let continues_after = next.is_some_and(|c| is_word(c) || c == '.' && second.is_some_and(is_word));
-        !continues_before && !continues_after
+        let (before, after) = (text.get(..at).unwrap_or_default(), text.get(at + email.len()..).unwrap_or_default());
+        let more_before = before.get(before.trim_end_matches(is_local).len()..).unwrap_or_default();
+        let more_after = after.get(..after.find(|c| !is_domain(c)).unwrap_or(after.len())).unwrap_or_default();
+        // No address begins or ends with these, so that they are quotes, dashes and ends of sentences.
+        more_before.trim_start_matches(['.', '\'', '-']).is_empty() && more_after.trim_end_matches(['.', '-']).is_empty()
     })
 }
 
@@ -313,10 +322,20 @@ mod tests {
             r#"{"inner":"{\"Email\":\"jane.doe\\u0040example.com\"}"}"#,
             "name=Jane&email=jane.doe%40example.com",
             "<jane.doe@example.com>",
+            "my mail:...jane.doe@example.com",
+            "- 'jane.doe@example.com'",
+            "jane.doe@example.com- thanks",
         ] {
             assert!(jane().is_mentioned(text, None), "{text}");
         }
-        for text in ["maryjane.doe@example.com", "x.jane.doe@example.com", "jane.doe@example.com.au", "jane.doe@example.community", ""] {
+        for text in [
+            "maryjane.doe@example.com",
+            "x.jane.doe@example.com",
+            "o'jane.doe@example.com",
+            "jane.doe@example.com.au",
+            "jane.doe@example.community",
+            "",
+        ] {
             assert!(!jane().is_mentioned(text, None), "{text}");
         }
     }
@@ -340,9 +359,19 @@ mod tests {
         assert!(subject.is(None, Some("+4915123456789")));
         assert!(subject.is_mentioned("call 0151/234 567 89 please", Some("DE")));
         assert!(!subject.is_mentioned("call 0151/234 567 88 please", Some("DE")));
+        assert_eq!(Subject::new(None, Some("+1 434 567 89"), []).unwrap().numbers(), ["143456789"], "no such number");
         let nowhere = Subject::new(None, Some("0151 23456789"), []).unwrap();
         assert!(!nowhere.is(None, Some("+4915123456789")), "a stranger's number may end alike");
         assert!(nowhere.is_similar("+4915123456789"));
+    }
+
+    #[test]
+    fn a_number_with_the_zero_of_its_country_is_the_same_number() {
+        let subject = Subject::new(None, Some("+49 (0)30 901820"), []).unwrap();
+        assert_eq!(subject.numbers(), ["4930901820"]);
+        for text in ["+49 (0)30 901820", "+49 (030) 901820", "+4930901820"] {
+            assert!(subject.is(None, Some(text)) && subject.is_mentioned(&format!("call {text}, please"), None), "{text}");
+        }
     }
 
     #[test]

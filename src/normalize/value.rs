@@ -82,12 +82,36 @@ fn nested(value: &Value, levels: usize) -> Json {
     }
 }
 
+/// How serde's JSON begins the names it keeps for itself: an object with one of them is read as something else than what was written, or
+/// not at all, and would be out of reach in the store.
+const RESERVED: &str = "$serde_json::private::";
+
 /// Inserts without replacing: names that differ to the sender can be equal here, and nothing is lost by it.
 pub(super) fn insert(object: &mut Map<String, Json>, mut name: String, value: Json) {
-    while object.contains_key(&name) {
+    if name.starts_with(RESERVED) {
+        name.insert(0, '\'');
+    }
+    if object.contains_key(&name) {
         name.push('\'');
     }
+    if object.contains_key(&name) {
+        name = another(object, &name);
+    }
     object.insert(name, value);
+}
+
+/// The name with a number behind it that makes it new. The numbers are so far apart that no sender can take those that come next, and each
+/// name is found after a few tries, however many were equal before it.
+fn another(object: &Map<String, Json>, name: &str) -> String {
+    let mut number = object.len();
+    loop {
+        let numbered = format!("{name}{number}");
+        if !object.contains_key(&numbered) {
+            return numbered;
+        }
+        // Comes to every number before it comes back (Hull and Dobell).
+        number = number.wrapping_mul(5).wrapping_add(1);
+    }
 }
 
 #[cfg(test)]
@@ -157,8 +181,36 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_the_json_library_keeps_for_itself_is_a_name_like_others() {
+        for text in [r#"{"$serde_json::private::RawValue":"[1, 2]"}"#, r#"[{"$serde_json::private::RawValue":"no JSON"}]"#] {
+            let json = to_json(&parse(text.as_bytes()).unwrap());
+            assert_eq!(json.to_string(), text.replace('$', "'$"));
+            assert_eq!(serde_json::from_str::<Json>(&json.to_string()).unwrap(), json);
+        }
+    }
+
+    #[test]
     fn names_that_become_equal_keep_their_values() {
         let json = to_json(&parse(br#"{"\ud800":1,"\udfff":2}"#).unwrap());
         assert_eq!(json.to_string(), "{\"\u{FFFD}\":1,\"\u{FFFD}'\":2}");
+    }
+
+    #[test]
+    fn a_number_is_read_as_it_was_written() {
+        for text in ["[9007199254749080390]", "[0.1,1e23,5e-324,1.7976931348623157e308,8.41735714171e-8]"] {
+            let json = to_json(&parse(text.as_bytes()).unwrap());
+            assert_eq!(serde_json::from_str::<Json>(&json.to_string()).unwrap(), json);
+        }
+    }
+
+    #[test]
+    fn many_names_that_become_equal_take_a_moment() {
+        let half = |n: usize| format!("\\u{:04x}", 0xD800 + n % 1_024);
+        let names: Vec<String> = (0..100_000).map(|n| format!("\"{}{}\":{n}", half(n), half(n / 1_024))).collect();
+        let body = parse(format!("{{{}}}", names.join(",")).as_bytes()).unwrap();
+        let started = std::time::Instant::now();
+        assert_eq!(to_json(&body).as_object().unwrap().len(), names.len());
+        // A try for each name before it takes hours.
+        assert!(started.elapsed() < std::time::Duration::from_secs(60), "{:?}", started.elapsed());
     }
 }

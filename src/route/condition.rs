@@ -34,6 +34,11 @@ impl Condition {
     /// # Errors
     /// A sentence, for a syntax error, a field that no event has, or a filter, test or function that does not exist.
     pub fn compile(source: &str) -> Result<Self, String> {
+        if closes_too_much(source) {
+            return Err(
+                "syntax error: a bracket closes that was never opened; a condition is an expression, without `{{` and `}}`".to_owned()
+            );
+        }
         let expression = ENVIRONMENT.compile_expression_owned(source.to_owned()).map_err(|error| explain(&error))?;
         let wrong = check_names(&ENVIRONMENT, expression.undeclared_variables(true));
         if let Some((message, help)) = wrong.into_iter().next() {
@@ -50,6 +55,28 @@ impl Condition {
     pub fn holds(&self, event: &Value) -> Result<bool, String> {
         self.expression.eval(event).map(|value| value.is_true()).map_err(|error| error.kind().to_string())
     }
+}
+
+/// Whether a bracket closes that was never opened. At `}}`, which ends an expression within a template, minijinja stops to read the
+/// expression; it panics when anything follows.
+fn closes_too_much(source: &str) -> bool {
+    let (mut open, mut quote, mut is_escaped) = (0_usize, None, false);
+    for c in source.chars() {
+        match (quote, c) {
+            (Some(_), _) if is_escaped => is_escaped = false,
+            (Some(_), '\\') => is_escaped = true,
+            (Some(closing), _) if c == closing => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '(' | '[' | '{') => open += 1,
+            (None, ')' | ']' | '}') => match open.checked_sub(1) {
+                Some(left) => open = left,
+                None => return true,
+            },
+            (None, _) => {}
+        }
+    }
+    false
 }
 
 /// Names of filters, tests and functions are resolved only when an expression runs, so it runs once on an event without fields.
@@ -83,6 +110,17 @@ mod tests {
         ] {
             let error = Condition::compile(wrong).unwrap_err();
             assert!(error.contains(told), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_a_template_would_end_with_is_a_mistake() {
+        for wrong in ["kind }} and more", "kind == 'lead' }} ", "(kind)) }} x", "kind -}} x"] {
+            let error = Condition::compile(wrong).unwrap_err();
+            assert!(error.contains("without `{{` and `}}`"), "{wrong}: {error}");
+        }
+        for right in ["content == '}} \\' ]' and kind", "{'a': {'b': 1}} and kind", "kind == \"'}}\""] {
+            Condition::compile(right).unwrap();
         }
     }
 

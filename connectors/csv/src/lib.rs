@@ -3,6 +3,8 @@
 
 mod config;
 mod files;
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 mod map;
 mod outbox;

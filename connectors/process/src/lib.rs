@@ -5,6 +5,8 @@ mod answer;
 mod child;
 mod config;
 mod connector;
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
 mod ledger;
 mod lines;

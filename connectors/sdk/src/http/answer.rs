@@ -3,6 +3,8 @@
 use crate::refusal::Shape;
 use crate::{DeliveryError, ErrorKind};
 use bytes::Bytes;
+use jiff::fmt::{rfc2822, strtime};
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use std::time::Duration;
@@ -55,7 +57,7 @@ impl Answer {
         if self.header("age").is_some() {
             return None;
         }
-        let there = jiff::fmt::rfc2822::parse(self.header("date")?.trim()).ok()?.timestamp();
+        let there = http_date(self.header("date")?.trim())?;
         Some(self.at.duration_since(there))
     }
 
@@ -115,8 +117,14 @@ pub fn parse_retry_after(value: &str, now: Timestamp) -> Option<Duration> {
         // More digits than fit mean "very long"; the bridge caps it.
         return Some(Duration::from_secs(value.parse().unwrap_or(u64::from(u32::MAX))));
     }
-    let at = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
-    Some(Duration::try_from(at.duration_since(now)).unwrap_or_default())
+    Some(Duration::try_from(http_date(value)?.duration_since(now)).unwrap_or_default())
+}
+
+/// The three forms of RFC 9110, 5.6.7: nobody may write the older two, and everybody must read them.
+fn http_date(value: &str) -> Option<Timestamp> {
+    const OLDER: [&str; 2] = ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
+    let older = |form| strtime::parse(form, value).ok()?.to_datetime().ok()?.to_zoned(TimeZone::UTC).ok();
+    rfc2822::parse(value).ok().or_else(|| OLDER.into_iter().find_map(older)).map(|date| date.timestamp())
 }
 
 #[cfg(test)]
@@ -138,6 +146,8 @@ mod tests {
         assert_eq!(parse_retry_after("120", now()), Some(Duration::from_secs(120)));
         assert_eq!(parse_retry_after("Sun, 22 Nov 2026 10:00:30 GMT", now()), Some(Duration::from_secs(30)));
         assert_eq!(parse_retry_after("Sun, 22 Nov 2026 09:00:00 GMT", now()), Some(Duration::ZERO));
+        assert_eq!(parse_retry_after("Sunday, 22-Nov-26 10:00:30 GMT", now()), Some(Duration::from_secs(30)));
+        assert_eq!(parse_retry_after("Tue Dec  1 10:00:00 2026", now()), Some(Duration::from_secs(9 * 86_400)));
         assert_eq!(parse_retry_after("soon", now()), None);
         assert_eq!(parse_retry_after("-5", now()), None);
         assert!(parse_retry_after("99999999999999999999999", now()).unwrap() > Duration::from_secs(86_400 * 365));
