@@ -104,7 +104,7 @@ def slug(heading: str) -> str:
 
 
 def documents() -> dict[str, Document]:
-    paths = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "connectors").glob("**/README.md"), *(ROOT / "examples").glob("*/README.md")]
+    paths = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "connectors").glob("**/README.md"), *(ROOT / "examples").glob("*/README.md"), *(ROOT / "config").glob("*/README.md")]
     # The page of the SDK is the documentation of a crate, whose links `cargo doc` checks.
     return {str(path.relative_to(ROOT)): Document(path) for path in sorted(paths) if "sdk" not in path.parts}
 

@@ -21,6 +21,7 @@ mod crash;
 mod delivery;
 mod disk;
 mod docs;
+mod examples;
 #[cfg(debug_assertions)]
 mod failpoints;
 mod figures;
