@@ -20,7 +20,7 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
 }
 
 /// The bridge of this configuration, at the console that it names.
-fn own_bridge(settings: &Settings) -> Result<Server, Failure> {
+pub(super) fn own_bridge(settings: &Settings) -> Result<Server, Failure> {
     let console = &settings.console;
     let listen = SocketAddr::new(reachable(console.listen.ip()), console.listen.port());
     let url = Url::parse(&format!("http://{listen}/")).map_err(|error| Failure::Failed(error.to_string()))?;
