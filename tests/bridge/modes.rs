@@ -54,7 +54,7 @@ async fn only_for_the_owner(umask: &str) {
     assert_eq!(open_files(&folder.join("spool")), [], "under umask {umask}");
     assert_eq!(std::fs::metadata(folder.join("spool")).unwrap().permissions().mode() & 0o077, 0);
     let config = bridge.setup.config_path().display().to_string();
-    let command = |arguments: &str| {
+    let command = |config: &str, arguments: &str| {
         let line = format!("umask {umask}; exec {} --config {config} {arguments}", env!("CARGO_BIN_EXE_leadwire"));
         let output = Command::new("sh")
             .args(["-c", &line])
@@ -65,11 +65,10 @@ async fn only_for_the_owner(umask: &str) {
         assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
     };
     std::fs::create_dir(folder.join("made")).unwrap();
-    command("store backup made/backup.db");
-    command("person export --email david1@example.com --output made/export.json");
-    command("person erase --email david1@example.com --yes --certificate made/certificate.json");
-    let init = format!("init --yes --source acme --destination a=csv --set a.directory=a --key acme={KEY}");
-    command(&init.replace("init", "--config made/leadwire.toml init"));
+    command(&config, "store backup made/backup.db");
+    command(&config, "person export --email david1@example.com --output made/export.json");
+    command(&config, "person erase --email david1@example.com --yes --certificate made/certificate.json");
+    command("made/leadwire.toml", &format!("init --yes --source acme --destination a=csv --set a.directory=a --key acme={KEY}"));
     assert!(names(&folder.join("made")).len() >= 5, "{:?}", names(&folder.join("made")));
     assert_eq!(open_files(&folder.join("made")), [], "under umask {umask}");
     bridge.terminate();
