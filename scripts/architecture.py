@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parent.parent
+# Another folder with files of this one may be named; what needs all of them is not looked at there.
+ROOT = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else REPOSITORY
 
 # The floors of the house, from the top. A module uses what is on floors below its own, never its neighbours.
 FLOORS = [
@@ -30,6 +32,14 @@ NEUTRAL = {"sdk", "json", "csv", "process"}
 DATABASES = r"\b(rusqlite|libsqlite3_sys|tokio_postgres|deadpool_postgres|sqlx|diesel)\b"
 SQL = r"\b(SELECT\b.+\bFROM|INSERT\s+(OR\s+\w+\s+)?INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM|(CREATE|DROP|ALTER)\s+(TABLE|INDEX)|PRAGMA\s+\w+)\b"
 HTTP = r"\b(actix_\w+|reqwest|hyper|awc)\b"
+
+# Where strangers show what only we know, and the one way to compare it: `==` takes longer the more of a guess is right.
+SHOWN_IN = ["src/verify", "src/receive", "src/console"]
+COMPARED_IN = ["src/verify/mod.rs", "src/console/access/users.rs", "src/console/access/guard.rs", "src/console/access/session.rs"]
+COMPARISON = "src/verify/same.rs"
+OTHER_COMPARISONS = r"\b(ct_eq|ct_ne|ConstantTimeEq|verify_slice|verify_truncated_\w+)\b"
+SECRET = r"\b(?:\w+_)?(?:signatures?|macs?|digests?|tokens?|passwords?|secrets?)\b"
+PLAINLY = rf"{SECRET}(?:\.(?:as_bytes|as_str|as_slice|as_ref|as_deref|expose)\(\))*\)?\s*(?:[=!]=(?!=)|\.(?:eq|ne|cmp)\()|[=!]=\s*[&*(]*(?:\w+(?:\(\))?\.)*{SECRET}(?!\s*[.(\[:])|{SECRET}\.contains\(&"
 
 # Packages that a connector must not bring along: the bridge's web server and its store.
 NOT_IN_THE_SDK = r"^(actix.*|rusqlite|libsqlite3-sys|tokio-postgres|deadpool-postgres|sqlx.*|diesel.*)$"
@@ -111,6 +121,23 @@ def check_borders():
     forbid(sources("connectors"), r"\bactix_\w+\b|\bleadwire::", "connectors know the SDK, not the bridge")
 
 
+def check_comparisons():
+    """Of secrets, before the tests of each file."""
+    forbid(sources("src", without=[COMPARISON]), OTHER_COMPARISONS, f"what is secret is compared by verify::same, in {COMPARISON}, alone")
+    for path in [path for folder in SHOWN_IN for path in sources(folder)]:
+        if path.name.endswith("tests.rs"):
+            continue
+        for number, line in code(path):
+            if line.startswith("#[cfg(test)]"):
+                break
+            if found := re.search(PLAINLY, line):
+                breach(f"{path.relative_to(ROOT)}:{number}", f"`{found.group().strip()}` takes longer the more of a guess is right; use verify::same")
+    for name in COMPARED_IN:
+        path = ROOT / name
+        if not path.exists() or not any(re.search(r"\bsame\(", line) for _, line in code(path)):
+            breach(name, "nothing is compared by verify::same here any more; where strangers are recognised now, put that file into COMPARED_IN")
+
+
 def uses(path, home):
     """The modules at the top of the crate that a file names, with line numbers. `home` is where the file is, such as [deliver, lane]."""
     text = "\n".join(line for _, line in code(path))
@@ -149,8 +176,9 @@ def check_floors():
 
 
 def main():
-    for check in (check_packages, check_names, check_borders, check_floors):
+    for check in (check_packages, check_names, check_borders, check_floors) if ROOT == REPOSITORY else ():
         check()
+    check_comparisons()
     for line in breaches:
         print(line, file=sys.stderr)
     if breaches:

@@ -6,10 +6,11 @@ cd "$(dirname "$0")/.."
 leadwire=${LEADWIRE:-target/debug/leadwire}
 [ $# -gt 0 ] || set -- config deploy
 
-# A secret of its own for each name: a URL of a database where the name says so, otherwise in the form of a Standard Webhooks key.
+# A secret of its own for each name: a URL where the name says so, otherwise in the form of a Standard Webhooks key.
 while IFS= read -r name; do
     case $name in
-    *_URL) export "$name=postgres://leadwire:secret@db.example.com/leadwire" ;;
+    DATABASE_URL) export "$name=postgres://leadwire:secret@db.example.com/leadwire" ;;
+    *_URL) export "$name=https://example.com/$name" ;;
     *) export "$name=whsec_$(printf '%-32.32s' "$name" | base64)" ;;
     esac
 done < <(grep -rhoE 'env = "[A-Z0-9_]+"' "$@" | cut -d '"' -f 2 | sort -u)

@@ -104,7 +104,7 @@ def slug(heading: str) -> str:
 
 
 def documents() -> dict[str, Document]:
-    paths = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "connectors").glob("**/README.md"), *(ROOT / "examples").glob("*/README.md")]
+    paths = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "connectors").glob("**/README.md"), *(ROOT / "examples").glob("*/README.md"), *(ROOT / "config").glob("*/README.md")]
     # The page of the SDK is the documentation of a crate, whose links `cargo doc` checks.
     return {str(path.relative_to(ROOT)): Document(path) for path in sorted(paths) if "sdk" not in path.parts}
 
@@ -362,6 +362,17 @@ def check_tests(pages: dict[str, Document]) -> None:
                     breach(f"{page.name}:{number}", f"there is no test {file}::{name}")
 
 
+def check_claims(pages: dict[str, Document]) -> None:
+    """A table that says by what each of its rows is shown names a test in each of them."""
+    for page in pages.values():
+        head = ""
+        for number, line in page.prose:
+            head = "" if not line.startswith("|") else head or line
+            is_row = head.rstrip("| ").endswith("shown by") and line != head and not re.fullmatch(r"[|:\- ]+", line)
+            if is_row and not re.search(r"\.rs::\w+`", line):
+                breach(f"{page.name}:{number}", "this row names no test that shows it")
+
+
 def main() -> None:
     program = sys.argv[1] if len(sys.argv) > 1 else str(REPOSITORY / "target/debug/leadwire")
     if not os.access(program, os.X_OK):
@@ -373,6 +384,7 @@ def main() -> None:
     check_configurations(pages, program)
     check_codes(pages)
     check_tests(pages)
+    check_claims(pages)
     for line in breaches:
         print(line)
     if breaches:

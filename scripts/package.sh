@@ -53,7 +53,7 @@ put_documents() {
     for file in docs/*.md; do
         put 0644 "$file" "usr/share/doc/leadwire/$(basename "$file")"
     done
-    for file in config/examples/*.toml; do
+    for file in config/examples/*; do
         put 0644 "$file" "usr/share/doc/leadwire/examples/$(basename "$file")"
     done
     python3 scripts/sbom.py | put_made usr/share/doc/leadwire/sbom.cdx.json

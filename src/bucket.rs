@@ -20,6 +20,16 @@ impl Bucket {
         Self { interval, depth, full_at: Timestamp::MIN }
     }
 
+    /// The same with as many tokens missing as `other` misses now, so that a change of the limit gives nothing away.
+    #[must_use]
+    pub fn after(self, other: &Self, now: Timestamp) -> Self {
+        let missing = other.full_at.duration_since(now).as_secs_f64() / other.interval.as_secs_f64();
+        let all = self.depth + self.interval;
+        let wait = (missing * self.interval.as_secs_f64()).clamp(0.0, all.as_secs_f64());
+        let full_at = now.checked_add(SignedDuration::from_secs_f64(wait)).unwrap_or(Timestamp::MAX);
+        Self { full_at, ..self }
+    }
+
     /// When the next start is allowed; now or earlier means at once.
     #[must_use]
     pub fn next_at(&self) -> Timestamp {
@@ -64,6 +74,20 @@ mod tests {
         assert!(bucket.try_take(at(3_600_000)));
         assert!(!bucket.try_take(at(0)));
         assert!(bucket.try_take(at(100)));
+    }
+
+    #[test]
+    fn another_limit_begins_with_what_is_missing() {
+        let mut used = Bucket::new(1.0, 5);
+        assert_eq!((0..4).filter(|_| used.try_take(at(0))).count(), 4);
+        let left = |bucket: Bucket, now: i64| {
+            let mut bucket = bucket.after(&used, at(now));
+            (0..100).filter(|_| bucket.try_take(at(now))).count()
+        };
+        assert_eq!((left(Bucket::new(1.0, 5), 0), left(Bucket::new(1.0, 5), 2_000), left(Bucket::new(1.0, 5), 60_000)), (1, 3, 5));
+        assert_eq!((left(Bucket::new(10.0, 10), 0), left(Bucket::new(0.1, 2), 0)), (6, 0));
+        assert_eq!(left(Bucket::new(1.0, 5), -86_400_000), 0, "a clock that was set back");
+        assert_eq!(left(Bucket::new(1e6, u32::MAX), 86_400_000), 100);
     }
 
     proptest! {

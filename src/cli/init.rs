@@ -1,5 +1,6 @@
 //! `leadwire init`: a configuration from a few answers, or more in the one there is. By flags alone, or by questions.
 
+mod lead;
 mod plan;
 mod talk;
 mod write;
@@ -33,6 +34,12 @@ pub(super) struct InitArgs {
     /// Where the bridge listens; only for a new file.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
+    /// Then have the doctor ask the destinations whether they can do their work.
+    #[arg(long)]
+    doctor: bool,
+    /// Then send a made-up lead on its whole way to the destinations, where it stays. A bridge that runs takes the file first.
+    #[arg(long)]
+    test_lead: bool,
     /// Ask nothing.
     #[arg(long, short)]
     yes: bool,
@@ -45,9 +52,12 @@ pub(super) async fn run(args: InitArgs, context: &Context) -> Result<(), Failure
     let addition = plan.addition(known.as_ref(), context)?;
     let settings = write::apply(&addition, context)?;
     tell(&addition, &settings, context)?;
-    if is_asking && show::ask("Shall the doctor look at it now?", "")? {
-        let doctor = super::doctor::DoctorArgs::default();
-        return super::doctor::run(doctor, context).await;
+    if args.doctor || is_asking && show::ask("Shall the doctor look at it now?", "")? {
+        super::doctor::run(super::doctor::DoctorArgs::default(), context).await?;
+    }
+    if args.test_lead || is_asking && show::ask("Shall a made-up lead go the whole way now? It stays at the destinations.", "")? {
+        let source = addition.sources.first().or_else(|| args.source.first()).or_else(|| settings.sources.keys().next());
+        return lead::travel(source.map_or("", String::as_str), context).await;
     }
     Ok(())
 }

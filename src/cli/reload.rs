@@ -19,7 +19,7 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
 }
 
 /// The bridge of this configuration, at the console that it names.
-fn own_bridge(settings: &Settings) -> Result<Server, Failure> {
+pub(super) fn own_bridge(settings: &Settings) -> Result<Server, Failure> {
     let console = &settings.console;
     let url = own(console.scheme(), console.listen, "console", "--server")?;
     let of_users = console.users.values().filter(|user| user.role == Role::Operate).filter_map(|user| user.token.as_ref());

@@ -98,7 +98,7 @@ impl TargetArgs {
 }
 
 /// The source's URL at the bridge of this machine.
-fn hook(settings: &Settings, source: &str) -> Result<Url, Failure> {
+pub(super) fn hook(settings: &Settings, source: &str) -> Result<Url, Failure> {
     let listen = nearby(settings.server.listen);
     let base = match &settings.server.public_url {
         Some(public) if listen.port() == 0 => public.as_str().trim_end_matches('/').to_owned(),

@@ -190,9 +190,10 @@ impl<T> Lane<T> {
         }
     }
 
-    /// Goes on with these limits after [`Input::Change`], as a new lane would, but for its hold.
-    pub fn renew(&mut self, limits: LaneLimits) {
-        *self = Self { stopping: self.stopping, ..Self::new(limits, self.hold.take()) };
+    /// Goes on with these limits after [`Input::Change`], as a new lane would, but for its hold and for what it has used of its rate limit.
+    pub fn renew(&mut self, limits: LaneLimits, now: Timestamp) {
+        let pace = self.pace.renewed(limits.per_second, limits.burst, limits.shared, now);
+        *self = Self { stopping: self.stopping, pace, ..Self::new(limits, self.hold.take()) };
     }
 
     /// Goes on as before after [`Input::Change`].
@@ -356,16 +357,32 @@ mod tests {
         assert_eq!(take(&mut lane, [Input::Fresh(3)]), [Action::Release(vec![3])], "what was on its way goes back, too");
         assert_eq!(take(&mut lane, [Input::Finished(Health::Good), Input::Settled(None)]), []);
         assert!(lane.is_idle());
-        lane.renew(LaneLimits { concurrency: 2, per_second: None, burst: 1, shared: false, window: 8 });
+        lane.renew(LaneLimits { concurrency: 2, per_second: None, burst: 1, shared: false, window: 8 }, now());
         assert_eq!(lane.advance(now()), [Action::Claim(4)], "it looks into the store first");
         assert_eq!(take(&mut lane, [Input::Fresh(4), Input::Fresh(5)]), [start(4), start(5)]);
+    }
+
+    #[test]
+    fn a_change_gives_no_further_burst() {
+        let limits = LaneLimits { concurrency: 8, per_second: Some(1.0), burst: 3, shared: false, window: 8 };
+        let mut lane = Lane::new(limits.clone(), None);
+        lane.advance(now());
+        lane.on(Input::Claimed { deliveries: Vec::new(), next_due: None }, now());
+        assert_eq!(take(&mut lane, (1..=3).map(Input::Fresh)), [start(1), start(2), start(3)]);
+        take(&mut lane, [Input::Change]);
+        take(&mut lane, (0..3).flat_map(|_| [Input::Finished(Health::Good), Input::Settled(None)]));
+        lane.renew(limits, now());
+        lane.advance(now());
+        assert_eq!(take(&mut lane, [Input::Fresh(4)]), []);
+        let later = now() + SignedDuration::from_secs(1);
+        assert_eq!(lane.advance(later), [start(4)]);
     }
 
     #[test]
     fn a_hold_outlives_a_change() {
         let mut lane = lane(1);
         take(&mut lane, [hold(None), Input::Change]);
-        lane.renew(LaneLimits { concurrency: 1, per_second: None, burst: 1, shared: false, window: 8 });
+        lane.renew(LaneLimits { concurrency: 1, per_second: None, burst: 1, shared: false, window: 8 }, now());
         assert!(lane.hold().is_some() && lane.advance(now()).is_empty());
     }
 

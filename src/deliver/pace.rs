@@ -50,6 +50,14 @@ impl Pace {
         }
     }
 
+    /// Another limit from now on. What this one has used up stays so; the store remembers what is shared by itself.
+    pub(super) fn renewed(&self, per_second: Option<f64>, burst: u32, shared: bool, now: Timestamp) -> Self {
+        match (self, Self::new(per_second, burst, shared)) {
+            (Self::Own(used), Self::Own(bucket)) => Self::Own(bucket.after(used, now)),
+            (_, new) => new,
+        }
+    }
+
     /// Asks for a start, of `wanted` that could be made.
     pub(super) fn pass(&mut self, wanted: usize, now: Timestamp) -> Pass {
         match self {

@@ -68,7 +68,7 @@ impl Shell {
         let next = self.next.lock().unwrap_or_else(PoisonError::into_inner).take();
         match next {
             Some(Some((drive, limits))) => {
-                self.lane.renew(limits);
+                self.lane.renew(limits, self.bench.clock.now());
                 self.bench.drive.put(Some(Arc::new(drive)));
                 self.prepare();
             }

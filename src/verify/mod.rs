@@ -7,14 +7,16 @@
 mod header;
 pub mod json;
 mod key;
+mod same;
 
 pub use json::{JsString, Value};
 pub use key::SigningKey;
+pub use same::same;
 
 use header::Header;
 use jiff::Timestamp;
 use std::time::Duration;
-use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+use subtle::{Choice, ConditionallySelectable};
 
 /// What [`matches_other`] hashes at most: it explains a refusal, and must not cost more than the refusal saves.
 const MAX_EXPLAINED_BYTES: usize = 64 * 1_024;
@@ -244,7 +246,7 @@ fn matching_key(header: &Header<'_>, keys: &[SigningKey], message: &[u8]) -> Opt
     let mut first = 0_u64;
     for (at, key) in (0_u64..).zip(keys) {
         let mac = key.mac(header.t, message);
-        let matches = header.signatures.iter().fold(Choice::from(0), |any, signature| any | signature.ct_eq(&mac));
+        let matches = header.signatures.iter().fold(Choice::from(0), |any, signature| any | same(signature, &mac));
         first.conditional_assign(&at, matches & !found);
         found |= matches;
     }

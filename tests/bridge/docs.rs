@@ -1,5 +1,5 @@
 //! What the documents say of the program is so: links lead somewhere, commands and configurations are those of the program, and every error
-//! code has its paragraph. `scripts/docs.py` looks.
+//! code has its paragraph. `scripts/docs.py` looks; and `scripts/architecture.py`, whether secrets are compared as they must be.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -31,6 +31,7 @@ fn a_mistake_in_a_document_is_found() {
         ("```toml\n[sources\n```", "this is no TOML"),
         ("```toml\n[server]\nlisen = \"127.0.0.1:0\"\n```", "refuses this configuration"),
         ("`tests/bridge/docs.rs::no_such_test`", "there is no test"),
+        ("| claim | shown by |\n| --- | --- |\n| it holds | trust us |", "names no test that shows it"),
         ("# Nothing", "there is no paragraph with the heading: Answer `no_header`"),
     ];
     let folder = tempfile::tempdir().unwrap();
@@ -40,5 +41,40 @@ fn a_mistake_in_a_document_is_found() {
     assert_eq!(output.status.code(), Some(1));
     for (mistake, finding) in mistakes {
         assert!(told(&output).contains(finding), "{mistake}\nis not found:\n{}", told(&output));
+    }
+}
+
+/// The files in which strangers are recognised, one of them with another text; what the script says of them.
+fn compared(changed: Option<(&str, &str, &str)>) -> Output {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["verify/mod.rs", "console/access/users.rs", "console/access/guard.rs", "console/access/session.rs", "receive/hook.rs"] {
+        let mut text = std::fs::read_to_string(root.join("src").join(name)).unwrap();
+        if let Some((_, from, to)) = changed.filter(|(file, ..)| *file == name) {
+            assert!(text.contains(from), "{name} has no {from}");
+            text = text.replace(from, to);
+        }
+        let file = folder.path().join("src").join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, text).unwrap();
+    }
+    Command::new("python3").arg(root.join("scripts/architecture.py")).arg(folder.path()).output().unwrap()
+}
+
+#[test]
+fn a_secret_that_is_not_compared_in_constant_time_is_found() {
+    let output = compared(None);
+    assert!(output.status.success(), "{}", told(&output));
+    for (file, from, to) in [
+        ("verify/mod.rs", "any | same(signature, &mac)", "any | Choice::from(u8::from(*signature == mac))"),
+        ("verify/mod.rs", "any | same(signature, &mac)", "any | signature.ct_eq(&mac)"),
+        ("verify/mod.rs", "any | same(signature, &mac)", "any | find(signature)"),
+        ("console/access/users.rs", "same(&digest, &user.digest).into()", "user.digest == digest"),
+        ("console/access/guard.rs", "same(&shown, entered.form_token.as_bytes()).into()", "shown == entered.form_token.as_bytes()"),
+        ("console/access/session.rs", "!bool::from(same(&signature, &mac))", "signature.as_slice() != mac.as_slice()"),
+        ("receive/hook.rs", "\nuse ", "\nfn is_it(token: &str, known: &str) -> bool { token == known }\nuse "),
+    ] {
+        let output = compared(Some((file, from, to)));
+        assert!(output.status.code() == Some(1) && told(&output).contains(&format!("src/{file}")), "{to} in {file}: {}", told(&output));
     }
 }

@@ -34,6 +34,8 @@ pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Opt
 pub(crate) struct Setup {
     pub(crate) folder: TempDir,
     toml: String,
+    /// A configuration that is there already, and stays as it is.
+    file: Option<PathBuf>,
     environment: BTreeMap<String, String>,
     /// Put before the bridge's own command.
     wrapper: Vec<String>,
@@ -59,7 +61,15 @@ impl Setup {
              [delivery]\nbackoff_initial = \"200ms\"\nbackoff_max = \"1s\"\n{sources}",
             database.display()
         );
-        Self { folder, toml, environment: BTreeMap::new(), wrapper: Vec::new(), log: Log::default() }
+        Self { folder, toml, file: None, environment: BTreeMap::new(), wrapper: Vec::new(), log: Log::default() }
+    }
+
+    /// A file of the repository, read where it stands; what is elsewhere on this machine is told by the environment. Relative folders are
+    /// in this setup's own.
+    pub(crate) fn of_file(file: &Path) -> Self {
+        assert!(file.is_file(), "there is no {}", file.display());
+        let setup = Self { file: Some(file.to_owned()), ..Self::bare("") };
+        setup.environment("LEADWIRE__SERVER__LISTEN", "127.0.0.1:0").environment("LEADWIRE__CONSOLE__LISTEN", "127.0.0.1:0")
     }
 
     /// How long a sender may take.
@@ -105,7 +115,7 @@ impl Setup {
     }
 
     pub(crate) fn config_path(&self) -> PathBuf {
-        self.folder.path().join("leadwire.toml")
+        self.file.clone().unwrap_or_else(|| self.folder.path().join("leadwire.toml"))
     }
 
     /// What bridges on it said that are gone.
@@ -114,7 +124,9 @@ impl Setup {
     }
 
     pub(crate) fn write(&self) {
-        std::fs::write(self.config_path(), &self.toml).unwrap();
+        if self.file.is_none() {
+            std::fs::write(self.config_path(), &self.toml).unwrap();
+        }
     }
 
     /// Changes the configuration; takes effect at the next start or command.

@@ -21,14 +21,17 @@ mod crash;
 mod delivery;
 mod disk;
 mod docs;
+mod examples;
 #[cfg(debug_assertions)]
 mod failpoints;
 mod figures;
 mod floods;
 mod init;
 mod keeping;
+mod kept;
 mod load;
 mod mail;
+mod modes;
 mod notify;
 mod outage;
 mod person;

@@ -1,6 +1,7 @@
 //! One story for each promise, named after it.
 
 use crate::harness::{KEY, Setup, endpoint, eventually, lead, rows, serve, signature};
+use leadwire_connector::http::{Method, Request};
 use leadwire_connector::simulator::{FaultKind, FaultRule};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -259,6 +260,8 @@ async fn secrets_and_personal_data_stay_out_of_what_is_printed() {
         printed.push(String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr));
     }
     printed.push(bridge.get("/hooks/acme").await.body.escape_ascii().to_string());
+    let metrics = Request::new(Method::Get, format!("{}/metrics", bridge.console).parse().unwrap());
+    printed.push(bridge.client.send(&metrics).await.unwrap().body.escape_ascii().to_string());
     let setup = bridge.terminate();
     let broken = setup.with("[sources.other]\nsigning_key = \"whk_misplaced_secret\"\ntoken = 7");
     let output = broken.command(&["check"]);

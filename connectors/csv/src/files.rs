@@ -24,6 +24,8 @@ pub(crate) use erase::kept;
 pub(crate) use probe::probe;
 
 pub(crate) const HIDDEN: &str = ".leadwire";
+/// In the hidden folder: the name of the file that was begun last, wherever that is by now.
+const LAST: &str = "last";
 const PREFIX: &str = "leads-";
 const SUFFIX: &str = ".csv";
 /// How often a file may be replaced under our hands within one write.
@@ -80,7 +82,8 @@ pub(crate) struct Folder {
     hidden: PathBuf,
     index: Index,
     part: Option<Part>,
-    number: u32,
+    /// The name of the file that was begun last, by whichever owner of the folder.
+    last: String,
     /// Held as long as the folder is open.
     _lock: File,
 }
@@ -104,7 +107,8 @@ impl Folder {
         })?;
         let index = Index::load(&hidden).map_err(failed)?;
         plan.outbox.as_ref().map_or(Ok(()), |outbox| outbox.load()).map_err(failed)?;
-        let mut folder = Self { plan, hidden, index, part: None, number: 0, _lock: lock };
+        let last = last_begun(&plan.directory, &hidden).map_err(failed)?;
+        let mut folder = Self { plan, hidden, index, part: None, last, _lock: lock };
         folder.recover(now).map_err(failed)?;
         Ok(folder)
     }
@@ -204,15 +208,20 @@ impl Folder {
         }
     }
 
+    /// Names sort in the order in which files are begun, also when several are within one second and the earlier ones are gone.
     fn begin_hidden(&mut self, now: Timestamp) -> io::Result<Part> {
-        loop {
-            self.number = self.number.wrapping_add(1);
-            let name = self.plan.rotation.file_name(now, self.number);
+        let begun_before = number_within(&self.last, &self.plan.rotation.file_name(now, 1));
+        for number in begun_before.saturating_add(1).. {
+            let name = self.plan.rotation.file_name(now, number);
             let path = self.hidden.join(&name);
             if !is_taken(&self.plan.directory.join(&name))? && !is_taken(&path)? {
+                // Not synced: after a power failure it is another second.
+                fs::write(self.hidden.join(LAST), &name)?;
+                self.last = name;
                 return Part::create(path, &self.plan.header, now);
             }
         }
+        Err(io::Error::other("there are too many files of this second already; move some away"))
     }
 
     /// Goes on with today's file, or begins one beside those that are not ours to append to.
@@ -289,6 +298,24 @@ impl Folder {
         sync_directory(&self.plan.directory)?;
         sync_directory(&self.hidden)
     }
+}
+
+/// The name of the file that was begun last, as far as anybody remembers; the folder may have been copied without what is hidden in it.
+fn last_begun(directory: &Path, hidden: &Path) -> io::Result<String> {
+    let noted = match fs::read(hidden.join(LAST)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        read => String::from_utf8(read.unwrap_or_default()).unwrap_or_default(),
+    };
+    let finished = listed(directory, |name| !is_daily(name))?;
+    Ok(finished.last().map(|path| file_name(path)).into_iter().chain([noted]).max().unwrap_or_default())
+}
+
+/// The number of the file of that name if it was begun in the same second as `first`, else 0.
+fn number_within(name: &str, first: &str) -> u32 {
+    let second = first.rsplit_once('-').map_or(first, |(second, _)| second);
+    let number = name.strip_prefix(second).and_then(|rest| rest.strip_prefix('-')?.strip_suffix(SUFFIX));
+    // A file that was in the way of another has one more number behind its own.
+    number.and_then(|number| number.split('-').next()?.parse().ok()).unwrap_or(0)
 }
 
 /// A clock that was set back counts as time that passed: better a file too soon than none for a year.

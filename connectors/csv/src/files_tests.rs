@@ -66,6 +66,28 @@ fn a_file_appears_when_it_has_its_rows_and_not_before() {
 }
 
 #[test]
+fn names_sort_in_the_order_of_writing_also_over_restarts_within_one_second() {
+    let directory = TempDir::new().unwrap();
+    let mut written = Vec::new();
+    for run in 0..4 {
+        let mut folder = open(&directory, files(1), run / 3);
+        for number in 0..3 {
+            let id = format!("{run}-{number}");
+            written.extend(folder.append(&[row(&id, &id)], at(run / 3)).unwrap());
+            folder.tidy(at(run / 3)).unwrap();
+        }
+        drop(folder);
+        if run == 1 {
+            // Somebody picks files up as soon as they appear.
+            seen(directory.path()).iter().for_each(|(name, _)| fs::remove_file(directory.path().join(name)).unwrap());
+        }
+    }
+    let written: Vec<String> = written.into_iter().flatten().collect();
+    assert_eq!((written.len(), written.is_sorted_by(|first, second| first < second)), (12, true), "{written:?}");
+    assert_eq!(written[9], "leads-2026-11-22T101501Z-000001.csv", "each second counts anew");
+}
+
+#[test]
 fn a_file_appears_when_its_first_row_is_old_enough() {
     let directory = TempDir::new().unwrap();
     let mut folder = open(&directory, files(10), 0);

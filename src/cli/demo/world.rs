@@ -95,9 +95,9 @@ impl World {
 Delete the folder when you like.
 
 Next, for your own leads:
-  1. Edit config/leadwire.toml: the destinations they go to, and the chatbot's sign key.
-  2. leadwire run
-  3. Paste the URL it prints into the chatbot's Webhook tab.",
+  1. leadwire init --config leadwire.toml
+     asks for your chatbot and your CRM, and says what to click.
+  2. leadwire run --config leadwire.toml",
             self.folder.display()
         )
     }

@@ -2,6 +2,7 @@
 
 use super::{Access, Entered, Known, is_https, origin};
 use crate::console::{Console, Kind, Refusal, is_for_programs, pages};
+use crate::verify::same;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
@@ -11,7 +12,6 @@ use actix_web::{Error, HttpMessage as _, web};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use std::time::Duration;
-use subtle::ConstantTimeEq as _;
 use url::form_urlencoded;
 
 /// The way in and out.
@@ -114,7 +114,7 @@ fn check_form(request: &ServiceRequest, known: Option<&Known>, body: &[u8]) -> R
     let Some(known) = known else { return Ok(()) };
     if let Some(entered) = &known.session {
         let shown = request.headers().get(TOKEN_HEADER).map(|value| value.as_bytes().to_vec()).or_else(|| field(request, body));
-        let is_ours = shown.is_some_and(|shown| shown.ct_eq(entered.form_token.as_bytes()).into());
+        let is_ours = shown.is_some_and(|shown| same(&shown, entered.form_token.as_bytes()).into());
         if !is_ours && request.path() != LOGIN {
             return Err(Refusal::new(Kind::Forbidden, "this form is of an earlier login; go back, load the page again, and repeat it"));
         }

@@ -144,7 +144,7 @@ impl Spool {
     pub fn open(folder: &Path, max_bytes: u64) -> Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| trouble(folder, &error))?;
         let path = folder.join(LOCK);
-        let lock = File::create(&path).map_err(|error| trouble(&path, &error))?;
+        let lock = writer::create_or_empty(&path).map_err(|error| trouble(&path, &error))?;
         lock.try_lock().map_err(|_| {
             Error::Refused(format!("another bridge uses the spool {}; give each a folder of its own in [store] spool", folder.display()))
         })?;

@@ -156,7 +156,7 @@ pub(super) fn create(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)
 }
 
-fn create_or_empty(path: &Path) -> std::io::Result<File> {
+pub(super) fn create_or_empty(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 

@@ -34,7 +34,7 @@ impl Sqlite {
         destinations: impl IntoIterator<Item = &'a String>,
     ) -> Result<Self> {
         std::fs::create_dir_all(folder_of(path)).map_err(|error| unusable(folder_of(path), &error))?;
-        keep_private(path).map_err(|error| unusable(path, &error))?;
+        open_private(path).map_err(|error| unusable(path, &error))?;
         let open = || {
             let mut connection = open_writer(path)?;
             schema::migrate(&mut connection)?;
@@ -140,7 +140,7 @@ pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
 /// Takes the lock of the file, which a bridge holds while it runs; `None` when another process has it. It goes with the process.
 pub(super) fn lock(path: &Path) -> Result<Option<File>> {
     let path = beside(path, ".lock");
-    let lock = File::create(&path).map_err(|error| unusable(&path, &error))?;
+    let lock = open_private(&path).map_err(|error| unusable(&path, &error))?;
     Ok(lock.try_lock().is_ok().then_some(lock))
 }
 
@@ -148,7 +148,7 @@ pub(super) fn lock(path: &Path) -> Result<Option<File>> {
 /// `Err` when another process has it.
 pub(super) fn lock_to_read(path: &Path) -> std::result::Result<Option<File>, InUse> {
     let path = beside(path, ".lock");
-    let Ok(lock) = File::create(&path).or_else(|_| File::open(&path)) else { return Ok(None) };
+    let Ok(lock) = open_private(&path).or_else(|_| File::open(&path)) else { return Ok(None) };
     lock.try_lock().map_err(|_| InUse)?;
     Ok(Some(lock))
 }
@@ -168,13 +168,14 @@ pub(super) fn unusable(path: &Path, error: &std::io::Error) -> Error {
     }
 }
 
-/// The file holds personal data: a new one is for its owner alone, and SQLite gives its companions the same mode.
-fn keep_private(path: &Path) -> std::io::Result<()> {
+/// The file holds personal data: a new one is for its owner alone, and SQLite gives its companions the same mode. So is the lock: who can
+/// open it can take it, and keep the bridge from starting.
+fn open_private(path: &Path) -> std::io::Result<File> {
     let mut options = std::fs::OpenOptions::new();
     options.append(true).create(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop)
+    options.open(path)
 }
 
 pub(super) fn open_writer(path: &Path) -> Result<Connection> {
