@@ -238,20 +238,6 @@ async fn floods_of_headers_are_refused_and_take_no_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_by_the_thousand_over_one_connection_hold_up_nobody() {
-    let bridge = narrow().start();
-    let to = address(&bridge);
-    let requests: Arc<Vec<u8>> = Arc::new(b"GET /hooks/acme HTTP/1.1\r\nHost: x\r\n\r\n".repeat(10_000));
-    let flood = Flood::begin(move || {
-        let requests = Arc::clone(&requests);
-        // Whoever never reads the answers is waited for, and not for long.
-        async move { connect(to, ELSEWHERE).await?.write_all(&requests).await }
-    });
-    flood.endure(&bridge, None).await;
-    assert_kept(&bridge).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn handshakes_left_half_open_hold_up_nobody() {
     let authority = Authority::new();
     let bridge = secured(narrow(), &authority.pair(), "").start();
