@@ -258,6 +258,7 @@ mod tests {
     #[test]
     fn when_all_are_served_nobody_has_to_go() {
         let (room, places) = filled(2, &["10.0.0.1", "10.0.0.2"]);
+        places.iter().for_each(|place| place.seat.note_read());
         places[0].seat.begin(false);
         places[1].seat.begin(true);
         places[1].seat.has_all();

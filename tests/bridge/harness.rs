@@ -7,6 +7,7 @@ use leadwire_connector::simulator::{Faults, Server, Service};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write as _};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -373,6 +374,12 @@ pub(crate) fn preload(name: &str) -> PathBuf {
         library
     };
     built.entry(name.to_owned()).or_insert_with(build).clone()
+}
+
+/// Where nobody listens: below the ports that systems give to clients and to whoever asks for any.
+pub(crate) fn free_address() -> String {
+    let addresses = std::iter::repeat_with(|| format!("127.0.0.1:{}", rand::random_range(15_000..32_000)));
+    addresses.take(1_000).find(|address| TcpListener::bind(address).is_ok()).expect("a free port on 127.0.0.1")
 }
 
 /// The header's value for a body signed now.

@@ -1,9 +1,8 @@
 //! A configuration from a few flags, and more in the one there is.
 
-use crate::harness::{Setup, eventually, rows, serve};
+use crate::harness::{Setup, eventually, free_address, rows, serve};
 use serde_json::{Value, json};
 use std::io::Write as _;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -172,8 +171,7 @@ async fn a_crm_that_refuses_is_told_and_gets_no_test_lead_by_the_doctor() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bridge_that_runs_takes_the_file_first_and_then_the_test_lead() {
     let folder = tempfile::tempdir().unwrap();
-    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let (hooks, console) = (free(), free());
+    let (hooks, console) = (free_address(), free_address());
     let drop_of = |name: &str| format!("{name}.directory={}", folder.path().join(name).display());
     done(folder.path(), &["init", "--source", "acme", "--destination", "first=csv", "--set", &drop_of("first"), "--listen", &hooks]);
     let setup = Setup::of_file(&folder.path().join("config/leadwire.toml"));

@@ -71,7 +71,8 @@ async fn only_for_the_owner(umask: &str) {
     command("made/leadwire.toml", &format!("init --yes --source acme --destination a=csv --set a.directory=a --key acme={KEY}"));
     assert!(names(&folder.join("made")).len() >= 5, "{:?}", names(&folder.join("made")));
     assert_eq!(open_files(&folder.join("made")), [], "under umask {umask}");
-    bridge.terminate();
+    // The folder goes with it.
+    let _setup = bridge.terminate();
     assert_eq!(open_files(&data), [], "after the stop, under umask {umask}");
 }
 

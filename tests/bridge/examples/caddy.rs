@@ -1,11 +1,10 @@
 //! One bridge behind Caddy: the story plays the proxy, and the real one where it is installed.
 
 use super::{SUCCESS, at, david, example, lead, people, post_from, secret, serving};
-use crate::harness::{Bridge, Setup, eventually, signature};
+use crate::harness::{Bridge, Setup, eventually, free_address, signature};
 use leadwire_connector::http::{Method, Request};
 use leadwire_connector::simulator::Server;
 use leadwire_connector_hubspot::simulator::Simulator as HubSpot;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -73,19 +72,30 @@ impl Drop for Caddy {
 }
 
 impl Caddy {
-    /// `None` where it is not installed.
+    /// `None` where it is not installed. A port that was free may be taken by the time it is used.
     async fn before(bridge: &Bridge) -> Option<Self> {
-        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-        let (hooks, console) = (free(), free());
+        for _ in 0..5 {
+            let mut caddy = Self::start(bridge)?;
+            let is_up = eventually("Caddy to pass requests on, or to end", async || {
+                let passes = get(bridge, &caddy.hooks, "/healthz").await == Some(200);
+                if passes { Some(true) } else { caddy.child.try_wait().unwrap().map(|_| false) }
+            });
+            if is_up.await {
+                return Some(caddy);
+            }
+        }
+        panic!("Caddy ends by itself");
+    }
+
+    fn start(bridge: &Bridge) -> Option<Self> {
+        let (hooks, console) = (free_address(), free_address());
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/examples/behind-caddy.Caddyfile");
         let mut command = Command::new("caddy");
         command.args(["run", "--adapter", "caddyfile", "--config"]).arg(file).env("HOME", bridge.setup.folder.path());
         command.env("LEADWIRE_HOST", format!("http://{hooks}")).env("CONSOLE_HOST", format!("http://{console}"));
-        command.env("LEADWIRE_LISTEN", host(&bridge.url)).env("CONSOLE_LISTEN", host(&bridge.console)).env("CADDY_ADMIN", free());
+        command.env("LEADWIRE_LISTEN", host(&bridge.url)).env("CONSOLE_LISTEN", host(&bridge.console)).env("CADDY_ADMIN", free_address());
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
-        let caddy = Self { hooks, console, child };
-        eventually("Caddy to pass requests on", async || (get(bridge, &caddy.hooks, "/healthz").await == Some(200)).then_some(())).await;
-        Some(caddy)
+        Some(Self { hooks, console, child })
     }
 }
 
