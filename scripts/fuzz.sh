@@ -27,8 +27,7 @@ export PATH=$PWD/.tools/bin:$PATH
 
 # Versions are those of the workspace, as far as it has them.
 cp Cargo.lock fuzz/Cargo.lock
-# Without --strip-dead-code, everything that nobody calls is linked into each target as well.
-options=(--sanitizer "$sanitizer" --strip-dead-code --target-dir "target/fuzz/$sanitizer")
+options=(--sanitizer "$sanitizer" --target-dir "target/fuzz/$sanitizer")
 cargo "${toolchain[@]}" fetch --manifest-path fuzz/Cargo.toml || not_here "libfuzzer-sys cannot be fetched"
 cargo "${toolchain[@]}" fuzz build "${options[@]}"
 

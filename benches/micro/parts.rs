@@ -21,8 +21,11 @@ const SIGNED_S: i64 = 1_795_324_620;
 /// Does its part once.
 pub(crate) type Work = Box<dyn FnMut()>;
 
-/// Every part by its name, with what makes it ready.
-pub(crate) const PARTS: [(&str, fn() -> Work); 9] = [
+/// Makes a part ready.
+pub(crate) type Ready = fn() -> Work;
+
+/// Every part by its name.
+pub(crate) const PARTS: [(&str, Ready); 9] = [
     ("verify", || verification(LEAD, LEAD)),
     ("verify_canonical", || verification(PRETTY_LEAD, canonical(PRETTY_LEAD).as_bytes())),
     ("canonical_json", || Box::new(|| drop(black_box(canonical(black_box(CHAT_LOG)))))),
@@ -76,10 +79,10 @@ pub(crate) fn event() -> Event {
 fn routing() -> Work {
     let rule = |n: usize| Rule {
         to: vec![format!("destination{}", n % 7)],
-        sources: (n % 2 == 0).then(|| vec!["other".to_owned(), "acme".to_owned()]),
-        kinds: (n % 3 == 0).then(|| vec![Kind::Lead]),
+        sources: n.is_multiple_of(2).then(|| vec!["other".to_owned(), "acme".to_owned()]),
+        kinds: n.is_multiple_of(3).then(|| vec![Kind::Lead]),
         chatbots: None,
-        when: (n % 5 == 0).then(|| Condition::compile("person.email and extra.Company != \"Acme\"").unwrap()),
+        when: n.is_multiple_of(5).then(|| Condition::compile("person.email and extra.Company != \"Acme\"").unwrap()),
     };
     let (rules, event) = (Rules::new((0..30).map(rule).collect()), event());
     Box::new(move || drop(black_box(rules.route(black_box(&event)))))

@@ -12,8 +12,11 @@ pub mod retry_after;
 pub mod signature;
 pub mod template;
 
+/// Panics when what must hold does not hold for this input.
+pub type Check = fn(&[u8]);
+
 /// Every target by its name.
-pub const TARGETS: [(&str, fn(&[u8])); 10] = [
+pub const TARGETS: [(&str, Check); 10] = [
     ("canonical_json", canonical_json::check),
     ("config", config::check),
     ("contact", contact::check),
