@@ -492,7 +492,8 @@ fn filled_in(text: &str) -> String {
         let (name, rest) = part.split_once("\" }").unwrap();
         let secret = match name.rsplit('_').next() {
             Some("SECRET") => "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz".to_owned(),
-            Some("URL") => "postgres://leadwire:secret@db.example.com/leadwire".to_owned(),
+            Some("URL") if name.starts_with("DATABASE") => "postgres://leadwire:secret@db.example.com/leadwire".to_owned(),
+            Some("URL") => "https://hooks.example.com/secret".to_owned(),
             _ => format!("a-secret-called-{name}"),
         };
         format!("{text}\"{secret}\"{rest}")
@@ -504,6 +505,7 @@ fn filled_in(text: &str) -> String {
 fn the_files_that_come_with_leadwire_are_right() {
     let shipped = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/config"));
     let examples = std::fs::read_dir(shipped.join("examples")).unwrap().map(|entry| entry.unwrap().path());
+    let examples = examples.filter(|file| file.extension().is_some_and(|extension| extension == "toml"));
     for file in examples.chain([shipped.join("leadwire.toml")]) {
         let text = filled_in(&std::fs::read_to_string(&file).unwrap());
         let settings = parse(&file, &text, &crate::connectors::builtin(), std::iter::empty()).unwrap_or_else(|faults| panic!("{faults}"));
@@ -519,7 +521,13 @@ fn the_reference_file_is_right_with_every_line_in_it_commented_in() {
     let is_setting = |line: &str| line.starts_with('[') || line.split_once(" = ").is_some_and(|(key, _)| !key.contains([' ', ':']));
     let uncomment = |line: &'static str| line.strip_prefix("# ").filter(|rest| is_setting(rest)).unwrap_or(line);
     let all: Vec<&str> = include_str!("../../config/leadwire.toml").lines().map(uncomment).collect();
-    let text = filled_in(&all.join("\n"));
+    // Certificates are read with the settings.
+    let folder = tempfile::tempdir().unwrap();
+    let pair = rcgen::generate_simple_self_signed(["leads.example.com".to_owned()]).unwrap();
+    std::fs::write(folder.path().join("fullchain.pem"), pair.cert.pem()).unwrap();
+    std::fs::write(folder.path().join("privkey.pem"), pair.signing_key.serialize_pem()).unwrap();
+    let here = folder.path().to_str().unwrap();
+    let text = filled_in(&all.join("\n")).replace("/etc/letsencrypt/live/leads.example.com", here).replace("/var/lib/leadwire/acme", here);
     assert!(text.contains("\nmax_per_minute = 600"));
     parse(Path::new("all"), &text, &crate::connectors::builtin(), std::iter::empty()).unwrap_or_else(|faults| panic!("{faults}"));
 }

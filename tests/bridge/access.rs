@@ -515,34 +515,6 @@ fn a_request_that_never_ends_is_given_up() {
     assert!(reply.is_none_or(|reply| reply.status == 408) && begun.elapsed() < Duration::from_secs(30));
 }
 
-/// Sockets that the bridge has open.
-fn sockets(bridge: &Bridge) -> usize {
-    let open = std::fs::read_dir(format!("/proc/{}/fd", bridge.pid())).unwrap();
-    let links = open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
-    links.filter(|link| link.to_string_lossy().starts_with("socket:")).count()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn more_connections_than_it_takes_wait_at_the_door_and_the_console_goes_on() {
-    const TAKEN: usize = 256;
-    let bridge = guarded("").start();
-    let before = sockets(&bridge);
-    let address = bridge.console.strip_prefix("http://").unwrap();
-    let held: Vec<TcpStream> = (0..350)
-        .map(|_| {
-            let mut stream = TcpStream::connect(address).unwrap();
-            stream.write_all(b"GET / HTTP/1.1\r\nHost: 127.0").unwrap();
-            stream
-        })
-        .collect();
-    let most = eventually("as many as it takes", async || Some(sockets(&bridge) - before).filter(|taken| *taken >= TAKEN)).await;
-    assert!(most <= TAKEN + 8, "{most} are open at once");
-    // Whoever does not come to the end of a request is given up, and the next ones are taken.
-    let reply = get(&bridge, "/login", &[]);
-    assert_eq!(reply.status, 200);
-    drop(held);
-}
-
 #[test]
 fn a_body_that_never_ends_is_given_up() {
     let bridge = guarded("").start();

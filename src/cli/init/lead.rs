@@ -45,6 +45,7 @@ pub(super) async fn travel(source: &str, context: &Context) -> Result<(), Failur
 fn for_a_moment(mut settings: Settings, source: &str) -> (Settings, SigningKey) {
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     (settings.server.listen, settings.console.listen) = (anywhere, anywhere);
+    (settings.server.tls, settings.console.tls) = (None, false);
     let made_up = Secret::literal(format!("{:032x}", rand::random::<u128>()));
     let Some(source) = settings.sources.get_mut(source) else { return (settings, SigningKey::new(made_up.expose())) };
     // The list is of the platform's addresses, and the lead comes from here.
