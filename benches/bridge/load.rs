@@ -26,6 +26,9 @@ pub(crate) fn record(times: &mut Times, time: Duration) {
     times.record(u64::try_from(time.as_nanos()).unwrap()).unwrap();
 }
 
+/// Of an open load, so much at the beginning is not counted: connections are made then, and nothing has run before.
+const WARM_UP: Duration = Duration::from_secs(1);
+
 /// How hard, and for how long.
 #[derive(Clone, Copy)]
 pub(crate) enum Pace {
@@ -33,7 +36,7 @@ pub(crate) enum Pace {
     Closed(Duration),
     /// The same until so many leads were posted.
     Count(u64),
-    /// So many leads a second for so long, whatever the answers do. What is late because an answer was, counts from when it was due.
+    /// So many leads a second for so long after warming up, whatever the answers do. What is late because an answer was, counts from when it was due.
     Open(u32, Duration),
 }
 
@@ -73,6 +76,11 @@ impl Load {
         Self { started, lasted: started.elapsed(), accepted: all.accepted, refused: all.refused, answered_in: all.answered_in }
     }
 
+    /// Those of an open load that were posted when it had warmed up.
+    pub(crate) fn warm(&self) -> Vec<(u64, Instant)> {
+        self.accepted.iter().copied().filter(|(_, sent)| *sent >= self.started + WARM_UP).collect()
+    }
+
     pub(crate) fn per_second(&self) -> f64 {
         self.accepted.len() as f64 / self.lasted.as_secs_f64()
     }
@@ -89,6 +97,11 @@ struct Turns {
 }
 
 impl Turns {
+    /// Whether the time of a lead that was posted then says anything.
+    fn counts(&self, sent: Instant) -> bool {
+        !matches!(self.pace, Pace::Open(..)) || sent >= self.started + WARM_UP
+    }
+
     /// The number of the next lead, and when it is due if that is not now.
     fn next(&mut self) -> Option<(u64, Option<Instant>)> {
         match self.pace {
@@ -104,7 +117,7 @@ impl Turns {
                 let due = Duration::from_secs_f64(self.slot as f64 / f64::from(per_second));
                 let n = self.first + self.slot as u64;
                 self.slot += self.slots;
-                (due < lasts).then(|| (n, Some(self.started + due)))
+                (due < WARM_UP + lasts).then(|| (n, Some(self.started + due)))
             }
         }
     }
@@ -126,7 +139,9 @@ async fn post_all(address: SocketAddr, path: &'static str, mut turns: Turns) -> 
         let sent = due.filter(|_| is_late).unwrap_or_else(Instant::now);
         stream.write_all(&request).await.unwrap();
         let is_accepted = read_answer(&mut stream, &mut buffer).await;
-        record(&mut seen.answered_in, sent.elapsed());
+        if turns.counts(sent) {
+            record(&mut seen.answered_in, sent.elapsed());
+        }
         match is_accepted {
             true => seen.accepted.push((n, sent)),
             false => seen.refused += 1,
