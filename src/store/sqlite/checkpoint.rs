@@ -7,7 +7,7 @@
 use super::open::open_writer;
 use crate::store::{Error, Result};
 use rusqlite::Connection;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -35,7 +35,8 @@ impl Checkpointer {
     }
 }
 
-fn serve(path: &PathBuf, told: &Receiver<()>) {
+#[expect(clippy::disallowed_methods, reason = "this thread is for work that blocks")]
+fn serve(path: &Path, told: &Receiver<()>) {
     let mut connection = None;
     while told.recv().is_ok() {
         std::thread::sleep(LOOK_EVERY);
