@@ -28,7 +28,7 @@ pub(super) async fn run(args: HealthArgs, context: &Context) -> Result<(), Failu
     let (base, settings) = match args.url {
         Some(url) => (url, settings),
         None => {
-            let server = context.settings()?.server;
+            let server = context.settings_of_server()?;
             (own(server.scheme(), server.listen, "bridge", "`--url`")?, as_neighbour(settings))
         }
     };

@@ -40,7 +40,7 @@ mod time;
 mod who;
 
 use crate::app;
-use crate::config::{Diagnostics, Settings, StoreUrl, load};
+use crate::config::{Diagnostics, Server, Settings, StoreUrl, load, load_server};
 use crate::connectors::Connectors;
 use crate::store::Store;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -232,6 +232,14 @@ impl Context {
     /// `Usage`, with every fault in it.
     pub fn settings_of(&self, file: &Path) -> Result<Settings, Failure> {
         load(file, &self.connectors, environment()).map_err(|faults| self.faulty(&faults))
+    }
+
+    /// Loads where a bridge of this configuration listens, which may have read it before somebody began to change it.
+    ///
+    /// # Errors
+    /// `Usage`, with every fault that keeps from knowing it.
+    pub fn settings_of_server(&self) -> Result<Server, Failure> {
+        load_server(&self.config, environment()).map_err(|faults| self.faulty(&faults))
     }
 
     /// What is wrong with a configuration, as this command tells it.

@@ -76,6 +76,26 @@ fn read(path: &Path) -> Result<String, String> {
     })
 }
 
+/// Where a bridge of this configuration listens, for a command that only asks how it is. Whatever else is wrong with the configuration is
+/// no news of that bridge, which goes on by what it has read.
+///
+/// # Errors
+/// What keeps from knowing where it listens.
+pub fn load_server(path: &Path, environment: impl Iterator<Item = (String, String)>) -> Result<Server, Diagnostics> {
+    let text = read(path).map_err(|message| unreadable(path, message))?;
+    let document = Document::parse(&path.display().to_string(), &text).map_err(Diagnostics::new)?;
+    let (layers, faults) = Layers::merge(&document, variables::read(path).into_iter().chain(environment));
+    let mut reader = Reader::new(&layers, faults);
+    let server = sections::server_alone(&mut reader);
+    let is_of_it = |fault: &Fault| match fault.path.get(..2) {
+        Some([section, key]) => section == "server" && ["listen", "tls"].contains(&key.as_str()),
+        _ => fault.path.first().is_none_or(|section| section == "server"),
+    };
+    let faults: Vec<_> =
+        first_of_each_place(reader.faults).into_iter().filter(is_of_it).map(|fault| tell(fault, &document, &layers)).collect();
+    if faults.is_empty() { Ok(server) } else { Err(Diagnostics::new(faults)) }
+}
+
 /// The same as [`load`] for a text that is already at hand; `path` is only what messages call it.
 ///
 /// # Errors

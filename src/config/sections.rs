@@ -15,10 +15,15 @@ pub(super) const LITERAL: &str = "write { env = \"NAME\" } or { file = \"/run/se
 const SMALLEST_STORE: u64 = 64 << 20;
 
 pub(super) fn server(reader: &mut Reader<'_>) -> Server {
-    let table = reader.section("server");
-    let server: Server = reader.read(&["server"], table);
+    let server = server_alone(reader);
     tls::check(reader, &server);
     server
+}
+
+/// As it is written, without a look at the files it names.
+pub(super) fn server_alone(reader: &mut Reader<'_>) -> Server {
+    let table = reader.section("server");
+    reader.read(&["server"], table)
 }
 
 pub(super) fn store(reader: &mut Reader<'_>) -> Store {

@@ -31,6 +31,13 @@ pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Opt
     }
 }
 
+/// So much of a log that what went wrong in the story is still seen beside it.
+fn last_lines(log: &str) -> String {
+    let mut lines: Vec<String> = log.lines().rev().take(40).map(|line| line.chars().take(300).collect()).collect();
+    lines.reverse();
+    lines.join("\n")
+}
+
 /// A configuration under construction, in a folder of its own.
 pub(crate) struct Setup {
     pub(crate) folder: TempDir,
@@ -223,7 +230,7 @@ impl Drop for Bridge {
         let _ = self.child.wait();
         if std::thread::panicking() {
             let before = std::fs::read_to_string(self.setup.said_path()).unwrap_or_default();
-            eprintln!("{before}---- the bridge said ----\n{}", self.log.lock().unwrap());
+            eprintln!("{before}---- the bridge said, at the end ----\n{}", last_lines(&self.log.lock().unwrap()));
         }
     }
 }

@@ -97,6 +97,16 @@ async fn a_health_check_tells_when_no_bridge_answers_and_when_it_cannot_know_whe
     assert_eq!((json["ok"].as_bool(), json["http_status"].as_u64()), (Some(true), Some(200)), "{json}");
     let (code, why) = told(&bridge.command(&["health"]));
     assert!(code == Some(64) && why.contains("--url"), "{why}");
+    // Somebody is in the middle of changing the file, which the bridge has read before.
+    let whole = std::fs::read_to_string(bridge.setup.config_path()).unwrap();
+    let here = whole.replace("127.0.0.1:0", bridge.url.trim_start_matches("http://"));
+    std::fs::write(bridge.setup.config_path(), format!("{here}\n[destinations.half]\ntype = \"\"\n")).unwrap();
+    let (code, why) = told(&bridge.command(&["health"]));
+    assert_eq!(code, Some(0), "{why}");
+    std::fs::write(bridge.setup.config_path(), here.replace("listen = \"", "listen = \"x")).unwrap();
+    let (code, why) = told(&bridge.command(&["health"]));
+    assert!(code == Some(64) && why.contains("listen"), "{why}");
+    std::fs::write(bridge.setup.config_path(), whole).unwrap();
     let url = bridge.url.clone();
     let setup = bridge.terminate();
     let (code, why) = told(&setup.command(&["health", "--url", &url]));

@@ -250,6 +250,10 @@ async fn a_renewed_certificate_is_picked_up_and_a_broken_one_is_not() {
     assert_eq!(shown(&bridge), der(&first));
     let ready = Request::new(Method::Get, format!("{}/readyz", bridge.url).parse().unwrap());
     assert_eq!(authority.client().send(&ready).await.unwrap().status, 200);
+    // Whoever restarts what is not healthy would end a bridge that is, and could not start another.
+    let port = bridge.url.rsplit(':').next().unwrap();
+    let health = bridge.setup.prepare(&["health"]).env("LEADWIRE__SERVER__LISTEN", format!("127.0.0.1:{port}")).output().unwrap();
+    assert_eq!(health.status.code(), Some(0), "{}", said(&health));
     put_file(&certificate, &second.0);
     eventually("the new certificate", async || (shown(&bridge) == der(&second)).then_some(())).await;
     let log = bridge.log();
