@@ -7,6 +7,9 @@ use crate::{CONNECTIONS, LASTS};
 use futures_util::future::join_all;
 use rusqlite::Connection;
 use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How long a limit is measured.
@@ -52,6 +55,45 @@ pub(crate) fn fdatasync() -> Limit {
         times: Some(times),
         cpu_seconds: None,
     }
+}
+
+/// How often the disk is asked while a load lasts: seldom enough to be no load itself.
+const ASK_EVERY: Duration = Duration::from_millis(10);
+
+/// Syncs of a file that grows, one due every 10 ms beside whatever else there is, so that an answer is compared with the disk of its own
+/// seconds: on a shared machine that is another one a minute later. What is late because the one before was, counts from when it was due,
+/// as it does for leads.
+pub(crate) struct Beside {
+    is_over: Arc<AtomicBool>,
+    asking: JoinHandle<Times>,
+}
+
+impl Beside {
+    pub(crate) fn start() -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let until = Arc::clone(&is_over);
+        Self { is_over, asking: std::thread::spawn(move || ask(&until)) }
+    }
+
+    pub(crate) fn end(self) -> Times {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.asking.join().unwrap()
+    }
+}
+
+fn ask(is_over: &AtomicBool) -> Times {
+    let mut file = tempfile::tempfile_in(".").unwrap();
+    let (mut times, mut due, page) = (no_times(), Instant::now(), [7_u8; 4_096]);
+    while !is_over.load(Ordering::Relaxed) {
+        let is_late = due < Instant::now();
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        let asked_at = if is_late { due } else { Instant::now() };
+        file.write_all(&page).unwrap();
+        file.sync_data().unwrap();
+        record(&mut times, asked_at.elapsed());
+        due += ASK_EVERY;
+    }
+    times
 }
 
 /// Rows with a unique key into SQLite, 64 to a transaction, every one on the disk.

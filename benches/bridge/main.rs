@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::allow_attributes)]
 #![allow(clippy::disallowed_methods, reason = "all answers here are the bridge's own, or this bench's")]
 
+mod curves;
 mod limits;
 mod load;
 #[path = "../../tests/support/postgres.rs"]
@@ -43,13 +44,12 @@ fn is_wanted(part: &str) -> bool {
 }
 
 async fn measure() -> Report {
-    let mut report = Report::new(limits::bare("bare handler: body and HMAC", true).await);
+    let mut report = Report::new(limits::bare("bare handler: body and HMAC", true).await, limits::fdatasync());
     if is_wanted("limits") {
         report.limit(limits::bare("bare handler: body alone", false).await);
         report.limit(limits::inserts());
         report.limit(limits::client().await);
     }
-    report.fdatasync(limits::fdatasync());
     if is_wanted("rates") {
         scenes::rates(&mut report, None).await;
     }
@@ -64,6 +64,9 @@ async fn measure() -> Report {
     }
     if is_wanted("chat") {
         scenes::chat_log(&mut report).await;
+    }
+    if is_wanted("curves") {
+        curves::all(&mut report).await;
     }
     if is_wanted("idle") {
         scenes::idle(&mut report).await;

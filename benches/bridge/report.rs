@@ -30,7 +30,7 @@ struct Promise {
 
 pub(crate) struct Report {
     bare: Limit,
-    sync: Option<Limit>,
+    sync: Limit,
     limits: Vec<Limit>,
     rows: Vec<Row>,
     promises: Vec<Promise>,
@@ -39,17 +39,13 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn new(bare: Limit) -> Self {
-        Self { bare, sync: None, limits: Vec::new(), rows: Vec::new(), promises: Vec::new(), notes: Vec::new() }
+    pub(crate) fn new(bare: Limit, sync: Limit) -> Self {
+        Self { bare, sync, limits: Vec::new(), rows: Vec::new(), promises: Vec::new(), notes: Vec::new() }
     }
 
     pub(crate) fn limit(&mut self, limit: Limit) {
         eprintln!("{}: {:.0} a second", limit.name, limit.per_second);
         self.limits.push(limit);
-    }
-
-    pub(crate) fn fdatasync(&mut self, limit: Limit) {
-        self.sync = Some(limit);
     }
 
     pub(crate) fn row(&mut self, row: Row) {
@@ -66,14 +62,16 @@ impl Report {
         self.promises.push(Promise { what, measured, floor, aim, unit, is_less_better });
     }
 
-    pub(crate) fn latency(&mut self, per_second: u32, row: &Row) {
-        match (per_second, &row.answered_in, &row.arrived_in, self.sync.as_ref().and_then(|sync| sync.times.as_ref())) {
-            (100, _, Some(arrived_in), _) => {
+    /// `synced_in` is what the disk took in the same seconds.
+    pub(crate) fn latency(&mut self, per_second: u32, row: &Row, synced_in: &Times) {
+        self.note(&format!("fdatasync beside {per_second} a second"), quantiles(synced_in));
+        match (per_second, &row.answered_in, &row.arrived_in) {
+            (100, _, Some(arrived_in)) => {
                 self.promise("receive to accepted at 100/s, p50".to_owned(), quantile_ms(arrived_in, 0.5), (5.0, 2.0), "ms", true);
             }
-            (1_000, Some(answered_in), _, Some(sync)) => {
-                let ratio = quantile_ms(answered_in, 0.99) / quantile_ms(sync, 0.99);
-                self.promise("p99 answer at 1,000/s".to_owned(), ratio, (5.0, 3.0), "× p99 of fdatasync", true);
+            (1_000, Some(answered_in), _) => {
+                let ratio = quantile_ms(answered_in, 0.99) / quantile_ms(synced_in, 0.99);
+                self.promise("p99 answer at 1,000/s".to_owned(), ratio, (5.0, 3.0), "× p99 of fdatasync beside it", true);
             }
             _ => {}
         }
@@ -111,6 +109,13 @@ impl Report {
         self.note("one chat log", value);
     }
 
+    /// One point of a curve: what a lead takes where there is so much of something.
+    pub(crate) fn point(&mut self, count: usize, of: &str, row: &Row, start: Duration, idle: f64) {
+        let value = json!({"per_second": row.per_second, "cpu_seconds_per_1000": row.cpu_seconds_per_1000, "start_ms": start.as_secs_f64() * 1e3,
+            "idle_percent_of_a_core": idle * 100.0, "peak_mib": row.peak_resident_mib});
+        self.note(&format!("{count} {of}"), value);
+    }
+
     pub(crate) fn idle(&mut self, share: f64, resident_mib: f64) {
         self.promise("idle, of one core".to_owned(), share * 100.0, (0.5, 0.1), "%", true);
         self.note("idle", json!({"resident_mib": resident_mib}));
@@ -130,7 +135,7 @@ impl Report {
             "{:<50} {:>10} {:>7} {:>17} {:>17} {:>9} {:>6}",
             "", "a second", "ratio", "answer p50, p99", "arrived p50, p99", "CPU-s/k", "MiB"
         );
-        for limit in [&self.bare].into_iter().chain(&self.limits).chain(&self.sync) {
+        for limit in [&self.bare].into_iter().chain(&self.limits).chain([&self.sync]) {
             let cpu = limit.cpu_seconds.map(|seconds| format!("{:.4}", seconds * 1e3)).unwrap_or_default();
             let ratio = limit.per_second / self.bare.per_second;
             println!("{:<50} {:>10.0} {ratio:>7.3} {:>17} {:>17} {cpu:>9}", limit.name, limit.per_second, times(limit.times.as_ref()), "");
@@ -157,7 +162,7 @@ impl Report {
     }
 
     pub(crate) fn save(&self, path: &str) {
-        let limits: Vec<Value> = [&self.bare].into_iter().chain(&self.limits).chain(&self.sync).map(Limit::json).collect();
+        let limits: Vec<Value> = [&self.bare].into_iter().chain(&self.limits).chain([&self.sync]).map(Limit::json).collect();
         let rows: Vec<Value> = self.rows.iter().map(Row::json).collect();
         let promises: Vec<Value> = self.promises.iter().map(Promise::json).collect();
         let notes: serde_json::Map<String, Value> = self.notes.iter().cloned().collect();

@@ -1,5 +1,6 @@
 //! The bridge under one load each.
 
+use crate::limits::Beside;
 use crate::load::{HOOK, Load, Pace, knock, no_times, post, record};
 use crate::postgres::Server;
 use crate::report::{Report, Row};
@@ -21,7 +22,7 @@ const PAGES: [&str; 7] = ["/", "/leads", "/leads?q=david7", "/destinations", "/p
 const PAGE_ROUNDS: usize = 9;
 const CHAT_LOG_BYTES: usize = 20 << 20;
 
-fn to(sink: &Sink, path: &str, name: &'static str) -> Destination {
+pub(crate) fn to(sink: &Sink, path: &str, name: &'static str) -> Destination {
     Destination { name, url: format!("http://{}{path}", sink.address) }
 }
 
@@ -33,7 +34,7 @@ fn named(name: &str, server: Option<&Server>) -> String {
     if server.is_some() { format!("PostgreSQL: {name}") } else { name.to_owned() }
 }
 
-fn row(name: String, load: &Load, bridges: &[Bridge]) -> Row {
+pub(crate) fn row(name: String, load: &Load, bridges: &[Bridge]) -> Row {
     assert_eq!(load.refused, 0, "{name}: requests were refused");
     let cpu_seconds: f64 = bridges.iter().map(|bridge| bridge.process.cpu_seconds()).sum();
     Row {
@@ -94,9 +95,11 @@ pub(crate) async fn instances(report: &mut Report, server: &Server) {
 /// A steady number of leads a second.
 pub(crate) async fn latencies(report: &mut Report, server: Option<&Server>) {
     for per_second in PACES {
+        let disk = Beside::start();
         let row = steady(named(&format!("{per_second} a second"), server), server, per_second).await;
+        let synced_in = disk.end();
         if server.is_none() {
-            report.latency(per_second, &row);
+            report.latency(per_second, &row, &synced_in);
         }
         report.row(row);
     }

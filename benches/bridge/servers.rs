@@ -125,8 +125,13 @@ pub(crate) struct Bridge {
 impl Bridge {
     /// Every lead goes to all of the destinations.
     pub(crate) fn start(store: Option<&str>, destinations: &[Destination]) -> Self {
+        Self::start_with(&config(store, destinations))
+    }
+
+    /// With a whole configuration.
+    pub(crate) fn start_with(config: &str) -> Self {
         let folder = tempfile::tempdir_in(".").unwrap();
-        std::fs::write(folder.path().join("leadwire.toml"), config(store, destinations)).unwrap();
+        std::fs::write(folder.path().join("leadwire.toml"), config).unwrap();
         Self::run(folder)
     }
 
@@ -163,7 +168,7 @@ impl Bridge {
     }
 }
 
-fn config(store: Option<&str>, destinations: &[Destination]) -> String {
+pub(crate) fn config(store: Option<&str>, destinations: &[Destination]) -> String {
     let mut config = format!(
         "[server]\nlisten = \"127.0.0.1:0\"\n[console]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"error\"\n[sources.bench]\nsigning_keys = [\"{KEY}\"]\n"
     );

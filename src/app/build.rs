@@ -100,13 +100,13 @@ pub(super) fn build_destinations(
 ) -> Built {
     let destinations: BTreeMap<String, config::Destination> = std::mem::take(&mut settings.destinations);
     let share = MEMORY_WINDOW.checked_div(destinations.len()).unwrap_or(MEMORY_WINDOW).clamp(32, 1_024);
-    let window = u32::try_from(share).unwrap_or(32);
+    let share = u32::try_from(share).unwrap_or(32);
     let mut built = Built::default();
     for (name, destination) in destinations {
         let fingerprint = destination.fingerprint;
         if let Some(known) = kept.get(&name).filter(|(known, _)| *known == fingerprint) {
             built.connectors.insert(name, known.clone());
-        } else if let Some(made) = build_destination(&name, destination, &settings.delivery, (store, background, window)) {
+        } else if let Some(made) = build_destination(&name, destination, &settings.delivery, (store, background, share)) {
             built.connectors.insert(name, (fingerprint, made.1));
             built.for_lanes.push(made.0);
         }
@@ -118,7 +118,7 @@ fn build_destination(
     name: &str,
     destination: config::Destination,
     delivery: &config::Delivery,
-    (store, background, window): (&Store, &Background, u32),
+    (store, background, share): (&Store, &Background, u32),
 ) -> Option<(deliver::Destination, LateConnector)> {
     let id = store.destination_id(name)?;
     let limits = LaneLimits {
@@ -126,7 +126,8 @@ fn build_destination(
         per_second: destination.per_second,
         burst: destination.burst,
         shared: store.shares_limits(),
-        window,
+        // Next to those under way, as many that come while the outcomes of these are written.
+        window: share.max(destination.concurrency.saturating_mul(2).min(1_024)),
     };
     let backoff = Backoff { initial: delivery.backoff_initial, max: delivery.backoff_max, ..Backoff::default() };
     let policy = Policy { backoff, give_up_after: destination.give_up_after };

@@ -9,7 +9,7 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
         let warnings: Vec<_> = settings.warnings.iter().map(crate::config::Diagnostic::to_json).collect();
         return context.print_json(&json!({"faults": [], "warnings": warnings}));
     }
-    for warning in &settings.warnings {
+    for warning in settings.told_warnings() {
         show::note(&format!("warning: {warning}\n"));
     }
     show::line(&format!(

@@ -48,7 +48,7 @@ pub(super) async fn run(args: DoctorArgs, context: &Context) -> Result<(), Failu
     let mut settings = context.settings()?;
     let mask = SecretMask::of([&settings]);
     args.refuse_unknown(&settings)?;
-    for warning in &settings.warnings {
+    for warning in settings.told_warnings() {
         note(&format!("warning: {warning}\n"));
     }
     let checkup = app::check_store(&settings).await;

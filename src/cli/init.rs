@@ -77,7 +77,7 @@ fn tell(addition: &Addition, settings: &Settings, context: &Context) -> Result<(
     for name in &addition.left_alone {
         show::note(&format!("{name} is there already, and stays as it is"));
     }
-    for warning in &settings.warnings {
+    for warning in settings.told_warnings() {
         show::note(&format!("warning: {warning}\n"));
     }
     show::line(&format!("{} is written, and its secrets are in {}", context.config.display(), variables_file(&context.config).display()))?;

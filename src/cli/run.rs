@@ -9,13 +9,17 @@ use crate::door;
 use crate::notify::Supervisor;
 use crate::store::NewAction;
 use crate::telemetry;
+use std::collections::BTreeSet;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+
+/// Sources whose URLs are told at the start.
+const MOST_ANNOUNCED: usize = 100;
 
 pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     let settings = context.settings()?;
     telemetry::start_logs(&settings.log.level, settings.log.format == LogFormat::Json);
-    for warning in &settings.warnings {
+    for warning in settings.told_warnings() {
         note(&format!("warning: {warning}\n"));
     }
     door::raise_limit();
@@ -145,15 +149,23 @@ impl Urls {
 
     fn announce(&self, bridge: &Bridge) {
         note(&format!("leadwire: {}", at(bridge)));
-        let all: Vec<String> = self.sources.iter().map(|(name, _)| name.clone()).collect();
-        self.announce_sources(bridge, &all);
+        self.announce_each(bridge, self.sources.iter());
     }
 
     fn announce_sources(&self, bridge: &Bridge, names: &[String]) {
+        let names: BTreeSet<&String> = names.iter().collect();
+        self.announce_each(bridge, self.sources.iter().filter(|(name, _)| names.contains(name)));
+    }
+
+    fn announce_each<'a>(&self, bridge: &Bridge, mut sources: impl Iterator<Item = &'a (String, bool)>) {
         let base = self.base.clone().unwrap_or_else(|| format!("{}://{}", self.scheme, bridge.address));
-        for (name, awaits_key) in self.sources.iter().filter(|(name, _)| names.contains(name)) {
+        for (name, awaits_key) in sources.by_ref().take(MOST_ANNOUNCED) {
             let remark = if *awaits_key { "  (awaits its signing key)" } else { "" };
             note(&format!("leadwire: source {name}: {base}/hooks/{name}{remark}"));
+        }
+        match sources.count() {
+            0 => {}
+            more => note(&format!("leadwire: and {more} more; `leadwire sources list` shows all of them")),
         }
     }
 }

@@ -10,6 +10,7 @@ use super::variables_file;
 use ipnet::IpNet;
 use leadwire_connector::http::{is_loopback, is_public};
 use serde_json::{Map, Value};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -32,14 +33,16 @@ pub(super) fn give(reader: &mut Reader<'_>, settings: &Settings) {
 
 /// Two sources with one key: what somebody saw posted to one can be posted to the other, and usually one of the two was pasted wrongly.
 fn shared_keys(reader: &mut Reader<'_>, settings: &Settings) {
-    let keys =
-        || settings.sources.iter().flat_map(|(name, source)| source.signing_keys.iter().enumerate().map(move |(at, key)| (name, at, key)));
-    for (name, at, key) in keys() {
-        let other = keys().take_while(|(other, ..)| *other != name).find(|(.., other)| other.expose() == key.expose());
-        if let Some((other, ..)) = other {
-            let message = format!("the source `{other}` has this signing key, too: what is signed for one is good for the other");
-            let help = "copy the Sign Key of each chatbot's own Webhook tab, or use one source for both";
-            reader.warn(&["sources", name, "signing_keys", &at.to_string()], message, help);
+    let mut known: HashMap<&str, &str> = HashMap::new();
+    for (name, source) in &settings.sources {
+        for (at, key) in source.signing_keys.iter().enumerate() {
+            // A source may list a key twice; that hurts nobody.
+            let other = *known.entry(key.expose()).or_insert(name);
+            if other != name {
+                let message = format!("the source `{other}` has this signing key, too: what is signed for one is good for the other");
+                let help = "copy the Sign Key of each chatbot's own Webhook tab, or use one source for both";
+                reader.warn(&["sources", name, "signing_keys", &at.to_string()], message, help);
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a person reads when the configuration is wrong: each fault with its place, its line, and what would be right.
 
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// Of an offending line, in characters; longer ones are cut around the place.
@@ -30,6 +31,28 @@ pub enum Place {
     Variable(String),
     /// The file as a whole.
     File,
+}
+
+/// Of what is said of many places, so many are shown.
+const SHOWN_OF_A_KIND: usize = 3;
+
+/// What a person is told of warnings: each of them, and where the same is to be done at many places, the first and how many there are.
+pub(super) fn in_short(warnings: &[Diagnostic]) -> Vec<String> {
+    let kind = |warning: &Diagnostic| warning.help.clone().unwrap_or_else(|| warning.message.clone());
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let mut told = Vec::new();
+    for warning in warnings {
+        let count = counts.entry(kind(warning)).or_default();
+        *count += 1;
+        if *count <= SHOWN_OF_A_KIND {
+            told.push(warning.to_string());
+        }
+    }
+    let more = counts.into_iter().filter(|(_, count)| *count > SHOWN_OF_A_KIND);
+    told.extend(
+        more.map(|(kind, count)| format!("{} more places like those above\n  help: {}", count - SHOWN_OF_A_KIND, printable(&kind))),
+    );
+    told
 }
 
 /// One fault or warning.
@@ -175,6 +198,16 @@ mod tests {
             fault.to_string(),
             "l.toml:12:3: unknown key `listn`\n  12 |   listn = 1\n     |   ^^^^^\n  help: did you mean `listen`?"
         );
+    }
+
+    #[test]
+    fn what_holds_at_many_places_is_shown_at_the_first_and_counted() {
+        let many: Vec<Diagnostic> = (0..9).map(|n| Diagnostic { help: Some("do this".into()), ..at(n, 1, "xxxxxxxxx") }).collect();
+        let told = in_short(&[many, vec![at(0, 1, "x")]].concat());
+        assert_eq!(told.len(), 5, "{told:?}");
+        assert!(told[2].starts_with("l.toml:12:3:") && told[3].starts_with("l.toml:12:1:"));
+        assert_eq!(told[4], "6 more places like those above\n  help: do this");
+        assert_eq!(in_short(&[]), Vec::<String>::new());
     }
 
     #[test]

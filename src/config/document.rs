@@ -28,6 +28,10 @@ pub(super) struct Document<'t> {
     text: &'t str,
     table: DeTable<'t>,
     items: BTreeMap<Path, Item>,
+    /// The paths of the single values, in the order of their places in the text.
+    singles: Vec<(Range<usize>, Path)>,
+    /// Where each line begins.
+    lines: Vec<usize>,
 }
 
 impl<'t> Document<'t> {
@@ -43,7 +47,10 @@ impl<'t> Document<'t> {
         let table = table.into_inner();
         let mut items = BTreeMap::new();
         index_table(&table, &mut Vec::new(), &mut items);
-        Ok(Self { name: name.to_owned(), text, table, items })
+        let singles = items.iter().filter(|(_, item)| item.single).map(|(path, item)| (item.value.clone(), path.clone()));
+        let mut singles: Vec<(Range<usize>, Path)> = singles.collect();
+        singles.sort_by_key(|(span, _)| span.start);
+        Ok(Self { name: name.to_owned(), text, table, items, singles, lines: line_starts(text) })
     }
 
     pub(super) fn table(&self) -> &DeTable<'t> {
@@ -68,7 +75,21 @@ impl<'t> Document<'t> {
     /// The line of the value at `path`, or of what it is a part of.
     pub(super) fn line(&self, path: &[String]) -> Option<usize> {
         let item = (1..=path.len()).rev().find_map(|depth| self.items.get(&path[..depth]))?;
-        Some(position(self.text, item.value.start).0)
+        Some(self.position(item.value.start).0)
+    }
+
+    /// Line and column of the byte `at`, both from 1, the column in characters.
+    fn position(&self, at: usize) -> (usize, usize) {
+        let line = self.lines.partition_point(|start| *start <= at);
+        let start = self.lines[..line].last().copied().unwrap_or_default();
+        (line, self.get(&(start..at)).chars().count() + 1)
+    }
+
+    /// The single values of which something is in a range.
+    fn singles_in(&self, range: &Range<usize>) -> &[(Range<usize>, Path)] {
+        let first = self.singles.partition_point(|(span, _)| span.end <= range.start);
+        let end = self.singles.partition_point(|(span, _)| span.start < range.end);
+        self.singles.get(first..end).unwrap_or_default()
     }
 
     fn excerpt(&self, span: &Range<usize>, fault: &Fault) -> Excerpt {
@@ -79,23 +100,17 @@ impl<'t> Document<'t> {
         let before = show(line.start..span.start);
         let within = show(span.clone());
         let after = show(span.end..end.max(span.end));
-        let (row, column) = position(self.text, span.start);
+        let (row, column) = self.position(span.start);
         let (start, width) = (before.chars().count(), within.chars().count());
         Excerpt { line: row, column, text: format!("{before}{within}{after}").trim_end().to_owned(), start, width }
     }
 
     /// The text of a range, with dots in place of every value that may be secret.
     fn show(&self, range: Range<usize>, fault: &Fault) -> String {
-        let mut hidden: Vec<&Range<usize>> = self
-            .items
-            .iter()
-            .filter(|(path, item)| item.single && overlap(&item.value, &range) && !shown::may_be_shown(path, self.get(&item.value), fault))
-            .map(|(_, item)| &item.value)
-            .collect();
-        hidden.sort_by_key(|span| span.start);
+        let is_hidden = |(span, path): &&(Range<usize>, Path)| !shown::may_be_shown(path, self.get(span), fault);
         let mut text = String::new();
         let mut at = range.start;
-        for span in hidden {
+        for (span, _) in self.singles_in(&range).iter().filter(is_hidden) {
             text.push_str(self.get(&(at..span.start.max(at))));
             text.push_str(shown::DOTS);
             at = span.end.min(range.end).max(at);
@@ -105,7 +120,7 @@ impl<'t> Document<'t> {
 
     /// Where the comment at the end of a line starts: an old secret may stand in it.
     fn without_comment(&self, range: Range<usize>) -> usize {
-        let in_value = |at: usize| self.items.values().any(|item| item.single && item.value.contains(&at));
+        let in_value = |at: usize| !self.singles_in(&(at..at + 1)).is_empty();
         let hashes = self.get(&range).match_indices('#').map(|(at, _)| range.start + at);
         hashes.into_iter().find(|at| !in_value(*at)).unwrap_or(range.end)
     }
@@ -161,8 +176,8 @@ fn syntax_errors(name: &str, text: &str, errors: &[Error]) -> Vec<Diagnostic> {
     faults.into_values().collect()
 }
 
-fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
-    a.start < b.end && b.start < a.end
+fn line_starts(text: &str) -> Vec<usize> {
+    std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect()
 }
 
 /// The line that holds the byte `at`, without its line break.

@@ -1,6 +1,7 @@
 //! What the bridge is told: every section of the configuration with its defaults.
 
 use super::alerts::Alerts;
+use super::diagnostics::in_short;
 use super::tls::Tls;
 use super::traces::Traces;
 use super::{Backfill, Diagnostic};
@@ -47,6 +48,14 @@ pub struct Settings {
     pub redactor: Redactor,
     /// What is legal but probably not meant.
     pub warnings: Vec<Diagnostic>,
+}
+
+impl Settings {
+    /// What a person is told of the warnings: of those that many places have, the first few and how many there are.
+    #[must_use]
+    pub fn told_warnings(&self) -> Vec<String> {
+        in_short(&self.warnings)
+    }
 }
 
 /// `[server]`: the listener that the chatbot platforms post to.

@@ -41,6 +41,8 @@ pub enum Input<T> {
     },
     /// The store did not answer a claim.
     ClaimFailed,
+    /// All places are taken, so that nothing was claimed.
+    NoRoom,
     /// The answer to [`Action::AskStarts`]: how many, and when there may be more; `None` when the store did not answer.
     Granted(Option<(u32, Option<Timestamp>)>),
     /// An attempt ended; its lease is still to be settled.
@@ -103,9 +105,14 @@ pub struct Lane<T> {
     unsettled: u32,
     backlog: Backlog,
     claiming: bool,
+    /// A claim found no room; the next place that is free is for it.
+    full: bool,
     changing: bool,
     stopping: bool,
 }
+
+/// When to look again for room that nothing under way will make.
+const ROOM_SOON: SignedDuration = SignedDuration::from_millis(10);
 
 impl<T> Lane<T> {
     /// A lane that knows nothing yet and looks into the store first.
@@ -123,6 +130,7 @@ impl<T> Lane<T> {
             unsettled: 0,
             backlog: Backlog::DueAt(Timestamp::MIN),
             claiming: false,
+            full: false,
             changing: false,
             stopping: false,
         }
@@ -156,9 +164,11 @@ impl<T> Lane<T> {
             Input::Fresh(delivery) => self.fresh.push_back(delivery),
             Input::Waiting => self.backlog = Backlog::DueAt(Timestamp::MIN),
             Input::Claimed { deliveries, next_due } => self.note_claimed(deliveries, next_due),
-            Input::ClaimFailed => {
-                self.claiming = false;
-                self.backlog = Backlog::DueAt(now.checked_add(SignedDuration::from_secs(1)).unwrap_or(now));
+            Input::ClaimFailed => self.claim_later(SignedDuration::from_secs(1), now),
+            Input::NoRoom => {
+                // What makes room may be on its way here, or may have ended while the claim found none.
+                self.full = self.in_flight + self.unsettled > 0;
+                self.claim_later(if self.full { SignedDuration::from_secs(1) } else { ROOM_SOON }, now);
             }
             Input::Granted(granted) => self.pace.note_granted(granted, now),
             Input::Finished(health) => {
@@ -172,6 +182,9 @@ impl<T> Lane<T> {
                 self.unsettled = self.unsettled.saturating_sub(1);
                 if let Some(at) = again_at {
                     self.expect_at(at);
+                }
+                if std::mem::take(&mut self.full) {
+                    self.expect_at(Timestamp::MIN);
                 }
             }
             Input::Held(hold) => self.hold = Some(hold),
@@ -213,6 +226,11 @@ impl<T> Lane<T> {
         if let Some(at) = next_due {
             self.expect_at(at);
         }
+    }
+
+    fn claim_later(&mut self, after: SignedDuration, now: Timestamp) {
+        self.claiming = false;
+        self.backlog = Backlog::DueAt(now.checked_add(after).unwrap_or(now));
     }
 
     fn expect_at(&mut self, at: Timestamp) {
@@ -414,6 +432,20 @@ mod tests {
         assert_eq!(take(&mut lane, [Input::ClaimFailed]), []);
         let wake = lane.wake_at(now()).unwrap();
         assert_eq!(wake, now() + SignedDuration::from_secs(1));
+        assert_eq!(lane.advance(wake), [Action::Claim(4)]);
+    }
+
+    #[test]
+    fn a_claim_that_finds_no_room_is_repeated_when_there_is_some() {
+        let mut lane = lane(2);
+        take(&mut lane, [Input::Fresh(1), Input::Fresh(2), Input::Waiting]);
+        assert_eq!(take(&mut lane, [Input::NoRoom]), []);
+        assert_eq!(take(&mut lane, [Input::Finished(Health::Good)]), [], "its place is not free before it is settled");
+        assert_eq!(take(&mut lane, [Input::Settled(None)]), [Action::Claim(4)]);
+        take(&mut lane, [Input::Finished(Health::Good), Input::Settled(None)]);
+        assert_eq!(take(&mut lane, [Input::NoRoom]), [], "all ended meanwhile");
+        let wake = lane.wake_at(now()).unwrap();
+        assert_eq!(wake, now() + ROOM_SOON);
         assert_eq!(lane.advance(wake), [Action::Claim(4)]);
     }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// Inputs taken together before the lane decides.
 const BATCH: usize = 256;
@@ -43,6 +43,9 @@ pub(super) struct Shell {
     pub(super) status: watch::Sender<LaneStatus>,
     pub(super) stepped_at: Timestamp,
 }
+
+/// Destinations that are prepared at the same time: each takes a thread, and there may be a thousand.
+static PREPARING: Semaphore = Semaphore::const_new(16);
 
 impl Shell {
     /// Runs until the lane is stopped and nothing of it is in memory.
@@ -83,7 +86,11 @@ impl Shell {
     /// Takes up what an earlier run left; what is in the way is told when a delivery needs it.
     fn prepare(&self) {
         if let Some(drive) = self.bench.drive() {
-            tokio::spawn(async move { drop(drive.connector.prepare().await) });
+            tokio::spawn(async move {
+                // It is never closed. A delivery sets up what it needs without waiting here.
+                let _turn = PREPARING.acquire().await;
+                drop(drive.connector.prepare().await);
+            });
         }
     }
 
@@ -189,7 +196,10 @@ impl Shell {
 
 async fn claim(bench: Arc<Bench>, id: DestinationId, room: Arc<Room>, wanted: u32) {
     let places = room.take_up_to(wanted);
-    let claimed = if places == 0 { None } else { bench.store.claim(id, places, bench.clock.now()).await.ok() };
+    if places == 0 {
+        return send(&bench.inbox, Input::NoRoom);
+    }
+    let claimed = bench.store.claim(id, places, bench.clock.now()).await.ok();
     room.take(claimed.iter().flat_map(|claimed| &claimed.deliveries).map(|leased| leased.places).sum());
     room.leave(places);
     let input = claimed.map_or(Input::ClaimFailed, |claimed| Input::Claimed { deliveries: claimed.deliveries, next_due: claimed.next_due });

@@ -8,7 +8,7 @@ use crate::failpoint;
 use crate::store::names::Names;
 use crate::store::{Error, Result};
 use crate::swap::Swap;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs::File;
@@ -312,20 +312,28 @@ fn register<'a, Id: TryFrom<i64>>(
     names: impl IntoIterator<Item = &'a String>,
     makes: bool,
 ) -> Result<HashMap<String, Id>> {
+    let names: Vec<&String> = names.into_iter().collect();
+    let mut numbers = numbers_of(connection, table, &names)?;
+    let missing: Vec<&String> = names.into_iter().filter(|name| !numbers.contains_key(*name)).collect();
+    if makes && !missing.is_empty() {
+        // One commit for all of them. The writer has begun it already where it is the writer who asks.
+        let own = connection.is_autocommit().then(|| Transaction::new_unchecked(connection, TransactionBehavior::Immediate)).transpose()?;
+        let mut insert = connection.prepare(&format!("INSERT INTO {table} (name) VALUES (?1) ON CONFLICT DO NOTHING"))?;
+        missing.iter().try_for_each(|name| insert.execute([name]).map(drop))?;
+        own.map_or(Ok(()), Transaction::commit)?;
+        numbers.extend(numbers_of(connection, table, &missing)?);
+    }
+    Ok(numbers)
+}
+
+fn numbers_of<Id: TryFrom<i64>>(connection: &Connection, table: &str, names: &[&String]) -> Result<HashMap<String, Id>> {
+    let mut select = connection.prepare(&format!("SELECT id FROM {table} WHERE name = ?1"))?;
     let mut numbers = HashMap::new();
     for name in names {
-        let select = format!("SELECT id FROM {table} WHERE name = ?1");
-        let known: Option<i64> = connection.query_row(&select, [name], |row| row.get(0)).optional()?;
-        let id = match known {
-            Some(id) => id,
-            None if makes => {
-                connection.execute(&format!("INSERT INTO {table} (name) VALUES (?1)"), [name])?;
-                connection.last_insert_rowid()
-            }
-            None => continue,
-        };
-        let id = Id::try_from(id).map_err(|_| Error::Refused(format!("too many names in the table {table}")))?;
-        numbers.insert(name.clone(), id);
+        if let Some(id) = select.query_row([name], |row| row.get::<_, i64>(0)).optional()? {
+            let id = Id::try_from(id).map_err(|_| Error::Refused(format!("too many names in the table {table}")))?;
+            numbers.insert((*name).clone(), id);
+        }
     }
     Ok(numbers)
 }

@@ -5,7 +5,8 @@ use super::{Answer, HttpSettings, Method, QuotaHeaders, Quotas, Request};
 use crate::{DeliveryError, ErrorKind};
 use bytes::BytesMut;
 use jiff::Timestamp;
-use std::sync::Once;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 use url::Url;
 
@@ -26,14 +27,10 @@ impl Client {
     /// # Errors
     /// When the system's certificates or those of the settings cannot be read.
     pub fn new(settings: &HttpSettings) -> Result<Self, String> {
-        install_crypto();
-        let build = |idle: usize| {
-            let told = |error| format!("the HTTP client cannot be set up: {}", root_cause(&error));
-            configure(settings)?.pool_max_idle_per_host(idle).build().map_err(told)
-        };
+        let [pooled, fresh] = if is_common(settings) { common(settings)? } else { build(settings)? };
         let (max_answer_bytes, public_only) = (settings.max_answer_bytes, settings.block_private_addresses);
         let (quotas, watched) = (settings.quotas.clone(), [].as_slice());
-        Ok(Self { pooled: build(64)?, fresh: build(0)?, max_answer_bytes, public_only, quotas, watched })
+        Ok(Self { pooled, fresh, max_answer_bytes, public_only, quotas, watched })
     }
 
     /// The same client, which reads from every answer what is left of these limits and notes it in [`HttpSettings::quotas`], for people
@@ -115,6 +112,41 @@ impl Client {
             }
         }
     }
+}
+
+/// One that keeps connections for the next request, and one that makes a new one for each.
+type Pair = [reqwest::Client; 2];
+
+/// Connections kept for one host, which may be that of many destinations.
+const KEPT_FOR_A_HOST: usize = 256;
+
+fn build(settings: &HttpSettings) -> Result<Pair, String> {
+    install_crypto();
+    let build = |idle: usize| {
+        let told = |error| format!("the HTTP client cannot be set up: {}", root_cause(&error));
+        configure(settings)?.pool_max_idle_per_host(idle).build().map_err(told)
+    };
+    Ok([build(KEPT_FOR_A_HOST)?, build(0)?])
+}
+
+/// Whether there is nothing in these settings that others must not have.
+fn is_common(settings: &HttpSettings) -> bool {
+    settings.identity.is_none() && settings.extra_roots.is_empty()
+}
+
+/// Whoever has the same settings gets the same pair: each keeps all authorities that the machine trusts in memory, which is over half a
+/// megabyte, and a bridge may have a thousand destinations.
+fn common(settings: &HttpSettings) -> Result<Pair, String> {
+    type Kind = (Duration, Duration, bool, bool);
+    static COMMON: Mutex<BTreeMap<Kind, Pair>> = Mutex::new(BTreeMap::new());
+    let kind = (settings.connect_timeout, settings.timeout, settings.block_private_addresses, settings.any_certificate);
+    let mut common = COMMON.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(pair) = common.get(&kind) {
+        return Ok(pair.clone());
+    }
+    let pair = build(settings)?;
+    common.insert(kind, pair.clone());
+    Ok(pair)
 }
 
 fn configure(settings: &HttpSettings) -> Result<reqwest::ClientBuilder, String> {
