@@ -15,6 +15,8 @@ pub(crate) struct Row {
     pub(crate) arrived_in: Option<Times>,
     pub(crate) cpu_seconds_per_1000: f64,
     pub(crate) peak_resident_mib: f64,
+    /// To the disk, for each lead.
+    pub(crate) kib_written: f64,
 }
 
 /// A promise of the budget.
@@ -132,8 +134,8 @@ impl Report {
 
     pub(crate) fn print(&self) {
         println!(
-            "{:<50} {:>10} {:>7} {:>17} {:>17} {:>9} {:>6}",
-            "", "a second", "ratio", "answer p50, p99", "arrived p50, p99", "CPU-s/k", "MiB"
+            "{:<50} {:>10} {:>7} {:>17} {:>17} {:>9} {:>6} {:>8}",
+            "", "a second", "ratio", "answer p50, p99", "arrived p50, p99", "CPU-s/k", "MiB", "KiB/lead"
         );
         for limit in [&self.bare].into_iter().chain(&self.limits).chain([&self.sync]) {
             let cpu = limit.cpu_seconds.map(|seconds| format!("{:.4}", seconds * 1e3)).unwrap_or_default();
@@ -143,13 +145,14 @@ impl Report {
         for row in &self.rows {
             let ratio = row.per_second / self.bare.per_second;
             println!(
-                "{:<50} {:>10.0} {ratio:>7.3} {:>17} {:>17} {:>9.4} {:>6.1}",
+                "{:<50} {:>10.0} {ratio:>7.3} {:>17} {:>17} {:>9.4} {:>6.1} {:>8.2}",
                 row.name,
                 row.per_second,
                 times(row.answered_in.as_ref()),
                 times(row.arrived_in.as_ref()),
                 row.cpu_seconds_per_1000,
-                row.peak_resident_mib
+                row.peak_resident_mib,
+                row.kib_written
             );
         }
         println!("\n{:<58} {:>9} {:>6} {:>6}", "the budget", "measured", "floor", "aim");
@@ -187,6 +190,7 @@ impl Row {
             "arrived_in": self.arrived_in.as_ref().map(quantiles),
             "cpu_seconds_per_1000": self.cpu_seconds_per_1000,
             "peak_resident_mib": self.peak_resident_mib,
+            "kib_written": self.kib_written,
         })
     }
 }

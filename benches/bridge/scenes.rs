@@ -41,6 +41,7 @@ pub(crate) fn row(name: String, load: &Load, bridges: &[Bridge]) -> Row {
         per_second: load.per_second(),
         answered_in: Some(load.answered_in.clone()),
         arrived_in: None,
+        kib_written: bridges.iter().map(|bridge| bridge.process.written_bytes()).sum::<f64>() / load.accepted.len() as f64 / 1_024.0,
         cpu_seconds_per_1000: cpu_seconds / load.accepted.len() as f64 * 1_000.0,
         peak_resident_mib: bridges.iter().map(|bridge| bridge.process.peak_resident_mib()).fold(0.0, f64::max),
         name,

@@ -34,6 +34,12 @@ impl Process {
         (fields[10] + fields[11]) / 100.0
     }
 
+    /// What it had the kernel write to disks so far (proc(5), `io`).
+    pub(crate) fn written_bytes(&self) -> f64 {
+        let io = self.read("io");
+        io.lines().find_map(|line| line.strip_prefix("write_bytes: ")?.parse().ok()).unwrap()
+    }
+
     pub(crate) fn peak_resident_mib(&self) -> f64 {
         self.resident("VmHWM:")
     }
