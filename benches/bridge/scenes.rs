@@ -147,7 +147,7 @@ pub(crate) async fn pending(report: &mut Report, server: Option<&Server>) {
     let full = Load::run(&[bridge.address], HOOK, CONNECTIONS, count + 1, Pace::Closed(LASTS)).await;
     assert_eq!(empty.refused + filling.refused + full.refused, 0, "requests were refused");
     assert_eq!(bridge.stored(), empty.accepted.len() + filling.accepted.len() + 1 + full.accepted.len(), "stored is not what was answered");
-    report.pending(&named("", server), count, resident_mib, start, full.per_second() / empty.per_second());
+    report.pending(&named("", server), count, resident_mib, start, full.middle_second() / empty.middle_second());
     pages(report, &bridge, &named("", server)).await;
     drain(report, &sink, &bridge, server).await;
 }
