@@ -2,7 +2,6 @@
 
 use hdrhistogram::Histogram;
 use leadwire::verify::{SigningKey, sign};
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -80,18 +79,6 @@ impl Load {
     /// Those of an open load that were posted when it had warmed up.
     pub(crate) fn warm(&self) -> Vec<(u64, Instant)> {
         self.accepted.iter().copied().filter(|(_, sent)| *sent >= self.started + WARM_UP).collect()
-    }
-
-    /// What was posted and taken in the middle one of its seconds: a disk that stalls now and then makes two loads a minute apart differ by
-    /// more than what is compared.
-    pub(crate) fn middle_second(&self) -> f64 {
-        let mut seconds: BTreeMap<u64, u64> = BTreeMap::new();
-        for (_, sent) in &self.accepted {
-            *seconds.entry((*sent - self.started).as_secs()).or_default() += 1;
-        }
-        let mut counts: Vec<u64> = (0..self.lasted.as_secs()).map(|second| seconds.get(&second).copied().unwrap_or_default()).collect();
-        counts.sort_unstable();
-        counts[counts.len() / 2] as f64
     }
 
     pub(crate) fn per_second(&self) -> f64 {

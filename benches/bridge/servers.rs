@@ -23,6 +23,11 @@ impl Drop for Process {
 }
 
 impl Process {
+    /// `STOP` or `CONT`.
+    pub(crate) fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args([&format!("-{name}"), &self.0.id().to_string()]).status().unwrap().success());
+    }
+
     fn read(&self, file: &str) -> String {
         std::fs::read_to_string(format!("/proc/{}/{file}", self.0.id())).unwrap()
     }
