@@ -1,4 +1,4 @@
-//! What a lead costs, as ratios to what the machine can do, in one run of about five minutes on loopback.
+//! What a lead costs, as ratios to what the machine can do, in one run of about six minutes on loopback.
 //!
 //! `make bench` runs it. Every server is a process of its own, every request is unique and signed, and every lead that was answered
 //! with success must be found at each of its destinations afterwards, once. `LEADWIRE_BENCH` chooses parts by their names, divided by

@@ -31,6 +31,7 @@ mod keeping;
 mod kept;
 mod load;
 mod mail;
+mod many;
 mod modes;
 mod notify;
 mod outage;
