@@ -167,7 +167,7 @@ impl<T> Lane<T> {
             Input::ClaimFailed => self.claim_later(SignedDuration::from_secs(1), now),
             Input::NoRoom => {
                 // What makes room may be on its way here, or may have ended while the claim found none.
-                self.full = self.in_flight + self.unsettled > 0;
+                self.full = self.in_flight + self.unsettled > 0 || self.queued() > 0;
                 self.claim_later(if self.full { SignedDuration::from_secs(1) } else { ROOM_SOON }, now);
             }
             Input::Granted(granted) => self.pace.note_granted(granted, now),
@@ -447,6 +447,17 @@ mod tests {
         let wake = lane.wake_at(now()).unwrap();
         assert_eq!(wake, now() + ROOM_SOON);
         assert_eq!(lane.advance(wake), [Action::Claim(4)]);
+    }
+
+    #[test]
+    fn a_lane_whose_places_wait_for_its_rate_limit_does_not_ask_for_room_all_the_time() {
+        let limits = LaneLimits { concurrency: 8, per_second: Some(0.01), burst: 1, shared: false, window: 8 };
+        let mut lane = Lane::new(limits, None);
+        lane.advance(now());
+        take(&mut lane, [Input::Claimed { deliveries: Vec::new(), next_due: None }, Input::Fresh(1), Input::Fresh(2), Input::Waiting]);
+        take(&mut lane, [Input::Finished(Health::Good), Input::Settled(None)]);
+        assert_eq!(take(&mut lane, [Input::NoRoom]), []);
+        assert_eq!(lane.wake_at(now()), Some(now() + SignedDuration::from_secs(1)));
     }
 
     #[test]
