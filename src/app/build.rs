@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Deliveries held in memory by all lanes together, at most.
+/// Places in memory that the lanes share among them. Each has at least 32, and what its concurrency needs.
 const MEMORY_WINDOW: usize = 16_384;
 
 /// The sources and routes of these settings, with the destinations' numbers in this store.

@@ -92,6 +92,18 @@ enum Backlog {
     DueAt(Timestamp),
 }
 
+/// How far the asking for older deliveries is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    None,
+    /// Asked, and perhaps a place has become free since.
+    UnderWay {
+        freed: bool,
+    },
+    /// There was no room; the next place that is free is for it.
+    NoRoom,
+}
+
 /// One destination's scheduler. `T` is a leased delivery.
 #[derive(Debug)]
 pub struct Lane<T> {
@@ -104,9 +116,7 @@ pub struct Lane<T> {
     in_flight: u32,
     unsettled: u32,
     backlog: Backlog,
-    claiming: bool,
-    /// A claim found no room; the next place that is free is for it.
-    full: bool,
+    claim: Claim,
     changing: bool,
     stopping: bool,
 }
@@ -129,8 +139,7 @@ impl<T> Lane<T> {
             in_flight: 0,
             unsettled: 0,
             backlog: Backlog::DueAt(Timestamp::MIN),
-            claiming: false,
-            full: false,
+            claim: Claim::None,
             changing: false,
             stopping: false,
         }
@@ -165,11 +174,7 @@ impl<T> Lane<T> {
             Input::Waiting => self.backlog = Backlog::DueAt(Timestamp::MIN),
             Input::Claimed { deliveries, next_due } => self.note_claimed(deliveries, next_due),
             Input::ClaimFailed => self.claim_later(SignedDuration::from_secs(1), now),
-            Input::NoRoom => {
-                // What makes room may be on its way here, or may have ended while the claim found none.
-                self.full = self.in_flight + self.unsettled > 0 || self.queued() > 0;
-                self.claim_later(if self.full { SignedDuration::from_secs(1) } else { ROOM_SOON }, now);
-            }
+            Input::NoRoom => self.note_no_room(now),
             Input::Granted(granted) => self.pace.note_granted(granted, now),
             Input::Finished(health) => {
                 self.in_flight = self.in_flight.saturating_sub(1);
@@ -183,9 +188,7 @@ impl<T> Lane<T> {
                 if let Some(at) = again_at {
                     self.expect_at(at);
                 }
-                if std::mem::take(&mut self.full) {
-                    self.expect_at(Timestamp::MIN);
-                }
+                self.note_freed();
             }
             Input::Held(hold) => self.hold = Some(hold),
             Input::Resumed => {
@@ -221,15 +224,36 @@ impl<T> Lane<T> {
     }
 
     fn note_claimed(&mut self, deliveries: Vec<T>, next_due: Option<Timestamp>) {
-        self.claiming = false;
+        self.claim = Claim::None;
         self.older.extend(deliveries);
         if let Some(at) = next_due {
             self.expect_at(at);
         }
     }
 
+    /// What makes room may be on its way here, or may have ended while the claim found none.
+    fn note_no_room(&mut self, now: Timestamp) {
+        let was_freed = self.claim == Claim::UnderWay { freed: true };
+        self.claim_later(ROOM_SOON, now);
+        if !was_freed && !self.is_idle() {
+            self.claim_later(SignedDuration::from_secs(1), now);
+            self.claim = Claim::NoRoom;
+        }
+    }
+
+    fn note_freed(&mut self) {
+        match &mut self.claim {
+            Claim::None => {}
+            Claim::UnderWay { freed } => *freed = true,
+            Claim::NoRoom => {
+                self.claim = Claim::None;
+                self.expect_at(Timestamp::MIN);
+            }
+        }
+    }
+
     fn claim_later(&mut self, after: SignedDuration, now: Timestamp) {
-        self.claiming = false;
+        self.claim = Claim::None;
         self.backlog = Backlog::DueAt(now.checked_add(after).unwrap_or(now));
     }
 
@@ -268,10 +292,10 @@ impl<T> Lane<T> {
         let is_due = matches!(self.backlog, Backlog::DueAt(at) if at <= now);
         let half = (self.limits.window / 2).max(1);
         let older = u32::try_from(self.older.len()).unwrap_or(u32::MAX);
-        if !is_due || self.claiming || older > half / 2 || self.is_shut(now) {
+        if !is_due || self.is_claiming() || older > half / 2 || self.is_shut(now) {
             return;
         }
-        self.claiming = true;
+        self.claim = Claim::UnderWay { freed: false };
         self.backlog = Backlog::None;
         let wanted = if self.gate.is_flowing() { half - older } else { 1 };
         actions.push(Action::Claim(wanted));
@@ -310,7 +334,17 @@ impl<T> Lane<T> {
     /// Whether nothing is in memory any more.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.in_flight == 0 && self.unsettled == 0 && self.queued() == 0 && !self.claiming
+        self.in_flight == 0 && self.unsettled == 0 && self.queued() == 0 && !self.is_claiming()
+    }
+
+    fn is_claiming(&self) -> bool {
+        matches!(self.claim, Claim::UnderWay { .. })
+    }
+
+    /// Deliveries that it may hold in memory.
+    #[must_use]
+    pub fn window(&self) -> u32 {
+        self.limits.window
     }
 
     /// The hold that is on.
@@ -450,14 +484,28 @@ mod tests {
     }
 
     #[test]
+    fn a_place_that_becomes_free_while_a_claim_finds_none_is_not_waited_for() {
+        let mut lane = lane(2);
+        take(&mut lane, [Input::Fresh(1), Input::Fresh(2), Input::Waiting, Input::Finished(Health::Good), Input::Settled(None)]);
+        take(&mut lane, [Input::Claimed { deliveries: Vec::new(), next_due: None }]);
+        assert_eq!(take(&mut lane, [Input::Waiting]), [Action::Claim(4)]);
+        take(&mut lane, [Input::Fresh(3), Input::Finished(Health::Good), Input::Settled(None), Input::NoRoom]);
+        assert_eq!(lane.wake_at(now()), Some(now() + ROOM_SOON), "one is still under way");
+    }
+
+    #[test]
     fn a_lane_whose_places_wait_for_its_rate_limit_does_not_ask_for_room_all_the_time() {
         let limits = LaneLimits { concurrency: 8, per_second: Some(0.01), burst: 1, shared: false, window: 8 };
         let mut lane = Lane::new(limits, None);
         lane.advance(now());
         take(&mut lane, [Input::Claimed { deliveries: Vec::new(), next_due: None }, Input::Fresh(1), Input::Fresh(2), Input::Waiting]);
         take(&mut lane, [Input::Finished(Health::Good), Input::Settled(None)]);
-        assert_eq!(take(&mut lane, [Input::NoRoom]), []);
-        assert_eq!(lane.wake_at(now()), Some(now() + SignedDuration::from_secs(1)));
+        assert_eq!(take(&mut lane, [Input::NoRoom]), [], "one became free meanwhile, which is worth to ask once more");
+        let soon = lane.wake_at(now()).unwrap();
+        assert_eq!(soon, now() + ROOM_SOON);
+        assert_eq!(lane.advance(soon), [Action::Claim(4)]);
+        lane.on(Input::NoRoom, soon);
+        assert_eq!(lane.wake_at(soon), Some(soon + SignedDuration::from_secs(1)));
     }
 
     #[test]

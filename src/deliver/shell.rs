@@ -4,6 +4,7 @@ use super::attempt::{self, Bench, Drive, until_stored};
 use super::lane::{Action, Input, Lane, LaneLimits};
 use crate::store::{DestinationId, Handoff, Hold, Leased, Room};
 use jiff::Timestamp;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -46,6 +47,8 @@ pub(super) struct Shell {
 
 /// Destinations that are prepared at the same time: each takes a thread, and there may be a thousand.
 static PREPARING: Semaphore = Semaphore::const_new(16);
+/// Whatever takes longer, such as a folder on a disk that hangs, keeps the others waiting no more.
+const TURN: Duration = Duration::from_secs(10);
 
 impl Shell {
     /// Runs until the lane is stopped and nothing of it is in memory.
@@ -71,6 +74,7 @@ impl Shell {
         let next = self.next.lock().unwrap_or_else(PoisonError::into_inner).take();
         match next {
             Some(Some((drive, limits))) => {
+                self.room.resize(self.lane.window(), limits.window);
                 self.lane.renew(limits, self.bench.clock.now());
                 self.bench.drive.put(Some(Arc::new(drive)));
                 self.prepare();
@@ -85,13 +89,13 @@ impl Shell {
 
     /// Takes up what an earlier run left; what is in the way is told when a delivery needs it.
     fn prepare(&self) {
-        if let Some(drive) = self.bench.drive() {
-            tokio::spawn(async move {
-                // It is never closed. A delivery sets up what it needs without waiting here.
-                let _turn = PREPARING.acquire().await;
+        let bench = Arc::clone(&self.bench);
+        tokio::spawn(in_turn(&PREPARING, TURN, async move || {
+            // Looked at now: its settings may have changed while it waited, and the folder of those before must not be opened.
+            if let Some(drive) = bench.drive() {
                 drop(drive.connector.prepare().await);
-            });
-        }
+            }
+        }));
     }
 
     async fn next_inputs(&mut self) -> Vec<Input<Leased>> {
@@ -194,6 +198,17 @@ impl Shell {
     }
 }
 
+/// Does something when it is its turn, which ends with it or after some time. A delivery sets up what it needs without waiting here.
+async fn in_turn(turns: &Semaphore, longest: Duration, work: impl AsyncFnOnce()) {
+    // The semaphore is never closed.
+    let turn = turns.acquire().await;
+    let mut work = pin!(work());
+    if tokio::time::timeout(longest, &mut work).await.is_err() {
+        drop(turn);
+        work.await;
+    }
+}
+
 async fn claim(bench: Arc<Bench>, id: DestinationId, room: Arc<Room>, wanted: u32) {
     let places = room.take_up_to(wanted);
     if places == 0 {
@@ -217,4 +232,22 @@ async fn ask(bench: Arc<Bench>, id: DestinationId, wanted: u32) {
 fn send(inbox: &UnboundedSender<Input<Leased>>, input: Input<Leased>) {
     // A lane that is gone has stopped with its process.
     let _ = inbox.send(input);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::pending;
+
+    #[tokio::test]
+    async fn what_never_ends_keeps_the_others_from_their_turn_for_a_moment_only() {
+        let turns = Semaphore::new(1);
+        let hangs = in_turn(&turns, Duration::from_millis(20), async || pending().await);
+        let comes = in_turn(&turns, Duration::from_millis(20), async || {});
+        tokio::select! {
+            biased;
+            () = hangs => unreachable!("it never ends"),
+            () = comes => {}
+        }
+    }
 }

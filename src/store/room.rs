@@ -53,6 +53,11 @@ impl Room {
         self.places.fetch_add(i64::from(places), Ordering::AcqRel);
     }
 
+    /// Has as many places more, or fewer, as lie between the two numbers.
+    pub fn resize(&self, from: u32, to: u32) {
+        self.places.fetch_add(i64::from(to) - i64::from(from), Ordering::AcqRel);
+    }
+
     /// Takes places that may not be there: a delivery that is larger than the whole window must pass all the same.
     pub fn take(&self, places: u32) {
         self.places.fetch_sub(i64::from(places), Ordering::AcqRel);
@@ -73,5 +78,16 @@ mod tests {
         assert!(!room.try_enter());
         room.leave(1);
         assert!(room.try_enter());
+    }
+
+    #[test]
+    fn a_room_that_is_made_smaller_takes_nobody_until_enough_have_left() {
+        let room = Room::new(3);
+        assert_eq!(room.take_up_to(3), 3);
+        room.resize(3, 2);
+        room.leave(1);
+        assert_eq!(room.take_up_to(1), 0);
+        room.resize(2, 4);
+        assert_eq!(room.take_up_to(5), 2);
     }
 }
