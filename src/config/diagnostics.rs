@@ -36,13 +36,12 @@ pub enum Place {
 /// Of what is said of many places, so many are shown.
 const SHOWN_OF_A_KIND: usize = 3;
 
-/// What a person is told of warnings: each of them, and where the same is to be done at many places, the first and how many there are.
+/// What a person is told of warnings: each of them, and where the same is said of many places, the first and how many there are.
 pub(super) fn in_short(warnings: &[Diagnostic]) -> Vec<String> {
-    let kind = |warning: &Diagnostic| warning.help.clone().unwrap_or_else(|| warning.message.clone());
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     let mut told = Vec::new();
     for warning in warnings {
-        let count = counts.entry(kind(warning)).or_default();
+        let count = counts.entry(warning.kind()).or_default();
         *count += 1;
         if *count <= SHOWN_OF_A_KIND {
             told.push(warning.to_string());
@@ -50,7 +49,7 @@ pub(super) fn in_short(warnings: &[Diagnostic]) -> Vec<String> {
     }
     let more = counts.into_iter().filter(|(_, count)| *count > SHOWN_OF_A_KIND);
     told.extend(
-        more.map(|(kind, count)| format!("{} more places like those above\n  help: {}", count - SHOWN_OF_A_KIND, printable(&kind))),
+        more.map(|(kind, count)| format!("{} more places, which `check --json` lists: {}", count - SHOWN_OF_A_KIND, printable(&kind))),
     );
     told
 }
@@ -88,6 +87,12 @@ impl Diagnostic {
             "file": self.file, "line": line, "column": column, "variable": variable,
             "path": self.path, "message": self.message, "help": self.help,
         })
+    }
+
+    /// What it says, whichever source or destination it is about. One that names another, too, is of a kind of its own.
+    fn kind(&self) -> String {
+        let name = self.path.split('.').nth(1).unwrap_or_default();
+        self.message.replace(&format!("`{name}`"), "`…`")
     }
 
     /// By line, then what has no line.
@@ -202,11 +207,13 @@ mod tests {
 
     #[test]
     fn what_holds_at_many_places_is_shown_at_the_first_and_counted() {
-        let many: Vec<Diagnostic> = (0..9).map(|n| Diagnostic { help: Some("do this".into()), ..at(n, 1, "xxxxxxxxx") }).collect();
-        let told = in_short(&[many, vec![at(0, 1, "x")]].concat());
-        assert_eq!(told.len(), 5, "{told:?}");
-        assert!(told[2].starts_with("l.toml:12:3:") && told[3].starts_with("l.toml:12:1:"));
-        assert_eq!(told[4], "6 more places like those above\n  help: do this");
+        let of = |n: usize, message: String| Diagnostic { path: format!("sources.s{n}.key"), message, ..at(n, 1, "xxxxxxxxx") };
+        let many = (0..9).map(|n| of(n, format!("the source `s{n}` is odd")));
+        let others = (0..4).map(|n| of(n, format!("the source `o{n}` has this key, too")));
+        let told = in_short(&many.chain(others).collect::<Vec<_>>());
+        assert_eq!(told.len(), 3 + 4 + 1, "{told:?}");
+        assert!(told[2].starts_with("l.toml:12:3:") && told[6].contains("`o3`"), "whose key it is, is always told: {told:?}");
+        assert_eq!(told[7], "6 more places, which `check --json` lists: the source `…` is odd");
         assert_eq!(in_short(&[]), Vec::<String>::new());
     }
 
