@@ -139,22 +139,27 @@ pub(crate) async fn pending(report: &mut Report, server: Option<&Server>) {
     let count = std::env::var("LEADWIRE_BENCH_PENDING").map_or(1_000_000, |count| count.parse().unwrap());
     let (sink, store) = (Sink::start(), server.map(Server::database));
     let bridge = Bridge::start_on_hold(store.as_deref(), &to(&sink, "/0", NAMES[0]));
-    let filling = Load::run(&[bridge.address], HOOK, CONNECTIONS, 0, Pace::Count(count)).await;
+    let empty = Load::run(&[bridge.address], HOOK, CONNECTIONS, 0, Pace::Closed(LASTS)).await;
+    let first = empty.accepted.len() as u64;
+    let filling = Load::run(&[bridge.address], HOOK, CONNECTIONS, first, Pace::Count(count - first)).await;
     let resident_mib = bridge.process.resident_mib();
     let killed_at = Instant::now();
     let bridge = bridge.crash_and_start();
     while !knock(bridge.address, count).await {}
     let start = killed_at.elapsed();
-    let (rate, more) = against_empty(&bridge, &sink, count + 1, server).await;
-    assert_eq!(filling.refused, 0, "requests were refused");
-    assert_eq!(bridge.stored(), filling.accepted.len() + 1 + more, "stored is not what was answered");
-    report.pending(&named("", server), count, resident_mib, start, rate);
+    let full = Load::run(&[bridge.address], HOOK, CONNECTIONS, count + 1, Pace::Closed(LASTS)).await;
+    assert_eq!(empty.refused + filling.refused + full.refused, 0, "requests were refused");
+    let answered = empty.accepted.len() + filling.accepted.len() + 1 + full.accepted.len();
+    report.pending(&named("", server), count, resident_mib, start, full.per_second() / empty.per_second());
+    let (rate, more) = against_empty(&bridge, &sink, count + 1 + full.accepted.len() as u64, server).await;
+    report.turns(&named("", server), rate);
+    assert_eq!(bridge.stored(), answered + more, "stored is not what was answered");
     pages(report, &bridge, &named("", server)).await;
     drain(report, &sink, &bridge, server).await;
 }
 
 /// The rate of answers of a bridge that has much, divided by that of one that has nothing, and how many leads it has more afterwards. The
-/// two take turns, one still while the other is under load: a machine whose disk is another one a minute later would be compared with itself.
+/// two take turns, one still while the other is under load: a machine whose disk is another one a minute later is compared with itself.
 async fn against_empty(full: &Bridge, sink: &Sink, mut first: u64, server: Option<&Server>) -> (f64, usize) {
     let empty = Bridge::start_on_hold(server.map(Server::database).as_deref(), &to(sink, "/1", NAMES[0]));
     let (mut ratios, mut more) = (Vec::new(), 0);
