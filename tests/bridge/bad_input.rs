@@ -260,17 +260,11 @@ async fn a_flood_of_forged_bodies_pushes_out_no_lead_and_stays_small() {
     };
     let floods: Vec<_> = (0..16).map(|_| flood()).collect();
     assert!(futures_util::future::join_all(floods).await.into_iter().all(|status| status == 401));
-    let mib = resident_mib(bridge.pid());
+    let mib = bridge.of_process("VmHWM:") / 1_024;
     eprintln!("peak {mib}");
     assert!(mib < 512, "{mib} MiB resident at the peak");
     let mut bridge = bridge;
     bridge.setup.replace("a-key-that-was-pasted-wrongly", KEY);
     let report = bridge.json(&["quarantine", "verify"]);
     assert_eq!(report["acme"]["events"], 1, "the lead is still there: {report}");
-}
-
-fn resident_mib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1_024
 }

@@ -241,6 +241,13 @@ impl Bridge {
         self.log.lock().unwrap().clone()
     }
 
+    /// What the kernel counts of its process (proc(5), `status`), such as `VmHWM:` in KiB.
+    pub(crate) fn of_process(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let number = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        number.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
