@@ -110,9 +110,10 @@ where
             let served = http.call((Stream::new(tcp, tls.as_deref(), seat), Protocol::Http1, peer));
             async move {
                 tokio::select! {
+                    biased;
                     served = served => served,
                     // Dropping what is served closes the connection.
-                    () = place.seat.must_go(head + GRACE) => Ok(()),
+                    () = place.must_go(head + GRACE) => Ok(()),
                 }
             }
         })

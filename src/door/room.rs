@@ -6,12 +6,15 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until};
 
 /// What the server takes.
 pub(super) const MOST_WORKERS: usize = 512;
 /// An address with more than this part of all places is crowding others out, and is the first to lose some.
 const FAIR_SHARE: usize = 8;
+/// How often the kernel is asked what a connection has sent before it has to go: once for the bytes, and once for what they set going.
+const HEARINGS: usize = 2;
 
 /// The places of a listener.
 #[derive(Debug)]
@@ -93,6 +96,41 @@ impl Room {
     }
 }
 
+impl Place {
+    /// Ends when this connection has to go: it is waited for longer than `patience`, or its place is needed. To be polled after what is
+    /// served, so that whatever the connection has sent is looked at first.
+    pub(super) async fn must_go(&self, patience: Duration) {
+        tokio::select! {
+            () = self.is_needed() => {}
+            () = self.seat.outstay(patience) => {}
+        }
+    }
+
+    /// Of connections that come in the same moment, those that came first would have to go before anybody looked at what they sent. So
+    /// whoever is asked to go is heard first, and may stay when the bridge turns out to be who is waited for; then another has to go.
+    async fn is_needed(&self) {
+        loop {
+            self.seat.leave.notified().await;
+            for _ in 0..HEARINGS {
+                // Goes on only after the kernel was asked who has sent something.
+                yield_now().await;
+            }
+            if self.seat.state().wait().is_some() {
+                return;
+            }
+            self.keep();
+        }
+    }
+
+    fn keep(&self) {
+        let mut seats = self.room.seats();
+        seats.taken.insert(self.number, Arc::clone(&self.seat));
+        if seats.taken.len() > self.room.most {
+            seats.make_room(self.room.most);
+        }
+    }
+}
+
 impl Seats {
     fn make_room(&mut self, most: usize) {
         let mut by_network: HashMap<IpAddr, usize> = HashMap::new();
@@ -162,14 +200,6 @@ impl Seat {
             (true, _) => state.unread_since = None,
             (false, None) => state.unread_since = Some(Instant::now()),
             (false, Some(_)) => {}
-        }
-    }
-
-    /// Ends when this connection has to go: it is waited for longer than `patience`, or its place is needed.
-    pub(super) async fn must_go(&self, patience: Duration) {
-        tokio::select! {
-            () = self.leave.notified() => {}
-            () = self.outstay(patience) => {}
         }
     }
 
@@ -322,9 +352,24 @@ mod tests {
         let place = room.enter(from("10.0.0.1"));
         place.seat.begin(false);
         let patience = Duration::from_millis(20);
-        let early = tokio::time::timeout(Duration::from_millis(60), place.seat.must_go(patience)).await;
+        let early = tokio::time::timeout(Duration::from_millis(60), place.must_go(patience)).await;
         assert!(early.is_err(), "it was served");
         place.seat.end();
-        place.seat.must_go(patience).await;
+        place.must_go(patience).await;
+    }
+    #[tokio::test]
+    async fn who_is_asked_to_go_and_turns_out_to_have_sent_a_request_stays_and_another_goes() {
+        let (room, places) = filled(2, &["10.0.0.1", "10.0.0.2"]);
+        let _third = room.enter(from("10.0.0.3"));
+        let mut asked = std::pin::pin!(places[0].must_go(PATIENCE));
+        assert!(asked.as_mut().now_or_never().is_none(), "it is heard first");
+        places[0].seat.note_read();
+        places[0].seat.begin(false);
+        assert!(tokio::time::timeout(Duration::from_millis(60), asked.as_mut()).await.is_err(), "it is served");
+        places[1].must_go(PATIENCE).await;
+        assert_eq!(room.seats().taken.len(), 2, "the first and the third");
+        places[0].seat.end();
+        let _fourth = room.enter(from("10.0.0.4"));
+        asked.await;
     }
 }

@@ -199,6 +199,27 @@ async fn idle_connections_from_an_honest_senders_own_address_make_room_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn leads_that_come_in_the_same_moment_are_all_heard_though_they_are_more_than_the_places() {
+    let bridge = narrow().start();
+    for round in 0..3 {
+        bridge.signal("STOP");
+        let mut waiting = JoinSet::new();
+        for n in 0..LEADS * 5 {
+            // The kernel takes connections and what is sent over them while the bridge does nothing.
+            let mut stream = connect(address(&bridge), Ipv4Addr::LOCALHOST).await.unwrap();
+            stream.write_all(&request(round * 1_000 + n)).await.unwrap();
+            waiting.spawn(async move { talk(stream, b"").await.unwrap() });
+        }
+        bridge.signal("CONT");
+        while let Some(answer) = waiting.join_next().await {
+            let answer = answer.unwrap();
+            assert!(answer.ends_with("{\"status\":\"success\"}"), "{answer}");
+        }
+    }
+    bridge.assert_audit();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn floods_of_headers_are_refused_and_take_no_memory() {
     let bridge = narrow().start();
     let to = address(&bridge);
