@@ -109,7 +109,7 @@ impl Watch {
             last_error: None,
             told_at: None,
         };
-        Self {
+        let watch = Self {
             look,
             limits,
             rules,
@@ -119,7 +119,10 @@ impl Watch {
             sending: JoinSet::new(),
             every: alerts.look_every,
             overview: Arc::default(),
-        }
+        };
+        // Who asks before the first look is told of the channels all the same.
+        watch.show();
+        watch
     }
 
     pub(super) fn overview(&self) -> Arc<Mutex<Overview>> {
