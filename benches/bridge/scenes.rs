@@ -141,6 +141,7 @@ pub(crate) async fn pending(report: &mut Report, server: Option<&Server>) {
     let bridge = Bridge::start_on_hold(store.as_deref(), &to(&sink, "/0", NAMES[0]));
     let empty = Load::run(&[bridge.address], HOOK, CONNECTIONS, 0, Pace::Closed(LASTS)).await;
     let first = empty.accepted.len() as u64;
+    assert!(first < count, "the store had {first} before it was filled; LEADWIRE_BENCH_PENDING must be more");
     let filling = Load::run(&[bridge.address], HOOK, CONNECTIONS, first, Pace::Count(count - first)).await;
     let resident_mib = bridge.process.resident_mib();
     let killed_at = Instant::now();

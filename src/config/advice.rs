@@ -36,9 +36,9 @@ fn shared_keys(reader: &mut Reader<'_>, settings: &Settings) {
     let mut known: HashMap<&str, &str> = HashMap::new();
     for (name, source) in &settings.sources {
         for (at, key) in source.signing_keys.iter().enumerate() {
-            // A source may list a key twice; that hurts nobody.
-            let other = *known.entry(key.expose()).or_insert(name);
-            if other != name {
+            // Each is told of the one before it, so that however many share a key, all are named. A source may list a key twice; that hurts
+            // nobody.
+            if let Some(other) = known.insert(key.expose(), name).filter(|other| other != name) {
                 let message = format!("the source `{other}` has this signing key, too: what is signed for one is good for the other");
                 let help = "copy the Sign Key of each chatbot's own Webhook tab, or use one source for both";
                 reader.warn(&["sources", name, "signing_keys", &at.to_string()], message, help);

@@ -208,6 +208,15 @@ fn two_sources_with_one_key_are_told_and_one_source_is_not() {
 }
 
 #[test]
+fn each_of_many_sources_with_one_key_is_told() {
+    let more: String = (0..6).map(|n| format!("[sources.s{n}]\nsigning_keys = [\"whk_literal_secret\"]\n")).collect();
+    let folder = written(&format!("{FILE}{more}"), 0o600);
+    let settings = load(&folder.path().join("l.toml"), &builtin(), std::iter::empty()).unwrap();
+    let told = settings.told_warnings().concat();
+    assert!((0..5).all(|n| told.contains(&format!("the source `s{n}` has this signing key, too"))), "{told}");
+}
+
+#[test]
 fn addresses_of_another_brand_are_told_unless_they_are_only_watched() {
     let with = |more: &str| FILE.replace("[sources.acme]\n", &format!("[sources.acme]\nallow_ips = [\"138.91.187.181\"]\n{more}"));
     assert!(is_advised(&with(""), "sources.acme.allow_ips", "Hello Client"));

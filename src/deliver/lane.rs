@@ -100,7 +100,7 @@ enum Claim {
     UnderWay {
         freed: bool,
     },
-    /// There was no room; the next place that is free is for it.
+    /// There was no room; it asks again when a place has become free.
     NoRoom,
 }
 
@@ -269,6 +269,7 @@ impl<T> Lane<T> {
             let all = self.fresh.drain(..).chain(self.older.drain(..)).collect();
             actions.push(Action::Release(all));
             self.expect_at(Timestamp::MIN);
+            self.note_freed();
         }
     }
 

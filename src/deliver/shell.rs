@@ -49,6 +49,8 @@ pub(super) struct Shell {
 static PREPARING: Semaphore = Semaphore::const_new(16);
 /// Whatever takes longer, such as a folder on a disk that hangs, keeps the others waiting no more.
 const TURN: Duration = Duration::from_secs(10);
+/// Those that took longer than their turn, and hold a thread that waits for a folder each; others need such threads, too.
+static LATE: Semaphore = Semaphore::const_new(64);
 
 impl Shell {
     /// Runs until the lane is stopped and nothing of it is in memory.
@@ -90,7 +92,7 @@ impl Shell {
     /// Takes up what an earlier run left; what is in the way is told when a delivery needs it.
     fn prepare(&self) {
         let bench = Arc::clone(&self.bench);
-        tokio::spawn(in_turn(&PREPARING, TURN, async move || {
+        tokio::spawn(in_turn(&PREPARING, &LATE, TURN, async move || {
             // Looked at now: its settings may have changed while it waited, and the folder of those before must not be opened.
             if let Some(drive) = bench.drive() {
                 drop(drive.connector.prepare().await);
@@ -198,12 +200,17 @@ impl Shell {
     }
 }
 
-/// Does something when it is its turn, which ends with it or after some time. A delivery sets up what it needs without waiting here.
-async fn in_turn(turns: &Semaphore, longest: Duration, work: impl AsyncFnOnce()) {
-    // The semaphore is never closed.
+/// Does something when it is its turn, which ends with it, or after some time if one of `late` is free. A delivery sets up what it needs
+/// without waiting here.
+async fn in_turn(turns: &Semaphore, late: &Semaphore, longest: Duration, work: impl AsyncFnOnce()) {
+    // The semaphores are never closed.
     let turn = turns.acquire().await;
     let mut work = pin!(work());
     if tokio::time::timeout(longest, &mut work).await.is_err() {
+        let _late = tokio::select! {
+            late = late.acquire() => late,
+            () = &mut work => return,
+        };
         drop(turn);
         work.await;
     }
@@ -241,13 +248,25 @@ mod tests {
 
     #[tokio::test]
     async fn what_never_ends_keeps_the_others_from_their_turn_for_a_moment_only() {
-        let turns = Semaphore::new(1);
-        let hangs = in_turn(&turns, Duration::from_millis(20), async || pending().await);
-        let comes = in_turn(&turns, Duration::from_millis(20), async || {});
+        let (turns, late) = (Semaphore::new(1), Semaphore::new(1));
+        let hang = || in_turn(&turns, &late, Duration::from_millis(20), async || pending().await);
+        let come = || in_turn(&turns, &late, Duration::from_millis(20), async || {});
         tokio::select! {
             biased;
-            () = hangs => unreachable!("it never ends"),
-            () = comes => {}
+            () = hang() => unreachable!("it never ends"),
+            () = come() => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn no_more_than_so_many_hang_at_once() {
+        let (turns, late) = (Semaphore::new(1), Semaphore::new(0));
+        let longest = Duration::from_millis(1);
+        tokio::select! {
+            biased;
+            () = in_turn(&turns, &late, longest, async || pending().await) => unreachable!("it never ends"),
+            () = in_turn(&turns, &late, longest, async || {}) => unreachable!("the first keeps its turn"),
+            () = tokio::time::sleep(Duration::from_millis(60)) => {}
         }
     }
 }

@@ -13,8 +13,11 @@ use tokio::time::{Instant, sleep, sleep_until};
 pub(super) const MOST_WORKERS: usize = 512;
 /// An address with more than this part of all places is crowding others out, and is the first to lose some.
 const FAIR_SHARE: usize = 8;
-/// How often the kernel is asked what a connection has sent before it has to go: once for the bytes, and once for what they set going.
+/// How often the kernel is asked what a connection has sent before it has to go: once for the bytes, and once for what they set going;
 const HEARINGS: usize = 2;
+/// and as long as there were more, so often. Each time takes 32 KiB and more, so that an honest body is heard to its end, and one without end
+/// for some milliseconds.
+const MOST_HEARINGS: usize = 256;
 
 /// The places of a listener.
 #[derive(Debug)]
@@ -51,6 +54,8 @@ struct State {
     is_answered: bool,
     /// Whether something was read since the last request began.
     has_read: bool,
+    /// Whether something was read since that was last asked.
+    has_more: bool,
 }
 
 /// Given back when it is dropped.
@@ -111,15 +116,29 @@ impl Place {
     async fn is_needed(&self) {
         loop {
             self.seat.leave.notified().await;
-            for _ in 0..HEARINGS {
-                // Goes on only after the kernel was asked who has sent something.
-                yield_now().await;
-            }
-            if self.seat.state().wait().is_some() {
+            if !self.is_heard_out().await {
                 return;
             }
             self.keep();
         }
+    }
+
+    /// Whether all that it has sent is a request that is here now.
+    async fn is_heard_out(&self) -> bool {
+        let mut left = HEARINGS;
+        for _ in 0..MOST_HEARINGS {
+            // Goes on after the kernel was asked who has sent something.
+            yield_now().await;
+            let mut state = self.seat.state();
+            if state.wait().is_none() {
+                return true;
+            }
+            left = if std::mem::take(&mut state.has_more) { HEARINGS } else { left - 1 };
+            if left == 0 {
+                return false;
+            }
+        }
+        false
     }
 
     fn keep(&self) {
@@ -179,7 +198,8 @@ impl Seat {
 
     /// Something came.
     pub(super) fn note_read(&self) {
-        self.state().has_read = true;
+        let mut state = self.state();
+        (state.has_read, state.has_more) = (true, true);
     }
 
     /// All of the request is here.
@@ -357,6 +377,7 @@ mod tests {
         place.seat.end();
         place.must_go(patience).await;
     }
+
     #[tokio::test]
     async fn who_is_asked_to_go_and_turns_out_to_have_sent_a_request_stays_and_another_goes() {
         let (room, places) = filled(2, &["10.0.0.1", "10.0.0.2"]);

@@ -3,6 +3,7 @@
 
 use crate::harness::{Bridge, KEY, Setup, eventually, lead, signature};
 use crate::tls::{Authority, secured};
+use serde_json::Value;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -45,7 +46,18 @@ async fn connect(to: SocketAddr, from: Ipv4Addr) -> io::Result<TcpStream> {
 
 /// A signed lead, as bytes.
 fn request(n: u64) -> Vec<u8> {
-    let body = lead(n).to_string();
+    signed(&lead(n))
+}
+
+/// One whose remark takes several reads.
+fn long_request(n: u64) -> Vec<u8> {
+    let mut lead = lead(n);
+    lead["Content"] = "What can I help you with today? ".repeat(20_000).into();
+    signed(&lead)
+}
+
+fn signed(lead: &Value) -> Vec<u8> {
+    let body = lead.to_string();
     let header = signature(KEY, body.as_bytes());
     let length = body.len();
     format!("POST /hooks/acme HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Webhook-Signature: {header}\r\nContent-Length: {length}\r\n\r\n{body}")
@@ -207,6 +219,7 @@ async fn leads_that_come_in_the_same_moment_are_all_heard_though_they_are_more_t
         for n in 0..LEADS * 5 {
             // The kernel takes connections and what is sent over them while the bridge does nothing.
             let mut stream = connect(address(&bridge), Ipv4Addr::LOCALHOST).await.unwrap();
+            let request = if n % 10 == 0 { long_request } else { request };
             stream.write_all(&request(round * 1_000 + n)).await.unwrap();
             waiting.spawn(async move { talk(stream, b"").await.unwrap() });
         }
