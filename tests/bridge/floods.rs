@@ -220,7 +220,8 @@ async fn leads_that_come_in_the_same_moment_are_all_heard_though_they_are_more_t
             // The kernel takes connections and what is sent over them while the bridge does nothing.
             let mut stream = connect(address(&bridge), Ipv4Addr::LOCALHOST).await.unwrap();
             let request = if n % 10 == 0 { long_request } else { request };
-            stream.write_all(&request(round * 1_000 + n)).await.unwrap();
+            let sent = tokio::time::timeout(ANSWERED_WITHIN, stream.write_all(&request(round * 1_000 + n))).await;
+            sent.expect("the kernel takes it").unwrap();
             waiting.spawn(async move { talk(stream, b"").await.unwrap() });
         }
         bridge.signal("CONT");
