@@ -2,7 +2,8 @@
 //!
 //! The store knows no HTTP and no connectors. It keeps three invariants that everything above leans on:
 //! - an event and its deliveries are committed together, or not at all;
-//! - at one destination, at most one delivery of a person is leased or waiting: later ones are *blocked* until it ends;
+//! - at one destination, at most one delivery of a person is leased or waits for its next attempt: later ones are *blocked* until it ends,
+//!   or wait in a backlog that keeps their order;
 //! - counts that are kept beside the rows in the same transaction always agree with the rows (`leadwire audit`).
 
 mod acts;

@@ -26,6 +26,7 @@ macro_rules! on_every_engine {
 
 mod acts;
 mod alerts;
+mod backlog;
 mod clock;
 mod contention;
 mod generated;

@@ -7,7 +7,7 @@ use leadwire::store::{
     State, delivery_id,
 };
 use leadwire_connector::{Event, Kind, Person, Record};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -22,6 +22,8 @@ pub(crate) struct Model {
     pub(crate) erasures: Vec<Erasure>,
     /// Events ever received, by source.
     pub(crate) received: BTreeMap<String, i64>,
+    /// Whether what no lane has room for waits in a backlog first, and stands in its person's line only when its turn comes.
+    pub(crate) has_backlogs: bool,
 }
 
 #[derive(Debug, Default)]
@@ -33,6 +35,8 @@ pub(crate) struct Destination {
     /// Places left in its lane, and whether fresh deliveries may enter.
     pub(crate) places: u32,
     pub(crate) is_open: bool,
+    /// Who joined the backlog since somebody saw that it was empty.
+    pub(crate) joined: BTreeSet<[u8; 16]>,
 }
 
 #[derive(Debug)]
@@ -46,6 +50,8 @@ pub(crate) struct Kept {
 #[derive(Debug)]
 pub(crate) struct Delivery {
     pub(crate) state: State,
+    /// Not in a backlog.
+    pub(crate) in_line: bool,
     pub(crate) attempts: u32,
     pub(crate) not_before: Timestamp,
     pub(crate) clock_start: Timestamp,
@@ -99,17 +105,18 @@ impl Model {
     }
 
     fn bear(&mut self, id: DestinationId, new: &NewEvent) -> Delivery {
-        let is_blocked = self.is_pending(id, new.person_key);
+        let (state, in_line) = match self.place(id, new.person_key) {
+            (State::Waiting, true) if self.destinations.get_mut(&id).unwrap().enter() => (State::Leased, true),
+            (State::Waiting, true) if self.has_backlogs => (State::Waiting, false),
+            place => place,
+        };
         let destination = self.destinations.get_mut(&id).unwrap();
         destination.made += 1;
-        let state = match is_blocked {
-            true => State::Blocked,
-            false if destination.enter() => State::Leased,
-            false => State::Waiting,
-        };
+        destination.joined.extend(new.person_key.filter(|_| !in_line));
         let at = new.event.received_at;
         Delivery {
             state,
+            in_line,
             attempts: 0,
             not_before: at,
             clock_start: at,
@@ -122,9 +129,41 @@ impl Model {
         }
     }
 
-    fn is_pending(&self, id: DestinationId, person: Option<[u8; 16]>) -> bool {
-        let is_pending = |kept: &Kept| kept.deliveries.get(&id).is_some_and(|delivery| delivery.state.is_pending());
-        person.is_some() && self.events.iter().any(|kept| kept.new.person_key == person && is_pending(kept))
+    /// The state of a delivery that comes now and has to wait, and whether it stands in its person's line.
+    fn place(&mut self, id: DestinationId, person: Option<[u8; 16]>) -> (State, bool) {
+        if self.may_be_in_backlog(id, person) {
+            return (State::Waiting, false);
+        }
+        (if self.is_in_line(id, person) { State::Blocked } else { State::Waiting }, true)
+    }
+
+    /// The same of one that is pending again, or that its event is given later: it stands before what is newer.
+    fn place_again(&mut self, id: DestinationId, place: usize) -> (State, bool) {
+        let person = self.events[place].new.person_key;
+        let is_newer = |kept: &Kept| {
+            let delivery = kept.deliveries.get(&id).is_some_and(|delivery| delivery.state.is_pending() && delivery.in_line);
+            delivery && kept.new.person_key == person
+        };
+        if self.has_backlogs && person.is_some() && self.events[place + 1..].iter().any(is_newer) {
+            return (State::Blocked, true);
+        }
+        self.place(id, person)
+    }
+
+    /// Whoever joined a backlog is taken to be in it until it is seen to be empty.
+    fn may_be_in_backlog(&mut self, id: DestinationId, person: Option<[u8; 16]>) -> bool {
+        let is_empty = self.waiting(id).all(|(_, _, in_line)| in_line);
+        let joined = &mut self.destinations.get_mut(&id).unwrap().joined;
+        let has_joined = person.is_some_and(|person| joined.contains(&person));
+        if has_joined && is_empty {
+            joined.clear();
+        }
+        has_joined && !is_empty
+    }
+
+    fn is_in_line(&self, id: DestinationId, person: Option<[u8; 16]>) -> bool {
+        let is_there = |kept: &Kept| kept.deliveries.get(&id).is_some_and(|delivery| delivery.state.is_pending() && delivery.in_line);
+        person.is_some() && self.events.iter().any(|kept| kept.new.person_key == person && is_there(kept))
     }
 
     pub(crate) fn delivery(&mut self, event: Uuid, destination: DestinationId) -> &mut Delivery {
@@ -134,26 +173,51 @@ impl Model {
 
     /// The events whose deliveries are leased now, in order, and when the next one that waits is due.
     pub(crate) fn claim(&mut self, id: DestinationId, limit: u32, now: Timestamp) -> (Vec<Uuid>, Option<Timestamp>) {
-        let mut due: Vec<(Timestamp, Uuid)> = self.waiting(id).filter(|(not_before, _)| *not_before <= now).collect();
-        // Stable: among those due at the same time, the order of receipt.
-        due.sort_by_key(|(not_before, _)| *not_before);
-        due.truncate(limit as usize);
-        for (_, event) in &due {
-            self.delivery(*event, id).state = State::Leased;
+        let (mut due, mut backlog): (Vec<_>, Vec<_>) = self.waiting(id).enumerate().partition(|(_, (_, _, in_line))| *in_line);
+        due.retain(|(_, (not_before, _, _))| *not_before <= now);
+        due.sort_by_key(|(place, (not_before, _, _))| (*not_before, *place));
+        due.reverse();
+        backlog.reverse();
+        let mut claimed = Vec::new();
+        while claimed.len() < limit as usize {
+            // What waits longest goes first.
+            let key = |waiting: &(usize, (Timestamp, Uuid, bool))| (waiting.1.0, waiting.0);
+            let is_due_first = due.last().is_some_and(|due| backlog.last().is_none_or(|first| key(due) < key(first)));
+            let Some((_, (_, event, _))) = (if is_due_first { due.pop() } else { backlog.pop() }) else { break };
+            let person = self.events.iter().find(|kept| kept.new.event.id == event).unwrap().new.person_key;
+            let is_behind = !is_due_first && self.is_in_line(id, person);
+            let delivery = self.delivery(event, id);
+            (delivery.state, delivery.in_line) = (if is_behind { State::Blocked } else { State::Leased }, true);
+            if !is_behind {
+                delivery.not_before = delivery.not_before.min(now);
+            }
+            claimed.extend((!is_behind).then_some(event));
         }
-        (due.into_iter().map(|(_, event)| event).collect(), self.next_due(id))
+        let in_line = self.waiting(id).filter(|(_, _, in_line)| *in_line).map(|(not_before, _, _)| not_before).min();
+        (claimed, in_line.into_iter().chain(self.first_in_backlog(id).map(|not_before| not_before.min(now))).min())
     }
 
-    fn waiting(&self, id: DestinationId) -> impl Iterator<Item = (Timestamp, Uuid)> {
+    /// When each is due, its event, and whether it is in no backlog, in the order of receipt.
+    fn waiting(&self, id: DestinationId) -> impl Iterator<Item = (Timestamp, Uuid, bool)> {
         let waits = move |kept: &Kept| {
             let delivery = kept.deliveries.get(&id).filter(|delivery| delivery.state == State::Waiting);
-            delivery.map(|delivery| (delivery.not_before, kept.new.event.id))
+            delivery.map(|delivery| (delivery.not_before, kept.new.event.id, delivery.in_line))
         };
         self.events.iter().filter_map(waits)
     }
 
+    fn first_in_backlog(&self, id: DestinationId) -> Option<Timestamp> {
+        self.waiting(id).find(|(_, _, in_line)| !in_line).map(|(not_before, _, _)| not_before)
+    }
+
     pub(crate) fn next_due(&self, id: DestinationId) -> Option<Timestamp> {
-        self.waiting(id).map(|(not_before, _)| not_before).min()
+        let in_line = self.waiting(id).filter(|(_, _, in_line)| *in_line).map(|(not_before, _, _)| not_before);
+        in_line.chain(self.first_in_backlog(id)).min()
+    }
+
+    /// What is in a backlog is always due.
+    pub(crate) fn is_due(&self, id: DestinationId, now: Timestamp) -> bool {
+        self.waiting(id).any(|(not_before, _, in_line)| !in_line || not_before <= now)
     }
 
     pub(crate) fn settle(&mut self, event: Uuid, id: DestinationId, outcome: &Outcome, at: Timestamp, attempt: Option<&AttemptRow>) {
@@ -187,7 +251,7 @@ impl Model {
     fn unblock(&mut self, person: Option<[u8; 16]>, id: DestinationId, now: Timestamp) {
         let parked = self.destinations[&id].parked_at(now);
         let same = self.events.iter_mut().filter(|kept| person.is_some() && kept.new.person_key == person);
-        let next = same.filter_map(|kept| kept.deliveries.get_mut(&id)).find(|delivery| delivery.state.is_pending());
+        let next = same.filter_map(|kept| kept.deliveries.get_mut(&id)).find(|delivery| delivery.state.is_pending() && delivery.in_line);
         if let Some(delivery) = next.filter(|delivery| delivery.state == State::Blocked) {
             delivery.state = State::Waiting;
             delivery.clock_start = now;
@@ -197,12 +261,15 @@ impl Model {
     }
 
     pub(crate) fn replay(&mut self, event: Uuid, id: DestinationId, now: Timestamp) {
-        let person = self.events.iter().find(|kept| kept.new.event.id == event).unwrap().new.person_key;
-        let state = if self.is_pending(id, person) { State::Blocked } else { State::Waiting };
+        let place = self.events.iter().position(|kept| kept.new.event.id == event).unwrap();
+        let person = self.events[place].new.person_key;
+        let (state, in_line) = self.place_again(id, place);
+        self.destinations.get_mut(&id).unwrap().joined.extend(person.filter(|_| !in_line));
         let parked_base_us = self.destinations[&id].parked_at(now);
         let delivery = self.delivery(event, id);
         *delivery = Delivery {
             state,
+            in_line,
             attempts: 0,
             not_before: now,
             clock_start: now,
@@ -234,15 +301,18 @@ impl Model {
                 continue;
             }
             for id in destinations {
+                let person = self.events[place].new.person_key;
+                let (state, in_line) = self.place_again(*id, place);
+                let destination = self.destinations.get_mut(id).unwrap();
+                destination.joined.extend(person.filter(|_| !in_line));
                 if self.events[place].deliveries.contains_key(id) {
                     continue;
                 }
-                let is_blocked = self.is_pending(*id, self.events[place].new.person_key);
-                let destination = self.destinations.get_mut(id).unwrap();
                 destination.made += 1;
                 made += 1;
                 let delivery = Delivery {
-                    state: if is_blocked { State::Blocked } else { State::Waiting },
+                    state,
+                    in_line,
                     attempts: 0,
                     not_before: now,
                     clock_start: now,
@@ -286,7 +356,7 @@ impl Model {
             removed.steps += kept.deliveries.values().map(|delivery| delivery.steps.len()).sum::<usize>();
             let (mut deliveries, kind) = (Vec::new(), kept.new.event.kind.to_string());
             for (destination, delivery) in &mut kept.deliveries {
-                let was_ahead = matches!(delivery.state, State::Waiting | State::Leased);
+                let was_ahead = delivery.in_line && matches!(delivery.state, State::Waiting | State::Leased);
                 waiting.extend(was_ahead.then_some((kept.new.person_key, *destination)));
                 let (erasure, gone) = erase_delivery(*id, *destination, &self.destinations[destination].name, delivery, at);
                 self.erasures.push(erasure);
@@ -401,7 +471,10 @@ impl Model {
     pub(crate) fn follow_clock(&mut self, by: SignedDuration, now: Timestamp) {
         let pull_in = |moment: &mut Timestamp| *moment = (*moment).min(now.max(*moment - by));
         let deliveries = self.events.iter_mut().flat_map(|kept| kept.deliveries.values_mut());
-        deliveries.filter(|delivery| delivery.state == State::Waiting).for_each(|delivery| pull_in(&mut delivery.not_before));
+        // What is in a backlog is always due.
+        deliveries
+            .filter(|delivery| delivery.state == State::Waiting && delivery.in_line)
+            .for_each(|delivery| pull_in(&mut delivery.not_before));
         let holds = self.destinations.values_mut().filter_map(|destination| destination.hold.as_mut());
         holds.filter_map(|hold| hold.until.as_mut()).for_each(pull_in);
     }

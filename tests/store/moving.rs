@@ -3,11 +3,12 @@
 use crate::postgres::{database, execute};
 use jiff::{SignedDuration, Timestamp};
 use leadwire::store::{
-    AttemptRow, Beginning, Claimed, Comparison, DeliveryFilter, DestinationId, Ended, EventFilter, Leased, NewEvent, Origin, Outcome,
-    QuarantineClass, QuarantineLimits, Received, Refused, Retention, Settlement, State, Store, Transfer,
+    AttemptRow, Beginning, Claimed, Comparison, DeliveryFilter, DestinationId, Ended, EventFilter, LaneEnd, Leased, NewEvent, Origin,
+    Outcome, QuarantineClass, QuarantineLimits, Received, Refused, Retention, Room, Settlement, State, Store, Transfer,
 };
 use leadwire_connector::{Event, Record};
 use serde_json::json;
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -187,6 +188,35 @@ async fn a_moved_database_goes_on_numbering_where_the_file_was() {
     assert_eq!(store.quarantined(None, 10).await.unwrap()[0].id, 4);
     let report = store.audit().await.unwrap();
     assert!(report.holds(), "{:?}", report.findings);
+}
+
+/// Of each person of a backlog, only the first goes; the file that it came from is as it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backlog_arrives_in_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, other, url) = (folder.path().join("first.db"), folder.path().join("other.db"), database());
+    let store = open(&first);
+    let crm = store.destination_id("crm").unwrap();
+    let (inbox, _handoffs) = tokio::sync::mpsc::unbounded_channel();
+    let room = Arc::new(Room::new(10));
+    store.set_lanes(HashMap::from([(crm, LaneEnd { room: Arc::clone(&room), inbox })]));
+    room.set_open(true);
+    store.receive(vec![event(0, Some(7), &[crm])]).await.unwrap();
+    room.set_open(false);
+    let people = [Some(8), Some(9), Some(8), None, Some(8), None];
+    store.receive((1..).zip(people).map(|(n, person)| event(n, person, &[crm])).collect::<Vec<_>>()).await.unwrap();
+    let states = |seen: serde_json::Value| -> Vec<String> {
+        let rows = seen["deliveries"].as_array().unwrap().clone();
+        rows.iter().rev().map(|row| row["state"].as_str().unwrap().to_owned()).collect()
+    };
+    let before = states(seen(&store).await);
+    assert_eq!(before, ["leased", "waiting", "waiting", "waiting", "waiting", "waiting", "waiting"]);
+    carry(Origin::sqlite(&first).unwrap(), bare(&url).await).await;
+    carry(Origin::sqlite(&first).unwrap(), Store::sqlite(&other, [], []).unwrap()).await;
+    assert_eq!(states(seen(&store).await), before);
+    for moved in [Store::postgres(&url, &names(&["acme"]), &names(&["crm"])).await.unwrap(), open(&other)] {
+        assert_eq!(states(seen(&moved).await), ["waiting", "waiting", "waiting", "blocked", "waiting", "blocked", "waiting"]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

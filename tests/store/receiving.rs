@@ -1,6 +1,6 @@
 //! Stories about storing what was received.
 
-use crate::stage::{Stage, again, event, next, with};
+use crate::stage::{Stage, again, event, next, next_leased, with};
 use jiff::Timestamp;
 use leadwire::store::{EventFilter, Handoff, Received, State};
 use std::sync::Arc;
@@ -66,10 +66,12 @@ async fn nothing_is_born_leased_into_a_closed_lane_or_behind_the_same_person(sta
     room.set_open(true);
     stage.receive(2, Some(7)).await;
     stage.receive(3, Some(8)).await;
-    assert!(matches!(next(&mut handoffs).await, Handoff::Leased(leased) if leased.event.session_id.as_deref() == Some("3")));
-    assert_eq!(stage.states().await, [State::Waiting, State::Blocked, State::Leased]);
-    let first = stage.claim_one().await;
-    stage.end(&first, State::Delivered).await;
+    assert_eq!(next_leased(&mut handoffs).await.event.session_id.as_deref(), Some("3"));
+    assert_eq!(stage.states().await.iter().map(|state| *state == State::Leased).collect::<Vec<_>>(), [false, false, true]);
+    let first = stage.claim(10).await.deliveries;
+    assert_eq!(first.iter().map(|leased| leased.event.session_id.as_deref()).collect::<Vec<_>>(), [Some("1")]);
+    assert_eq!(stage.states().await, [State::Leased, State::Blocked, State::Leased]);
+    stage.end(&first[0], State::Delivered).await;
     assert!(matches!(next(&mut handoffs).await, Handoff::Waiting), "the lane is told of what is free to go");
     assert_eq!(stage.states().await, [State::Delivered, State::Waiting, State::Leased]);
 }

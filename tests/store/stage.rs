@@ -190,6 +190,15 @@ pub(crate) async fn next(handoffs: &mut UnboundedReceiver<Handoff>) -> Handoff {
     tokio::time::timeout(PATIENCE, handoffs.recv()).await.expect("the lane is told").expect("the store is open")
 }
 
+/// The next delivery that is handed to a lane.
+pub(crate) async fn next_leased(handoffs: &mut UnboundedReceiver<Handoff>) -> Leased {
+    loop {
+        if let Handoff::Leased(leased) = next(handoffs).await {
+            return leased;
+        }
+    }
+}
+
 pub(crate) fn settlement(leased: &Leased, outcome: Outcome) -> Settlement {
     Settlement { key: leased.key, lease: leased.lease, person_key: leased.person_key, outcome, at: now(), attempt: None }
 }

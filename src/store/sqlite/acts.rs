@@ -1,6 +1,6 @@
 //! What people do, with the trail of it in the same transaction.
 
-use super::receive::is_person_pending;
+use super::receive::{find_place_again, join};
 use super::writer::Unit;
 use super::{Sqlite, hold, ledger, micros, moment, quarantine, replay, text};
 use crate::store::acts::read_again;
@@ -127,17 +127,14 @@ fn route(unit: &mut Unit<'_>, seq: i64, routing: &Routing, now: Timestamp) -> Re
 }
 
 fn make_delivery(unit: &mut Unit<'_>, seq: i64, destination: DestinationId, person: Option<&[u8; 16]>, now: i64) -> Result<bool> {
-    let is_blocked = match person {
-        Some(person) => is_person_pending(unit.connection, destination, person)?,
-        None => false,
-    };
-    let state = if is_blocked { State::Blocked } else { State::Waiting };
+    let place = find_place_again(unit, DeliveryKey { event: seq, destination }, person)?;
+    let (state, in_line) = join(unit, destination, person, place)?;
     let parked_base = unit.tally.parked_us(unit.connection, destination, now)?;
     let mut insert = unit.connection.prepare_cached(
-        "INSERT INTO delivery (event, destination, state, person, not_before, clock_start, parked_base) VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)
+        "INSERT INTO delivery (event, destination, state, person, not_before, clock_start, parked_base, in_line) VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7)
          ON CONFLICT DO NOTHING",
     )?;
-    if insert.execute(params![seq, destination, state.number(), person, now, parked_base])? == 0 {
+    if insert.execute(params![seq, destination, state.number(), person, now, parked_base, in_line])? == 0 {
         return Ok(false);
     }
     unit.tally.add_created(destination);

@@ -1,5 +1,6 @@
 //! What alerts keep, and what they ask.
 
+use super::size::OLDEST;
 use super::{Sqlite, moment};
 use crate::store::{AlertPage, Result};
 use jiff::Timestamp;
@@ -34,10 +35,10 @@ impl Sqlite {
 
     pub(in crate::store) async fn oldest_pending_each(&self) -> Result<Vec<(String, Timestamp)>> {
         self.read(|connection| {
-            let sql = "SELECT n.name, d.clock_start FROM destination n JOIN delivery d ON d.destination = n.id AND d.event =
-                           (SELECT min(p.event) FROM delivery p INDEXED BY delivery_pending WHERE p.destination = n.id AND p.state < 3)
-                       ORDER BY n.name";
-            let mut query = connection.prepare_cached(sql)?;
+            let sql = format!(
+                "SELECT o.name, d.clock_start FROM ({OLDEST}) o JOIN delivery d ON d.event = o.event AND d.destination = o.id ORDER BY o.name"
+            );
+            let mut query = connection.prepare_cached(&sql)?;
             let rows = query.query_map([], |row| Ok((row.get(0)?, moment(row.get(1)?))))?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })

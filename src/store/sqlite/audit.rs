@@ -7,7 +7,7 @@ use crate::store::{AuditFinding, AuditReport, DestinationLedger, Result, SourceL
 use rusqlite::Connection;
 
 /// What must hold, and a query for what breaks it: an id in words for each.
-const INVARIANTS: [(&str, &str); 11] = [
+const INVARIANTS: [(&str, &str); 12] = [
     (
         "every event the ledger counted is in the store or was removed by retention",
         "SELECT name || ': ' || received || ' received, ' || removed || ' removed, ' || (SELECT count(*) FROM event WHERE source = source.id) || ' in the store'
@@ -44,7 +44,13 @@ const INVARIANTS: [(&str, &str); 11] = [
     (
         "at a destination, at most one delivery of a person is under way, and the others wait behind one",
         "SELECT n.name || ': ' || lower(hex(d.person)) FROM delivery d JOIN destination n ON n.id = d.destination
-         WHERE d.state < 3 AND d.person IS NOT NULL GROUP BY d.destination, d.person HAVING sum(d.state < 2) <> 1",
+         WHERE d.state < 3 AND d.in_line = 1 AND d.person IS NOT NULL GROUP BY d.destination, d.person HAVING sum(d.state < 2) <> 1",
+    ),
+    (
+        "what is leased or blocked stands in its person's line, and what is in a backlog is newer than that",
+        "SELECT event || '/' || destination FROM delivery WHERE in_line NOT IN (0, 1) OR (state IN (1, 2) AND in_line = 0)
+         UNION ALL SELECT b.event || '/' || b.destination FROM delivery b WHERE b.state = 0 AND b.in_line = 0 AND EXISTS (
+             SELECT 1 FROM delivery l WHERE l.destination = b.destination AND l.person = b.person AND l.event > b.event AND l.state < 3 AND l.in_line = 1)",
     ),
     (
         "the deliveries of an erased event are erased, and no others",

@@ -111,7 +111,36 @@ fn open_snapshot(path: &Path) -> Result<Connection> {
     let connection = if is_read_only(path) { read_to_the_end(path)? } else { read_and_migrate(path)? };
     // The snapshot begins with the first query.
     connection.execute_batch("BEGIN; SELECT count(*) FROM pulse;")?;
+    line_up(&connection)?;
     Ok(connection)
+}
+
+/// Backlogs are of this engine alone: for this connection, what is in one is due, and blocked where it stands behind another of its person. Names of
+/// the temporary schema, which is no part of the file, come before those of the file.
+fn line_up(connection: &Connection) -> Result<()> {
+    let state = "CASE WHEN EXISTS (SELECT 1 FROM behind b WHERE b.event = d.event AND b.destination = d.destination) THEN 2 ELSE d.state END AS state";
+    let not_before =
+        "CASE WHEN d.state = 0 AND d.in_line = 0 THEN min(d.not_before, unixepoch() * 1000000) ELSE d.not_before END AS not_before";
+    let read = |name| match name {
+        "state" => state,
+        "not_before" => not_before,
+        name => name,
+    };
+    let columns: Vec<&str> = delivery_columns().map(read).collect();
+    connection.execute_batch(&format!(
+        "CREATE TEMP TABLE behind (event INTEGER NOT NULL, destination INTEGER NOT NULL, PRIMARY KEY (event, destination)) WITHOUT ROWID;
+         INSERT INTO behind SELECT event, destination FROM (
+             SELECT event, destination, in_line, row_number() OVER (PARTITION BY destination, person ORDER BY in_line DESC, event) AS place
+             FROM main.delivery WHERE state < 3 AND person IS NOT NULL
+         ) WHERE in_line = 0 AND place > 1;
+         CREATE TEMP VIEW delivery AS SELECT {} FROM main.delivery d;",
+        columns.join(", ")
+    ))?;
+    Ok(())
+}
+
+fn delivery_columns() -> impl Iterator<Item = &'static str> {
+    event_tables().filter(|(table, _)| table.name == "delivery").flat_map(|(table, _)| table.columns.iter().map(|(name, _)| *name))
 }
 
 fn read_to_the_end(path: &Path) -> Result<Connection> {

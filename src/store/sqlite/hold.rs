@@ -1,5 +1,7 @@
 //! Parking and releasing destinations, and what the store knows of each.
 
+use super::backlog::read_first;
+use super::lease::read_next_waiting;
 use super::ledger::{COUNT_COLUMNS, read_counts};
 use super::writer::Unit;
 use super::{Sqlite, micros, moment, text};
@@ -167,11 +169,11 @@ pub(super) fn release(unit: &mut Unit<'_>, destination: DestinationId, expired_a
     Ok(changed == 1)
 }
 
-/// What is due after `now` is due earlier, but not before it.
+/// What is due after `now` is due earlier, but not before it. What is in a backlog is always due.
 fn pull_in(connection: &Connection, by: i64, now: i64) -> Result<()> {
     connection.execute(
         "UPDATE delivery SET not_before = max(?1, not_before - ?2)
-         WHERE state = 0 AND destination IN (SELECT id FROM destination) AND not_before > ?1",
+         WHERE state = 0 AND in_line = 1 AND destination IN (SELECT id FROM destination) AND not_before > ?1",
         [now, by],
     )?;
     connection.execute("UPDATE destination SET hold_until = max(?1, hold_until - ?2) WHERE hold_until > ?1", [now, by])?;
@@ -192,7 +194,6 @@ fn read_destination(row: &Row<'_>) -> rusqlite::Result<DestinationRow> {
 }
 
 fn read_due_since(connection: &Connection, destination: DestinationId) -> Result<Option<Timestamp>> {
-    let mut query = connection.prepare_cached("SELECT min(not_before) FROM delivery WHERE destination = ?1 AND state = 0")?;
-    let due: Option<i64> = query.query_row([destination], |row| row.get(0))?;
+    let due = read_next_waiting(connection, destination)?.into_iter().chain(read_first(connection, destination)?).min();
     Ok(due.map(moment).filter(|due| *due <= Timestamp::now()))
 }

@@ -1,5 +1,7 @@
 //! Taking deliveries to work on, and bringing them back.
 
+use super::backlog::{Waiting, read_after, read_first};
+use super::receive::is_in_line;
 use super::{Sqlite, micros, moment, person, text, writer::Unit};
 use crate::failpoint::Commit;
 use crate::store::cause::cause;
@@ -9,6 +11,7 @@ use crate::store::{
 use jiff::Timestamp;
 use leadwire_connector::Event;
 use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// A claimed row whose body is not read yet: that is done off the writer thread.
@@ -25,10 +28,12 @@ struct Row {
 /// Bodies of one claim, in bytes: what is over waits for the next one.
 const CLAIM_BYTES: usize = 8 << 20;
 
+/// Deliveries of a backlog that one claim looks at, at most.
+const LOOKS: usize = 1_024;
+
 impl Sqlite {
     pub(in crate::store) async fn claim(&self, destination: DestinationId, limit: u32, now: Timestamp) -> Result<Claimed> {
-        let (rows, next_due) =
-            self.writer.write_as(Commit::Claim, move |unit| lease_due(unit.connection, destination, limit, micros(now))).await?;
+        let (rows, next_due) = self.writer.write_as(Commit::Claim, move |unit| lease_due(unit, destination, limit, micros(now))).await?;
         let mut deliveries = Vec::with_capacity(rows.len());
         for row in rows {
             match read_body(&row) {
@@ -78,7 +83,9 @@ impl Sqlite {
     pub(in crate::store) async fn due_destinations(&self, now: Timestamp) -> Result<Vec<DestinationId>> {
         self.read(move |connection| {
             let mut query = connection.prepare_cached(
-                "SELECT id FROM destination n WHERE EXISTS (SELECT 1 FROM delivery d WHERE d.destination = n.id AND d.state = 0 AND d.not_before <= ?1)",
+                "SELECT id FROM destination n
+                 WHERE EXISTS (SELECT 1 FROM delivery WHERE destination = n.id AND state = 0 AND in_line = 1 AND not_before <= ?1)
+                     OR EXISTS (SELECT 1 FROM delivery WHERE destination = n.id AND state = 0 AND in_line = 0)",
             )?;
             let rows = query.query_map([micros(now)], |row| row.get(0))?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -88,8 +95,9 @@ impl Sqlite {
 
     /// What was leased by a process that is gone waits again.
     pub(super) async fn free_leases(&self) -> Result<()> {
-        // The inner query reads the index of what is pending and nothing else.
-        let sql = "UPDATE delivery SET state = 0 WHERE (event, destination) IN (SELECT event, destination FROM delivery WHERE state < 3 AND state = 1)";
+        // The inner query reads the index of lines and nothing else.
+        let sql = "UPDATE delivery SET state = 0 WHERE (event, destination) IN
+                   (SELECT event, destination FROM delivery WHERE state < 3 AND in_line = 1 AND state = 1)";
         self.writer.write(move |unit| Ok(unit.connection.execute(sql, []).map(drop)?)).await
     }
 
@@ -122,40 +130,101 @@ fn leased(row: Row, event: Event) -> Leased {
     }
 }
 
-fn lease_due(connection: &Connection, destination: DestinationId, limit: u32, now: i64) -> Result<(Vec<Row>, Option<i64>)> {
-    let mut rows = find_due(connection, destination, limit, now)?;
-    let mut lease = connection.prepare_cached("UPDATE delivery SET state = 1 WHERE event = ?1 AND destination = ?2")?;
-    for row in &mut rows {
-        lease.execute(params![row.key.event, destination])?;
-        row.steps = read_steps(connection, row.key)?;
+/// What waits for its next attempt, and is due, and what is in the backlog: what waits longest goes first.
+fn lease_due(unit: &mut Unit<'_>, destination: DestinationId, limit: u32, now: i64) -> Result<(Vec<Row>, Option<i64>)> {
+    unit.backlogs.learn(unit.connection, destination)?;
+    let mut queue = Queue::read(unit.connection, destination, limit, now)?;
+    let (mut rows, mut bytes) = (Vec::new(), 0);
+    while rows.len() < limit as usize && bytes < CLAIM_BYTES {
+        let Some(event) = queue.next(unit.connection)? else { break };
+        let row = lease(unit.connection, DeliveryKey { event, destination }, now)?;
+        bytes += row.body.as_ref().map_or(0, String::len);
+        rows.push(row);
     }
-    Ok((rows, read_next_due(connection, destination)?))
+    let from_backlog = read_first(unit.connection, destination)?.map(|not_before| not_before.min(now));
+    Ok((rows, read_next_waiting(unit.connection, destination)?.into_iter().chain(from_backlog).min()))
 }
 
-fn find_due(connection: &Connection, destination: DestinationId, limit: u32, now: i64) -> Result<Vec<Row>> {
-    let mut due = connection.prepare_cached(
-        "SELECT d.event, d.person, d.attempts, d.clock_start, d.parked_base, e.body
-         FROM delivery d LEFT JOIN event e ON e.seq = d.event
-         WHERE d.destination = ?1 AND d.state = 0 AND d.not_before <= ?2 ORDER BY d.not_before, d.event LIMIT ?3",
-    )?;
-    let mut found = due.query(params![destination, now, limit])?;
-    let (mut rows, mut bytes) = (Vec::new(), 0);
-    while bytes < CLAIM_BYTES
-        && let Some(row) = found.next()?
-    {
-        let body: Option<String> = row.get(5)?;
-        bytes += body.as_ref().map_or(0, String::len);
-        rows.push(Row {
-            key: DeliveryKey { event: row.get(0)?, destination },
-            person_key: row.get(1)?,
-            attempts: row.get(2)?,
-            clock_start: row.get(3)?,
-            parked_base_us: row.get(4)?,
-            body,
-            steps: Vec::new(),
-        });
+/// What one claim may lease.
+struct Queue {
+    destination: DestinationId,
+    limit: u32,
+    /// Of the lines: when each is due, and its event.
+    due: VecDeque<(i64, i64)>,
+    backlog: VecDeque<Waiting>,
+    /// How much of the backlog one claim looks at: all of it may be of one person.
+    looks: usize,
+}
+
+impl Queue {
+    fn read(connection: &Connection, destination: DestinationId, limit: u32, now: i64) -> Result<Self> {
+        let mut query = connection.prepare_cached(
+            "SELECT not_before, event FROM delivery WHERE destination = ?1 AND state = 0 AND in_line = 1 AND not_before <= ?2
+             ORDER BY not_before, event LIMIT ?3",
+        )?;
+        let due = query.query_map(params![destination, now, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let due = due.collect::<rusqlite::Result<_>>()?;
+        let backlog = read_after(connection, destination, i64::MIN, limit)?.into();
+        Ok(Self { destination, limit, due, backlog, looks: LOOKS })
     }
-    Ok(rows)
+
+    /// The event of the next one.
+    fn next(&mut self, connection: &Connection) -> Result<Option<i64>> {
+        while let Some(first) = self.backlog.front() {
+            if self.due.front().is_some_and(|due| *due < (first.not_before, first.event)) {
+                break;
+            }
+            let Some(waiting) = self.take_waiting(connection)? else { break };
+            let is_behind = match &waiting.person {
+                Some(person) => is_in_line(connection, self.destination, person)?,
+                None => false,
+            };
+            if !is_behind {
+                return Ok(Some(waiting.event));
+            }
+            connection
+                .prepare_cached("UPDATE delivery SET state = 2, in_line = 1 WHERE event = ?1 AND destination = ?2")?
+                .execute(params![waiting.event, self.destination])?;
+        }
+        Ok(self.due.pop_front().map(|(_, event)| event))
+    }
+
+    /// Reads on before the last one goes.
+    fn take_waiting(&mut self, connection: &Connection) -> Result<Option<Waiting>> {
+        let Some(looks) = self.looks.checked_sub(1) else { return Ok(None) };
+        self.looks = looks;
+        let taken = self.backlog.pop_front();
+        if let (Some(last), true) = (&taken, self.backlog.is_empty()) {
+            self.backlog = read_after(connection, self.destination, last.event, self.limit)?.into();
+        }
+        Ok(taken)
+    }
+}
+
+/// What was received before the clock was set back is due now, and stays so when it is released.
+fn lease(connection: &Connection, key: DeliveryKey, now: i64) -> Result<Row> {
+    connection
+        .prepare_cached(
+            "UPDATE delivery SET state = 1, in_line = 1, not_before = min(not_before, ?3) WHERE event = ?1 AND destination = ?2",
+        )?
+        .execute(params![key.event, key.destination, now])?;
+    let mut query = connection.prepare_cached(
+        "SELECT d.person, d.attempts, d.clock_start, d.parked_base, e.body FROM delivery d LEFT JOIN event e ON e.seq = d.event
+         WHERE d.event = ?1 AND d.destination = ?2",
+    )?;
+    let steps = read_steps(connection, key)?;
+    let read = |row: &rusqlite::Row<'_>| {
+        Ok(Row {
+            key,
+            person_key: row.get(0)?,
+            attempts: row.get(1)?,
+            clock_start: row.get(2)?,
+            parked_base_us: row.get(3)?,
+            body: row.get(4)?,
+            steps,
+        })
+    };
+    Ok(query.query_row(params![key.event, key.destination], read)?)
 }
 
 fn read_steps(connection: &Connection, key: DeliveryKey) -> Result<Vec<(String, String)>> {
@@ -164,8 +233,10 @@ fn read_steps(connection: &Connection, key: DeliveryKey) -> Result<Vec<(String, 
     Ok(steps.collect::<rusqlite::Result<_>>()?)
 }
 
-fn read_next_due(connection: &Connection, destination: DestinationId) -> Result<Option<i64>> {
-    let mut query = connection.prepare_cached("SELECT min(not_before) FROM delivery WHERE destination = ?1 AND state = 0")?;
+/// When the first of those that wait for their next attempt is due.
+pub(super) fn read_next_waiting(connection: &Connection, destination: DestinationId) -> Result<Option<i64>> {
+    let mut query =
+        connection.prepare_cached("SELECT min(not_before) FROM delivery WHERE destination = ?1 AND state = 0 AND in_line = 1")?;
     Ok(query.query_row([destination], |row| row.get(0))?)
 }
 
@@ -242,9 +313,9 @@ fn end(unit: &mut Unit<'_>, settlement: &Settlement, ended: &Ended) -> Result<bo
 
 /// The next delivery of the person becomes due, with its whole time before it, and its lane is told.
 pub(super) fn unblock_next(unit: &mut Unit<'_>, destination: DestinationId, person: &[u8; 16], now: Timestamp) -> Result<()> {
-    let mut query = unit
-        .connection
-        .prepare_cached("SELECT event, state FROM delivery WHERE destination = ?1 AND person = ?2 AND state < 3 ORDER BY event LIMIT 1")?;
+    let mut query = unit.connection.prepare_cached(
+        "SELECT event, state FROM delivery WHERE destination = ?1 AND person = ?2 AND state < 3 AND in_line = 1 ORDER BY event LIMIT 1",
+    )?;
     let next: Option<(i64, i64)> = query.query_row(params![destination, person], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     let Some((event, _)) = next.filter(|(_, state)| *state == State::Blocked.number()) else { return Ok(()) };
     let parked_base = unit.tally.parked_us(unit.connection, destination, micros(now))?;

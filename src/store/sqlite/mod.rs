@@ -3,6 +3,7 @@
 mod acts;
 mod alert;
 mod audit;
+mod backlog;
 mod backup;
 mod causes;
 mod checkpoint;
@@ -20,6 +21,7 @@ mod logout;
 mod missed;
 mod open;
 mod person;
+mod persons;
 mod quarantine;
 mod receive;
 mod replay;

@@ -181,7 +181,7 @@ fn open_private(path: &Path) -> std::io::Result<File> {
 pub(super) fn open_writer(path: &Path) -> Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY)?;
-    connection.set_prepared_statement_cache_capacity(64);
+    connection.set_prepared_statement_cache_capacity(96);
     // Before anything is set: another program's file stays as it is.
     read_version(&connection)?;
     // Only a file that is still empty takes it; one that has it would be written to.

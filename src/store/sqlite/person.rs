@@ -207,12 +207,13 @@ struct DeliveryRow {
     name: String,
     state: State,
     person: Option<[u8; 16]>,
+    in_line: bool,
     record: Option<Record>,
 }
 
 fn read_deliveries(connection: &Connection, seq: i64) -> Result<Vec<DeliveryRow>> {
     let mut query = connection.prepare_cached(
-        "SELECT d.destination, n.name, d.state, d.person, d.record_id, d.record_url FROM delivery d JOIN destination n ON n.id = d.destination
+        "SELECT d.destination, n.name, d.state, d.person, d.record_id, d.record_url, d.in_line FROM delivery d JOIN destination n ON n.id = d.destination
          WHERE d.event = ?1 ORDER BY d.destination",
     )?;
     let rows = query.query_map([seq], |row| {
@@ -222,6 +223,7 @@ fn read_deliveries(connection: &Connection, seq: i64) -> Result<Vec<DeliveryRow>
             name: row.get(1)?,
             state: State::from_number(row.get(2)?).unwrap_or(State::Dead),
             person: row.get(3)?,
+            in_line: row.get(6)?,
             record: id.map(|id| Record { id, url }),
         })
     })?;
@@ -246,8 +248,8 @@ fn erase_delivery(
              WHERE event = ?1 AND destination = ?2",
         )?
         .execute(params![seq, row.destination, micros(at)])?;
-    // Behind one that was blocked itself nobody waits: the one ahead stays, and may have come later when others were replayed.
-    let was_ahead = matches!(row.state, State::Waiting | State::Leased);
+    // Behind one that was blocked itself, or is in a backlog, nobody waits: the one ahead stays, and may have come later when others were replayed.
+    let was_ahead = row.in_line && matches!(row.state, State::Waiting | State::Leased);
     waiting.extend(row.person.filter(|_| was_ahead).map(|person| (row.destination, person)));
     Ok(RemovedDelivery { delivery, destination: row.name, was: row.state, record: row.record, steps })
 }

@@ -60,7 +60,7 @@ fn count_duplicate(connection: &Connection, source: i64, content_key: &[u8; 24])
 fn insert_delivery(unit: &mut Unit<'_>, seq: i64, destination: DestinationId, new: &NewEvent) -> Result<()> {
     let received_at = micros(new.event.received_at);
     let parked_base = unit.tally.parked_us(unit.connection, destination, received_at)?;
-    let state = birth_state(unit, destination, new)?;
+    let (state, in_line) = birth(unit, destination, new)?;
     // Told first: when the insert fails, the place that was taken is given back with the handoff.
     match state {
         State::Leased => unit.hand_off(destination, Handoff::Leased(fresh_lease(seq, destination, new, parked_base))),
@@ -69,27 +69,76 @@ fn insert_delivery(unit: &mut Unit<'_>, seq: i64, destination: DestinationId, ne
     }
     unit.connection
         .prepare_cached(
-            "INSERT INTO delivery (event, destination, state, person, not_before, clock_start, parked_base) VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)",
+            "INSERT INTO delivery (event, destination, state, person, not_before, clock_start, parked_base, in_line) VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7)",
         )?
-        .execute(params![seq, destination, state.number(), new.person_key, received_at, parked_base])?;
+        .execute(params![seq, destination, state.number(), new.person_key, received_at, parked_base, in_line])?;
     unit.tally.add_created(destination);
     Ok(())
 }
 
-/// A large event waits in the store, where it takes no memory, until its lane has room for it.
-fn birth_state(unit: &Unit<'_>, destination: DestinationId, new: &NewEvent) -> Result<State> {
-    if let Some(person) = &new.person_key
-        && is_person_pending(unit.connection, destination, person)?
-    {
-        return Ok(State::Blocked);
-    }
+/// Its first state, and whether it stands in its person's line. A large event waits in the store, where it takes no memory, until its
+/// lane has room for it.
+fn birth(unit: &mut Unit<'_>, destination: DestinationId, new: &NewEvent) -> Result<(State, bool)> {
+    let person = new.person_key.as_ref();
+    let place = find_place(unit, destination, person)?;
     let is_small = places_for(new.body.len()) == 1;
-    Ok(if is_small && unit.try_enter(destination) { State::Leased } else { State::Waiting })
+    match place {
+        Place::Ahead if is_small && unit.try_enter(destination) => Ok((State::Leased, true)),
+        Place::Ahead if unit.has_lane(destination) => join(unit, destination, person, Place::Backlog),
+        place => join(unit, destination, person, place),
+    }
 }
 
-/// Whether a delivery of this person has not ended at this destination.
-pub(super) fn is_person_pending(connection: &Connection, destination: DestinationId, person: &[u8; 16]) -> Result<bool> {
-    let mut query = connection.prepare_cached("SELECT 1 FROM delivery WHERE destination = ?1 AND person = ?2 AND state < 3 LIMIT 1")?;
+/// Where a delivery stands among those of its person at its destination.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Place {
+    /// Nobody is before it.
+    Ahead,
+    /// One that is leased, waits or is blocked itself is before it.
+    Behind,
+    /// One in the backlog may be.
+    Backlog,
+}
+
+/// Where a delivery stands that is pending again, or that its event is given later: before what is newer.
+pub(super) fn find_place_again(unit: &mut Unit<'_>, key: DeliveryKey, person: Option<&[u8; 16]>) -> Result<Place> {
+    let mut query = unit.connection.prepare_cached(
+        "SELECT 1 FROM delivery WHERE destination = ?1 AND person = ?2 AND event > ?3 AND state < 3 AND in_line = 1 LIMIT 1",
+    )?;
+    if query.exists(params![key.destination, person, key.event])? {
+        return Ok(Place::Behind);
+    }
+    find_place(unit, key.destination, person)
+}
+
+/// Where the newest delivery of this person stands.
+fn find_place(unit: &mut Unit<'_>, destination: DestinationId, person: Option<&[u8; 16]>) -> Result<Place> {
+    let Some(person) = person else { return Ok(Place::Ahead) };
+    if unit.backlogs.may_hold(unit.connection, destination, person)? {
+        return Ok(Place::Backlog);
+    }
+    Ok(if is_in_line(unit.connection, destination, person)? { Place::Behind } else { Place::Ahead })
+}
+
+/// The state of a delivery that waits in this place, and whether it stands in its person's line.
+pub(super) fn join(unit: &mut Unit<'_>, destination: DestinationId, person: Option<&[u8; 16]>, place: Place) -> Result<(State, bool)> {
+    Ok(match place {
+        Place::Ahead => (State::Waiting, true),
+        Place::Behind => (State::Blocked, true),
+        Place::Backlog => {
+            unit.backlogs.add(unit.connection, destination, person)?;
+            if !unit.has_lane(destination) {
+                unit.connection.prepare_cached("UPDATE destination SET joined = joined + 1 WHERE id = ?1")?.execute([destination])?;
+            }
+            (State::Waiting, false)
+        }
+    })
+}
+
+/// Whether a delivery stands in the line of this person at this destination.
+pub(super) fn is_in_line(connection: &Connection, destination: DestinationId, person: &[u8; 16]) -> Result<bool> {
+    let mut query =
+        connection.prepare_cached("SELECT 1 FROM delivery WHERE destination = ?1 AND person = ?2 AND state < 3 AND in_line = 1 LIMIT 1")?;
     Ok(query.query_row(params![destination, person], |_| Ok(())).optional()?.is_some())
 }
 

@@ -1,6 +1,6 @@
 //! Delivering again what has ended.
 
-use super::receive::is_person_pending;
+use super::receive::{find_place_again, join};
 use super::row::DELIVERY_TABLES;
 use super::search::{Conditions, delivery_conditions};
 use super::writer::Unit;
@@ -66,17 +66,14 @@ fn revive(unit: &mut Unit<'_>, key: DeliveryKey, from: &[State], now: i64) -> Re
         }
         ledger::count(connection, key.destination, ended, -1)?;
     }
-    let is_blocked = match &person {
-        Some(person) => is_person_pending(connection, key.destination, person)?,
-        None => false,
-    };
-    let state = if is_blocked { State::Blocked } else { State::Waiting };
+    let place = find_place_again(unit, key, person.as_ref())?;
+    let (state, in_line) = join(unit, key.destination, person.as_ref(), place)?;
     let parked_base = unit.tally.parked_us(connection, key.destination, now)?;
     connection
         .prepare_cached(
-            "UPDATE delivery SET state = ?3, attempts = 0, not_before = ?4, clock_start = ?4, parked_base = ?5, ended_at = NULL
+            "UPDATE delivery SET state = ?3, attempts = 0, not_before = ?4, clock_start = ?4, parked_base = ?5, ended_at = NULL, in_line = ?6
              WHERE event = ?1 AND destination = ?2",
         )?
-        .execute(params![key.event, key.destination, state.number(), now, parked_base])?;
+        .execute(params![key.event, key.destination, state.number(), now, parked_base, in_line])?;
     Ok(Some(state))
 }

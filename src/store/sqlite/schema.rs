@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use std::collections::BTreeMap;
 
 /// In order; the number of a migration is its place, from 1.
-const MIGRATIONS: [&str; 12] = [
+const MIGRATIONS: [&str; 13] = [
     include_str!("migrations/0001_start.sql"),
     include_str!("migrations/0002_person.sql"),
     include_str!("migrations/0003_keeping.sql"),
@@ -18,6 +18,7 @@ const MIGRATIONS: [&str; 12] = [
     include_str!("migrations/0010_tally.sql"),
     include_str!("migrations/0011_receipt.sql"),
     include_str!("migrations/0012_console.sql"),
+    include_str!("migrations/0013_line.sql"),
 ];
 
 /// The schema that this program writes.

@@ -31,8 +31,12 @@ impl Conditions {
 
     pub(super) fn add_states(&mut self, states: &[State]) {
         if let [state] = states {
-            // Written so, the index of just this state is used.
-            self.texts.push(format!("d.state = {}", state.number()));
+            // Written so, the indexes of just this state are used where a destination is named.
+            self.texts.push(match state {
+                State::Waiting => "((d.state = 0 AND d.in_line = 1) OR (d.state = 0 AND d.in_line = 0))".to_owned(),
+                State::Leased | State::Blocked => in_state(*state),
+                ended => format!("d.state = {}", ended.number()),
+            });
         } else if !states.is_empty() {
             let numbers: Vec<String> = states.iter().map(|state| state.number().to_string()).collect();
             self.texts.push(format!("d.state IN ({})", numbers.join(", ")));
@@ -149,13 +153,25 @@ fn event_conditions(filter: &EventFilter) -> Conditions {
 fn delivery_condition(filter: &EventFilter) -> Option<String> {
     let to = filter.destination.as_ref().map(|_| "d.destination = (SELECT id FROM destination WHERE name = ?)".to_owned());
     // Both conditions are written out, so that the indexes of just these are used.
-    let state = filter.state.map(|state| {
-        let part = if state.is_pending() { "d.state < 3" } else { "d.state >= 3" };
-        let closed = if state.number() > 3 { " AND d.state > 3" } else { "" };
-        format!("d.state = {} AND {part}{closed}", state.number())
-    });
+    let state = filter.state.map(in_state);
     let both: Vec<String> = [state, to].into_iter().flatten().collect();
     (!both.is_empty()).then(|| both.join(" AND "))
+}
+
+/// What a delivery in this state must be. All that an index of just these asks for is written out, so that it is used.
+fn in_state(state: State) -> String {
+    let rest = match state {
+        State::Waiting => "",
+        State::Leased | State::Blocked => " AND d.state < 3 AND d.in_line = 1",
+        State::Delivered => " AND d.state >= 3",
+        State::Skipped | State::Dead | State::Erased => " AND d.state >= 3 AND d.state > 3",
+    };
+    format!("d.state = {}{rest}", state.number())
+}
+
+/// The places of all that waits: there is an index for what is in a line, and one for backlogs.
+fn waiting(and: &str) -> String {
+    [1, 0].map(|in_line| format!("SELECT d.event FROM delivery d WHERE d.state = 0 AND d.in_line = {in_line}{and}")).join(" UNION ALL ")
 }
 
 /// The places of all events of a kind that has an index of its own, rising; `None` when there are too many, or no such kind is wanted.
@@ -181,11 +197,14 @@ fn among_queries(filter: &EventFilter) -> Vec<(String, Vec<String>)> {
     let mut queries = Vec::new();
     // What is delivered is most of all, and has no index but that of its destination.
     let told = EventFilter { state: filter.state.filter(|state| *state != State::Delivered), ..filter.clone() };
-    if let Some(condition) = delivery_condition(&told) {
-        let of_all = if told.state.is_none() { " AND d.event > 0" } else { "" };
-        let sql = format!("SELECT d.event FROM delivery d WHERE {condition}{of_all}").replace('?', "?1");
-        queries.push((sql, filter.destination.clone().into_iter().collect()));
-    }
+    let to = if filter.destination.is_some() { " AND d.destination = (SELECT id FROM destination WHERE name = ?1)" } else { "" };
+    let sql = match (told.state, delivery_condition(&told)) {
+        (Some(State::Waiting), _) => Some(waiting(to)),
+        (Some(_), Some(condition)) => Some(format!("SELECT d.event FROM delivery d WHERE {condition}")),
+        (None, Some(condition)) => Some(format!("SELECT d.event FROM delivery d WHERE {condition} AND d.event > 0")),
+        (_, None) => None,
+    };
+    queries.extend(sql.map(|sql| (sql.replace(" ?)", " ?1)"), filter.destination.clone().into_iter().collect())));
     if filter.unrouted {
         queries.push(("SELECT e.seq FROM event e WHERE e.deliveries = 0 AND e.kind <> 'test'".to_owned(), Vec::new()));
     }

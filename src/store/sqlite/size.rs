@@ -43,6 +43,15 @@ impl Space {
     }
 }
 
+/// Each destination with the event of its oldest pending delivery, or without one. A backlog is in that order.
+pub(super) const OLDEST: &str = "
+    WITH each_oldest AS MATERIALIZED (
+        SELECT id, name,
+            (SELECT min(event) FROM delivery INDEXED BY delivery_line WHERE destination = n.id AND state < 3 AND in_line = 1) AS line,
+            (SELECT min(event) FROM delivery INDEXED BY delivery_backlog WHERE destination = n.id AND state = 0 AND in_line = 0) AS backlog
+        FROM destination n)
+    SELECT id, name, min(coalesce(line, backlog), coalesce(backlog, line)) AS event FROM each_oldest";
+
 impl Sqlite {
     pub(super) async fn space(&self) -> Result<Space> {
         self.read(read_space).await
@@ -77,11 +86,9 @@ impl Sqlite {
     }
 
     pub(in crate::store) async fn oldest_pending(&self) -> Result<BTreeMap<String, Timestamp>> {
-        let sql = "SELECT n.name, e.received_at FROM
-                   (SELECT destination, min(event) AS event FROM delivery INDEXED BY delivery_pending WHERE state < 3 GROUP BY destination) o
-                   JOIN event e ON e.seq = o.event JOIN destination n ON n.id = o.destination";
-        self.read(|connection| {
-            let mut query = connection.prepare_cached(sql)?;
+        let sql = format!("SELECT o.name, e.received_at FROM ({OLDEST}) o JOIN event e ON e.seq = o.event");
+        self.read(move |connection| {
+            let mut query = connection.prepare_cached(&sql)?;
             let rows = query.query_map([], |row| Ok((row.get(0)?, moment(row.get(1)?))))?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
@@ -159,8 +166,12 @@ fn read_status(connection: &Connection, path: &Path) -> Result<Status> {
 }
 
 fn read_pending(connection: &Connection) -> Result<Vec<DestinationStatus>> {
-    let sql = "SELECT n.name, sum(d.state = 0), sum(d.state = 1), sum(d.state = 2), n.hold_since IS NOT NULL
-               FROM delivery d INDEXED BY delivery_pending CROSS JOIN destination n ON n.id = d.destination WHERE d.state < 3 GROUP BY d.destination";
+    let sql = "SELECT n.name, sum(d.waiting), sum(d.leased), sum(d.blocked), n.hold_since IS NOT NULL FROM (
+                   SELECT destination, sum(state = 0) AS waiting, sum(state = 1) AS leased, sum(state = 2) AS blocked
+                   FROM delivery INDEXED BY delivery_line WHERE state < 3 AND in_line = 1 GROUP BY destination
+                   UNION ALL SELECT destination, count(*), 0, 0
+                   FROM delivery INDEXED BY delivery_backlog WHERE state = 0 AND in_line = 0 GROUP BY destination
+               ) d JOIN destination n ON n.id = d.destination GROUP BY n.id";
     let mut query = connection.prepare(sql)?;
     let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, Pending::new(row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)));
     let found: HashMap<String, Pending> = query.query_map([], read)?.collect::<rusqlite::Result<_>>()?;
@@ -169,9 +180,10 @@ fn read_pending(connection: &Connection) -> Result<Vec<DestinationStatus>> {
 }
 
 fn read_oldest_pending(connection: &Connection) -> Result<Option<OldestPending>> {
-    let sql = "SELECT e.id, e.received_at, n.name, d.state FROM delivery d JOIN event e ON e.seq = d.event JOIN destination n ON n.id = d.destination
-               WHERE d.event = (SELECT min(event) FROM delivery INDEXED BY delivery_pending WHERE state < 3) AND d.state < 3
-               ORDER BY d.destination LIMIT 1";
+    let sql = format!(
+        "SELECT e.id, e.received_at, o.name, d.state FROM ({OLDEST}) o JOIN event e ON e.seq = o.event
+         JOIN delivery d ON d.event = o.event AND d.destination = o.id ORDER BY o.event, o.id LIMIT 1"
+    );
     let read = |row: &rusqlite::Row<'_>| {
         Ok(OldestPending {
             event: uuid::Uuid::from_bytes(row.get(0)?),
@@ -180,5 +192,5 @@ fn read_oldest_pending(connection: &Connection) -> Result<Option<OldestPending>>
             state: State::from_number(row.get(3)?).unwrap_or(State::Waiting),
         })
     };
-    Ok(connection.query_row(sql, [], read).optional()?)
+    Ok(connection.query_row(&sql, [], read).optional()?)
 }

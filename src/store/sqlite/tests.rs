@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::allow_attributes)]
 
+mod backlog;
 mod index;
 mod person;
 

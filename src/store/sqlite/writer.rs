@@ -1,5 +1,6 @@
 //! The one thread that writes, and its group commit: what waits together is committed together, with one fsync.
 
+use super::backlog::Backlogs;
 use super::checkpoint::Checkpointer;
 use super::ledger::Tally;
 use crate::failpoint::{Commit, Struck, reach_commit};
@@ -20,6 +21,7 @@ pub(super) struct Unit<'a> {
     pub(super) connection: &'a Connection,
     /// What the ledger gains in this transaction; written once, before the commit.
     pub(super) tally: Tally,
+    pub(super) backlogs: &'a mut Backlogs,
     lanes: &'a Lanes,
     handoffs: Vec<(DestinationId, Handoff)>,
 }
@@ -28,6 +30,11 @@ impl Unit<'_> {
     /// Takes a place in the destination's lane, if it has one left.
     pub(super) fn try_enter(&self, destination: DestinationId) -> bool {
         self.lanes.get(&destination).is_some_and(|lane| lane.room.try_enter())
+    }
+
+    /// Whether this process delivers there.
+    pub(super) fn has_lane(&self, destination: DestinationId) -> bool {
+        self.lanes.contains_key(&destination)
     }
 
     /// To be told to the destination's lane after the commit, and not at all without one.
@@ -145,18 +152,19 @@ fn serve(
     figures: &StoreFigures,
     checkpointer: &Checkpointer,
 ) {
+    let mut backlogs = Backlogs::default();
     while let Ok(first) = queue.recv() {
         let mut batch = vec![first];
         batch.extend(queue.try_iter().take(MAX_BATCH - 1));
         let lanes = lanes.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        commit_batch(connection, batch, &lanes, figures);
+        commit_batch(connection, batch, &lanes, &mut backlogs, figures);
         checkpointer.note_commit();
     }
 }
 
-fn commit_batch(connection: &Connection, mut batch: Vec<Box<dyn Job>>, lanes: &Lanes, figures: &StoreFigures) {
+fn commit_batch(connection: &Connection, mut batch: Vec<Box<dyn Job>>, lanes: &Lanes, backlogs: &mut Backlogs, figures: &StoreFigures) {
     let began = Instant::now();
-    match commit(connection, &mut batch, lanes) {
+    match commit(connection, &mut batch, lanes, backlogs) {
         Ok(()) => {
             count(&batch, began, figures);
             let struck = reach_commit(batch.iter().map(|job| job.kind()), Commit::after);
@@ -167,7 +175,9 @@ fn commit_batch(connection: &Connection, mut batch: Vec<Box<dyn Job>>, lanes: &L
             });
         }
         // One job that fails must not take the others with it: each is tried alone.
-        Err(Failure::Job(_)) if batch.len() > 1 => batch.into_iter().for_each(|job| commit_batch(connection, vec![job], lanes, figures)),
+        Err(Failure::Job(_)) if batch.len() > 1 => {
+            batch.into_iter().for_each(|job| commit_batch(connection, vec![job], lanes, backlogs, figures));
+        }
         Err(Failure::Job(error) | Failure::Engine(error)) => batch.into_iter().for_each(|job| job.finish(Err(error.clone()))),
     }
 }
@@ -190,11 +200,14 @@ enum Failure {
 }
 
 /// Commits the batch, or nothing of it.
-fn commit(connection: &Connection, batch: &mut [Box<dyn Job>], lanes: &Lanes) -> std::result::Result<(), Failure> {
+fn commit(connection: &Connection, batch: &mut [Box<dyn Job>], lanes: &Lanes, backlogs: &mut Backlogs) -> std::result::Result<(), Failure> {
     let engine = |error: Error| Failure::Engine(error);
     execute(connection, "BEGIN IMMEDIATE").map_err(engine)?;
-    let mut unit = Unit { connection, tally: Tally::default(), lanes, handoffs: Vec::new() };
-    let ran = batch.iter_mut().try_for_each(|job| run_guarded(job.as_mut(), &mut unit)).and_then(|()| unit.tally.write(unit.connection));
+    let noted = backlogs.note_others(connection);
+    let mut unit = Unit { connection, tally: Tally::default(), backlogs, lanes, handoffs: Vec::new() };
+    let ran = noted
+        .and_then(|()| batch.iter_mut().try_for_each(|job| run_guarded(job.as_mut(), &mut unit)))
+        .and_then(|()| unit.tally.write(unit.connection));
     let handoffs = std::mem::take(&mut unit.handoffs);
     let result = match ran {
         Ok(()) if !reach_commit(batch.iter().map(|job| job.kind()), Commit::before).is_empty() => Err(Failure::Engine(Struck.into())),
@@ -203,7 +216,10 @@ fn commit(connection: &Connection, batch: &mut [Box<dyn Job>], lanes: &Lanes) ->
     };
     match &result {
         Ok(()) => deliver(handoffs, lanes),
-        Err(_) => give_back_places(handoffs, lanes),
+        Err(_) => {
+            give_back_places(handoffs, lanes);
+            backlogs.forget();
+        }
     }
     // A sick disk may have ended the transaction already; one that stays open would make every later one fail too.
     if !connection.is_autocommit() {

@@ -83,7 +83,7 @@ async fn no_search_reads_the_whole_table() {
         let lines = plan.query_map(rusqlite::params_from_iter(vec![0; width]), |row| row.get::<_, String>(3)).unwrap();
         let told = lines.map(Result::unwrap).collect::<Vec<_>>().join("; ");
         // An index of just what is wanted may be read from end to end.
-        let own = ["event_duplicated", "event_unrouted", "delivery_waiting", "delivery_pending", "delivery_closed"];
+        let own = ["event_duplicated", "event_unrouted", "delivery_waiting", "delivery_line", "delivery_backlog", "delivery_closed"];
         let is_whole = |line: &&str| line.starts_with("SCAN") && !own.iter().any(|index| line.ends_with(index));
         assert_eq!(told.split("; ").find(is_whole), None, "{sql}: {told}");
         assert!(!told.contains("TEMP B-TREE"), "{sql}: {told}");
