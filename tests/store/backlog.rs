@@ -2,7 +2,7 @@
 
 use crate::stage::{Stage, after, event, next_leased, now, with};
 use jiff::SignedDuration;
-use leadwire::store::{DeliveryFilter, Erasing, EventFilter, Handoff, Leased, Room, State};
+use leadwire::store::{Act, DeliveryFilter, Entry, Erasing, EventFilter, Handoff, Leased, NewAction, Room, Routing, State};
 use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -152,6 +152,30 @@ async fn what_is_replayed_goes_before_what_is_newer(stage: Stage) {
     assert!(numbers.len() == 3 && place(1) < place(3), "{numbers:?}");
 }
 
+/// A process that does not deliver looks anew each time: the bridge makes backlogs without telling.
+async fn what_another_process_routes_goes_behind_what_is_older(stage: Stage) {
+    let (room, _handoffs) = stage.attach_lane(100);
+    room.set_open(false);
+    let (other, _ownership) = stage.another().await;
+    for n in [1, 3] {
+        stage.receive_one(event(n, Some(7), &[])).await;
+    }
+    let route = async |n: usize| {
+        let mut events = stage.find(EventFilter::default()).await;
+        events.sort_by_key(|row| row.event.id);
+        let routings = vec![Routing { event: events[n].event.id, person_key: Some([7; 16]), destinations: vec![stage.crm] }];
+        other.perform(Entry::New(NewAction::default()), Act::Route { routings }, now()).await.unwrap()
+    };
+    assert_eq!(route(0).await, 1);
+    assert_eq!(deliver_all(&stage).await, [1]);
+    stage.receive_one(event(2, Some(7), &[stage.crm])).await;
+    // Received after 3, so that it is newer.
+    stage.receive_one(event(4, Some(7), &[])).await;
+    assert_eq!(route(3).await, 1);
+    stage.assert_audit().await;
+    assert_eq!(deliver_all(&stage).await, [2, 4]);
+}
+
 async fn erasing_some_of_a_backlog_lets_nobody_go_before_his_turn(stage: Stage) {
     stage.receive(1, Some(7)).await;
     let dead = stage.claim_one().await;
@@ -223,6 +247,7 @@ on_every_engine!(
     after_a_restart_nobody_overtakes_his_own,
     what_another_process_replays_is_not_overtaken,
     what_is_replayed_goes_before_what_is_newer,
+    what_another_process_routes_goes_behind_what_is_older,
     erasing_some_of_a_backlog_lets_nobody_go_before_his_turn,
     what_came_before_the_clock_was_set_back_is_due,
     a_backlog_of_one_person_is_delivered_one_after_the_other,

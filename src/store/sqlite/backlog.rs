@@ -43,13 +43,15 @@ enum Backlog {
 }
 
 impl Backlogs {
-    /// Before each transaction reads: whether another process has added to a backlog since the last.
-    pub(super) fn note_others(&mut self, connection: &Connection) -> Result<()> {
+    /// Before each transaction reads: whether another process has added to a backlog since the last. What the process that delivers adds
+    /// is counted nowhere, so that one which does not deliver there knows nothing for longer than nobody else writes.
+    pub(super) fn note_others(&mut self, connection: &Connection, has_lane: impl Fn(DestinationId) -> bool) -> Result<()> {
         self.is_there.clear();
         let version = connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
         if self.version.replace(version) == Some(version) {
             return Ok(());
         }
+        self.known.retain(|destination, _| has_lane(*destination));
         let mut query = connection.prepare_cached("SELECT id, joined FROM destination")?;
         let mut rows = query.query([])?;
         while let Some(row) = rows.next()? {

@@ -4,7 +4,7 @@ use super::{Sqlite, micros, writer::Unit};
 use crate::failpoint::Commit;
 use crate::store::names::Names;
 use crate::store::{DeliveryKey, DestinationId, Error, Handoff, Leased, NewEvent, Receipt, Received, Result, State, places_for};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 use std::sync::Arc;
 
 impl Sqlite {
@@ -102,9 +102,9 @@ pub(super) enum Place {
 
 /// Where a delivery stands that is pending again, or that its event is given later: before what is newer.
 pub(super) fn find_place_again(unit: &mut Unit<'_>, key: DeliveryKey, person: Option<&[u8; 16]>) -> Result<Place> {
-    let mut query = unit.connection.prepare_cached(
-        "SELECT 1 FROM delivery WHERE destination = ?1 AND person = ?2 AND event > ?3 AND state < 3 AND in_line = 1 LIMIT 1",
-    )?;
+    let mut query = unit
+        .connection
+        .prepare_cached("SELECT 1 FROM delivery WHERE destination = ?1 AND person = ?2 AND event > ?3 AND state < 3 AND in_line = 1")?;
     if query.exists(params![key.destination, person, key.event])? {
         return Ok(Place::Behind);
     }
@@ -138,8 +138,8 @@ pub(super) fn join(unit: &mut Unit<'_>, destination: DestinationId, person: Opti
 /// Whether a delivery stands in the line of this person at this destination.
 pub(super) fn is_in_line(connection: &Connection, destination: DestinationId, person: &[u8; 16]) -> Result<bool> {
     let mut query =
-        connection.prepare_cached("SELECT 1 FROM delivery WHERE destination = ?1 AND person = ?2 AND state < 3 AND in_line = 1 LIMIT 1")?;
-    Ok(query.query_row(params![destination, person], |_| Ok(())).optional()?.is_some())
+        connection.prepare_cached("SELECT 1 FROM delivery WHERE destination = ?1 AND person = ?2 AND state < 3 AND in_line = 1")?;
+    Ok(query.exists(params![destination, person])?)
 }
 
 fn fresh_lease(seq: i64, destination: DestinationId, new: &NewEvent, parked_base_us: i64) -> Leased {

@@ -203,7 +203,7 @@ enum Failure {
 fn commit(connection: &Connection, batch: &mut [Box<dyn Job>], lanes: &Lanes, backlogs: &mut Backlogs) -> std::result::Result<(), Failure> {
     let engine = |error: Error| Failure::Engine(error);
     execute(connection, "BEGIN IMMEDIATE").map_err(engine)?;
-    let noted = backlogs.note_others(connection);
+    let noted = backlogs.note_others(connection, |destination| lanes.contains_key(&destination));
     let mut unit = Unit { connection, tally: Tally::default(), backlogs, lanes, handoffs: Vec::new() };
     let ran = noted
         .and_then(|()| batch.iter_mut().try_for_each(|job| run_guarded(job.as_mut(), &mut unit)))
