@@ -15,8 +15,8 @@ const NAMES: [&str; 3] = ["first", "second", "third"];
 const PACES: [u32; 3] = [100, 1_000, 10_000];
 /// As many leads a second as the destinations next to a slow and a dead one get.
 const NEIGHBOURS_PACE: u32 = 1_000;
-/// How long a bridge without work is watched.
-const IDLE: Duration = Duration::from_secs(20);
+/// How long a bridge without work is watched: the kernel counts its time in hundredths of a second.
+const IDLE: Duration = Duration::from_secs(60);
 /// What people look at.
 const PAGES: [&str; 7] = ["/", "/leads", "/leads?q=david7", "/destinations", "/person", "/sources", "/api/v1/status"];
 const PAGE_ROUNDS: usize = 9;

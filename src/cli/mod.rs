@@ -324,6 +324,7 @@ fn environment() -> impl Iterator<Item = (String, String)> {
 /// Runs the command line of this process with these connectors.
 #[must_use]
 pub fn run(connectors: Connectors) -> ExitCode {
+    keep_pages_small();
     let matches = Arguments::command().try_get_matches();
     let arguments = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,
@@ -346,6 +347,13 @@ pub fn run(connectors: Connectors) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => fail(&failure),
     }
+}
+
+/// A huge page is resident as a whole for the first byte that is used of it: an idle bridge would take twice the memory, and answer no
+/// sooner. Where the kernel refuses, that is all there is to it.
+fn keep_pages_small() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
 /// The bridge to ask, for commands that can.

@@ -1,9 +1,11 @@
 //! Which destinations get an event: a pure function of the event and the rules.
 
+mod candidates;
 mod condition;
 
 pub use condition::Condition;
 
+use candidates::Candidates;
 use leadwire_connector::reexport::minijinja::Value;
 use leadwire_connector::{Event, Kind};
 use std::cell::OnceCell;
@@ -25,7 +27,10 @@ pub struct Rule {
 
 /// All routes, in the order of the configuration.
 #[derive(Debug, Default)]
-pub struct Rules(Vec<Rule>);
+pub struct Rules {
+    rules: Vec<Rule>,
+    candidates: Candidates,
+}
 
 /// What [`Rules::route`] decided.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,12 +45,13 @@ impl Rules {
     /// The rules, first to last.
     #[must_use]
     pub fn new(rules: Vec<Rule>) -> Self {
-        Self(rules)
+        let candidates = Candidates::of(&rules);
+        Self { rules, candidates }
     }
 
     /// The rules, first to last.
     pub fn iter(&self) -> impl Iterator<Item = &Rule> {
-        self.0.iter()
+        self.rules.iter()
     }
 
     /// The union of the destinations of all rules that match.
@@ -57,7 +63,8 @@ impl Rules {
         let mut routed = Routed::default();
         // Serialized for the first condition that is looked at, and for no event that needs none.
         let fields = OnceCell::new();
-        for (index, rule) in self.0.iter().enumerate() {
+        for index in self.candidates.for_event(event) {
+            let rule = &self.rules[index];
             let matched = rule.filters_let_through(event)
                 && rule.condition_holds(event, &fields).unwrap_or_else(|error| {
                     routed
@@ -181,27 +188,30 @@ mod tests {
         assert_eq!(rules.route(&event(Kind::Lead, "acme")), Routed::default());
     }
 
-    fn any_rule() -> impl Strategy<Value = (Vec<String>, Option<Vec<Kind>>, Option<Vec<String>>)> {
-        let names = prop::collection::vec("[a-e]", 1..4);
+    fn any_rule() -> impl Strategy<Value = Rule> {
+        let names = |pattern| prop::option::of(prop::collection::vec(pattern, 0..3));
         let kinds = prop::option::of(prop::collection::vec(prop::sample::select(Kind::ALL.to_vec()), 1..3));
-        (names, kinds, prop::option::of(prop::collection::vec("[xy]", 1..3)))
+        (prop::collection::vec("[a-e]", 1..4), kinds, names("[xy]"), names("[pq]"))
+            .prop_map(|(to, kinds, sources, chatbots)| Rule { to, sources, kinds, chatbots, when: None })
     }
 
     proptest! {
         #[test]
         fn every_destination_of_a_matching_route_is_there_once_in_first_seen_order(
-            specs in prop::collection::vec(any_rule(), 0..6),
+            rules in prop::collection::vec(any_rule(), 0..8),
             kind in prop::sample::select(Kind::ALL.to_vec()),
             source in "[xyz]",
+            chatbot in prop::option::of("[pqr]"),
         ) {
-            let matching = specs.iter().filter(|(_, kinds, sources)| {
-                kinds.as_ref().map_or(kind != Kind::Test, |kinds| kinds.contains(&kind))
-                    && sources.as_ref().is_none_or(|sources| sources.contains(&source))
+            let event = Event { chatbot_id: chatbot, ..event(kind, &source) };
+            let matching = rules.iter().filter(|rule| {
+                rule.kinds.as_ref().map_or(kind != Kind::Test, |kinds| kinds.contains(&kind))
+                    && rule.sources.as_ref().is_none_or(|sources| sources.contains(&source))
+                    && rule.chatbots.as_ref().is_none_or(|ids| event.chatbot_id.as_ref().is_some_and(|id| ids.contains(id)))
             });
             let mut expected: Vec<String> = Vec::new();
-            matching.flat_map(|(to, ..)| to).for_each(|name| if !expected.contains(name) { expected.push(name.clone()) });
-            let rules = specs.into_iter().map(|(to, kinds, sources)| Rule { to, sources, kinds, ..Rule::default() }).collect();
-            prop_assert_eq!(Rules::new(rules).route(&event(kind, &source)).destinations, expected);
+            matching.flat_map(|rule| &rule.to).for_each(|name| if !expected.contains(name) { expected.push(name.clone()) });
+            prop_assert_eq!(Rules::new(rules).route(&event).destinations, expected);
         }
 
         #[test]

@@ -210,7 +210,7 @@ pub mod timestamp {
     /// `2023-11-23T18:36:21.512302Z`
     #[must_use]
     pub fn format(at: Timestamp) -> String {
-        at.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+        format!("{at:.6}")
     }
 
     /// For `#[serde(with)]`.

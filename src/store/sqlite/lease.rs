@@ -311,11 +311,12 @@ fn end(unit: &mut Unit<'_>, settlement: &Settlement, ended: &Ended) -> Result<bo
     Ok(changed == 1)
 }
 
+pub(super) const FIRST_IN_LINE: &str =
+    "SELECT event, state FROM delivery WHERE destination = ?1 AND person = ?2 AND state < 3 AND in_line = 1 ORDER BY event LIMIT 1";
+
 /// The next delivery of the person becomes due, with its whole time before it, and its lane is told.
 pub(super) fn unblock_next(unit: &mut Unit<'_>, destination: DestinationId, person: &[u8; 16], now: Timestamp) -> Result<()> {
-    let mut query = unit.connection.prepare_cached(
-        "SELECT event, state FROM delivery WHERE destination = ?1 AND person = ?2 AND state < 3 AND in_line = 1 ORDER BY event LIMIT 1",
-    )?;
+    let mut query = unit.connection.prepare_cached(FIRST_IN_LINE)?;
     let next: Option<(i64, i64)> = query.query_row(params![destination, person], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     let Some((event, _)) = next.filter(|(_, state)| *state == State::Blocked.number()) else { return Ok(()) };
     let parked_base = unit.tally.parked_us(unit.connection, destination, micros(now))?;

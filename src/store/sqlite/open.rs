@@ -8,6 +8,7 @@ use crate::failpoint;
 use crate::store::names::Names;
 use crate::store::{Error, Result};
 use crate::swap::Swap;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -182,6 +183,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(96);
+    plan_once(&connection)?;
     // Before anything is set: another program's file stays as it is.
     read_version(&connection)?;
     // Only a file that is still empty takes it; one that has it would be written to.
@@ -205,6 +207,13 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
+/// Else SQLite plans some statements anew for each value they are asked about, which takes longer than the statement (its "query planner
+/// stability guarantee", <https://www.sqlite.org/queryplanner-ng.html#qpstab>).
+fn plan_once(connection: &Connection) -> Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
+}
+
 /// For reading beside others that write.
 pub(super) fn open_reader(path: &Path) -> Result<Connection> {
     prepare_reader(Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?)
@@ -212,6 +221,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection> {
 
 fn prepare_reader(connection: Connection) -> Result<Connection> {
     connection.busy_timeout(BUSY)?;
+    plan_once(&connection)?;
     connection.execute_batch("PRAGMA cache_size = -4096;")?;
     search::add_functions(&connection)?;
     Ok(connection)

@@ -6,12 +6,13 @@ mod backlog;
 mod index;
 mod person;
 
-use super::Sqlite;
+use super::{Sqlite, lease};
 use crate::store::{
     Claimed, DeliveryFilter, DestinationId, Ended, Handoff, LaneEnd, Leased, NewEvent, Outcome, Received, Room, Settlement, State,
 };
 use jiff::{SignedDuration, Timestamp};
 use leadwire_connector::Event;
+use rusqlite::StatementStatus;
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -125,6 +126,21 @@ async fn leases_of_a_process_that_is_gone_are_freed() {
     let leased = stage.claim(1).await.deliveries.remove(0);
     stage.end(&leased, State::Delivered).await;
     stage.assert_audit().await;
+}
+
+#[tokio::test]
+async fn a_statement_is_not_planned_anew_for_each_value() {
+    let stage = Stage::open();
+    for n in 1..=9 {
+        stage.receive(n, Some(n)).await;
+        let leased = stage.claim(1).await.deliveries.remove(0);
+        stage.end(&leased, State::Delivered).await;
+    }
+    let plans = stage.store.writer.write(|unit| {
+        let query = unit.connection.prepare_cached(lease::FIRST_IN_LINE)?;
+        Ok((query.get_status(StatementStatus::Run), query.get_status(StatementStatus::RePrepare)))
+    });
+    assert_eq!(plans.await.unwrap(), (9, 0));
 }
 
 #[tokio::test]
