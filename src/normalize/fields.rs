@@ -78,8 +78,8 @@ impl Field {
             return None;
         }
         let is_letter = |letter: &char| !matches!(letter, ' ' | '_' | '-');
-        let plain = |known: &str| name.chars().filter(is_letter).map(|letter| letter.to_ascii_lowercase()).eq(known.chars());
-        NAMES.iter().find(|(known, _)| plain(known)).map(|(_, field)| *field)
+        let plain: String = name.chars().filter(is_letter).map(|letter| letter.to_ascii_lowercase()).collect();
+        NAMES.iter().find(|(known, _)| *known == plain).map(|(_, field)| *field)
     }
 }
 
