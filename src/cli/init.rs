@@ -80,12 +80,22 @@ fn tell(addition: &Addition, settings: &Settings, context: &Context) -> Result<(
     for warning in settings.told_warnings() {
         show::note(&format!("warning: {warning}\n"));
     }
-    show::line(&format!("{} is written, and its secrets are in {}", context.config.display(), variables_file(&context.config).display()))?;
+    show::line(&written(addition, context))?;
     for name in &addition.sources {
         let has_key = settings.sources.get(name).is_some_and(|source| !source.signing_keys.is_empty());
         show::line(&steps(name, &url(name), settings, has_key, context))?;
     }
     show::line(&next(addition, context))
+}
+
+/// Which files are others than before.
+fn written(addition: &Addition, context: &Context) -> String {
+    let (config, env) = (context.config.display(), variables_file(&context.config));
+    match (addition.toml.is_empty(), addition.variables.is_empty()) {
+        (false, _) => format!("{config} is written, and its secrets are in {}", env.display()),
+        (true, false) => format!("the secret is written to {}; {config} stays as it is", env.display()),
+        (true, true) => format!("{config} has all of this; nothing is written"),
+    }
 }
 
 /// What to click at the platform.

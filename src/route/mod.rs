@@ -191,8 +191,13 @@ mod tests {
     fn any_rule() -> impl Strategy<Value = Rule> {
         let names = |pattern| prop::option::of(prop::collection::vec(pattern, 0..3));
         let kinds = prop::option::of(prop::collection::vec(prop::sample::select(Kind::ALL.to_vec()), 1..3));
-        (prop::collection::vec("[a-e]", 1..4), kinds, names("[xy]"), names("[pq]"))
-            .prop_map(|(to, kinds, sources, chatbots)| Rule { to, sources, kinds, chatbots, when: None })
+        (prop::collection::vec("[a-e]", 1..4), kinds, names("[xy]"), names("[pq]")).prop_map(|(to, kinds, sources, chatbots)| Rule {
+            to,
+            sources,
+            kinds,
+            chatbots,
+            when: None,
+        })
     }
 
     proptest! {

@@ -74,6 +74,7 @@ fn what_is_there_stays_to_the_byte_and_more_comes_behind_it() {
     let (before, secrets) = (after, read(folder.path(), ".env"));
     let told = done(folder.path(), &[&FIRST[..5], &HUBSPOT[1..]].concat());
     assert!(told.contains("the source acme is there already") && told.contains("the destination crm is there already"), "{told}");
+    assert!(told.contains("has all of this; nothing is written"), "{told}");
     assert_eq!((read(folder.path(), "leadwire.toml"), read(folder.path(), ".env")), (before, secrets));
 }
 
@@ -82,7 +83,8 @@ fn a_source_that_awaits_its_key_gets_it_later() {
     let folder = tempfile::tempdir().unwrap();
     done(folder.path(), &FIRST);
     assert!(done(folder.path(), &["check"]).contains("is awaiting its signing key"));
-    done(folder.path(), &["init", "--source", "acme", "--key", "acme=whk_0123456789abcdef"]);
+    let told = done(folder.path(), &["init", "--source", "acme", "--key", "acme=whk_0123456789abcdef"]);
+    assert!(told.contains("the secret is written to config/.env; config/leadwire.toml stays as it is"), "{told}");
     assert!(!done(folder.path(), &["check"]).contains("is awaiting its signing key"));
     let shown: Value = serde_json::from_slice(&run(folder.path(), &["config", "show", "--json"]).stdout).unwrap();
     assert!(!shown.to_string().contains("whk_0123456789abcdef"), "{shown}");

@@ -2,6 +2,7 @@
 
 use crate::harness::{Bridge, Setup, eventually, lead};
 use crate::sick::Lock;
+use std::io::ErrorKind;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
@@ -24,7 +25,10 @@ impl Listener {
 
     fn hear(&self) -> String {
         let mut buffer = [0; 1_000];
-        let length = self.0.recv(&mut buffer).unwrap();
+        // With a time limit, a signal ends it: a child of another story that ends is one (signal(7)).
+        let heard = std::iter::repeat_with(|| self.0.recv(&mut buffer))
+            .find(|heard| heard.as_ref().err().is_none_or(|error| error.kind() != ErrorKind::Interrupted));
+        let length = heard.unwrap().unwrap();
         String::from_utf8(buffer[..length].to_vec()).unwrap()
     }
 

@@ -18,7 +18,9 @@ pub(super) fn apply(addition: &Addition, context: &Context) -> Result<Settings, 
     let toml = behind(&old.0, &addition.toml);
     let settings = try_out(folder, &toml, &merged(&old.1, addition), context)?;
     // The secrets first: a file that names them must find them.
-    replace(&env, &merged(&old.1, addition))?;
+    if !addition.variables.is_empty() {
+        replace(&env, &merged(&old.1, addition))?;
+    }
     if !addition.toml.is_empty() {
         replace(config, &toml)?;
     }
