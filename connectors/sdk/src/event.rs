@@ -270,6 +270,21 @@ mod tests {
     }
 
     #[test]
+    fn a_moment_has_six_digits_of_its_second_and_is_cut_not_rounded() {
+        for (seconds, nanoseconds, text) in [
+            (0, 0, "1970-01-01T00:00:00.000000Z"),
+            (1_700_764_581, 512_302_999, "2023-11-23T18:36:21.512302Z"),
+            (-1, -500_000_000, "1969-12-31T23:59:58.500000Z"),
+            (-60_000_000_000, 0, "0068-09-03T13:20:00.000000Z"),
+            (253_402_207_200, 999_999_999, "9999-12-30T22:00:00.999999Z"),
+        ] {
+            let at = Timestamp::new(seconds, nanoseconds).unwrap();
+            assert_eq!(timestamp::format(at), text);
+            assert_eq!(at.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string(), text);
+        }
+    }
+
+    #[test]
     fn a_conversation_has_its_fields_beside_the_others() {
         let mut json = lead();
         json["kind"] = "conversation".into();
